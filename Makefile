@@ -1,0 +1,22 @@
+# The two commands of a newcomer are `make demo` and `make test`.
+PACKAGES = ./... ./testdata/mta ./testdata/demo
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build demo test check install
+
+build: ## static binaries in bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+
+test: install check ## all tests; installs what they need
+	go test -race -timeout 20m $(PACKAGES)
+
+check: ## gofmt, go vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
+	go vet $(PACKAGES)
+	go run $(STATICCHECK) $(PACKAGES)
+
+install: ## the programs that the tests drive
+	testdata/install.sh postfix
+
+demo: install ## real mail through a private Postfix and the daemon, shown and verified
+	go run ./testdata/demo

@@ -1,0 +1,40 @@
+// Package hashheader computes the hashed Message-ID of a mail message, writes
+// and reads the header fields that carry it, and expands permalink templates.
+//
+// It is pure: no I/O, no clock, no registry, and no import of this module's
+// other packages, so that archivers and archive readers can use it alone.
+package hashheader
+
+// Canonical appends to dst the canonical Message-ID of a Message-ID field's
+// value (the raw bytes behind the colon, folds included) and returns the
+// result. Every SP, HTAB, CR and LF is deleted, since no msg-id holds any
+// (RFC 5322, section 3.6.4) and relays fold long ids in mid-token; then one
+// enclosing pair of angle brackets goes. All other bytes stay as they are.
+// A result without bytes means that the message has no Message-ID.
+func Canonical[T string | []byte](dst []byte, value T) []byte {
+	start := len(dst)
+	dst = appendStripped(dst, value)
+	id := dst[start:]
+	if len(id) < 2 || id[0] != '<' || id[len(id)-1] != '>' {
+		return dst
+	}
+	n := copy(id, id[1:len(id)-1])
+	return dst[:start+n]
+}
+
+// appendStripped appends value to dst without its white space.
+func appendStripped[T string | []byte](dst []byte, value T) []byte {
+	from := 0
+	for i := 0; i < len(value); i++ {
+		if !isSpace(value[i]) {
+			continue
+		}
+		dst = append(dst, value[from:i]...)
+		from = i + 1
+	}
+	return append(dst, value[from:]...)
+}
+
+func isSpace(c byte) bool {
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n'
+}

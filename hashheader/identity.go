@@ -1,0 +1,87 @@
+package hashheader
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// An Identity tells two messages of one hash apart: the first 128 bits of a
+// SHA-256 over originator fields.
+type Identity [16]byte
+
+// String returns the identity as 32 hexadecimal digits.
+func (id Identity) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseIdentity reads what String returns.
+func ParseIdentity(s string) (id Identity, err error) {
+	if len(s) != hex.EncodedLen(len(id)) {
+		return id, fmt.Errorf("identity %.80q: %d characters, want 32 hexadecimal digits", s, len(s))
+	}
+	_, err = hex.Decode(id[:], []byte(s))
+	return id, err
+}
+
+// IdentityFields lists the fields that an identity may be made of, in the
+// order in which they are digested.
+var IdentityFields = []string{"from", "to", "cc", "date", "message-id", "subject"}
+
+// Identify digests the named fields (of IdentityFields, in any order) of a
+// message with this header and canonical Message-ID. For each field, in the
+// order of IdentityFields, the digest takes the lower-case name, a colon, the
+// first field's value without its white space (refolding changes nothing),
+// and LF. A missing field counts as empty.
+func Identify(h Header, canonical []byte, fields []string) Identity {
+	var room [512]byte
+	text := room[:0]
+	for _, name := range IdentityFields {
+		if !slices.Contains(fields, name) {
+			continue
+		}
+		text = append(append(text, name...), ':')
+		if name == "message-id" {
+			text = append(text, canonical...)
+		} else {
+			value, _ := h.First(name)
+			text = appendStripped(text, value)
+		}
+		text = append(text, '\n')
+	}
+	sum := sha256.Sum256(text)
+	return Identity(sum[:16])
+}
+
+// derivedFields are what a Message-ID is derived from: all that the
+// originator wrote and every path of the message shares.
+var derivedFields = []string{"from", "to", "cc", "date", "subject"}
+
+// DeriveID returns a canonical Message-ID for a message without one, made
+// from its originator fields alone, so that every host makes the same. It
+// reports false where there is neither From nor Date: too little to tell one
+// message from the next.
+func DeriveID(h Header) (canonical []byte, ok bool) {
+	from, hasFrom := h.First("from")
+	_, hasDate := h.First("date")
+	if !hasFrom && !hasDate {
+		return nil, false
+	}
+	sum := Identify(h, nil, derivedFields)
+	hash := base32Hash.EncodeToString(sum[:])
+	return []byte(hash + ".derived@" + originDomain(from)), true
+}
+
+// originDomain returns the domain of the last address in a From field, for
+// the right side of a derived id; derived.invalid (RFC 6761) where it is not
+// plainly there. White space is deleted first, since relays refold From.
+func originDomain(from string) string {
+	from = strings.ToLower(string(appendStripped(nil, from)))
+	from = strings.TrimSuffix(from, ">")
+	domain := from[strings.LastIndexByte(from, '@')+1:]
+	labels := "abcdefghijklmnopqrstuvwxyz0123456789-."
+	if domain == from || domain == "" || len(domain) > 253 || strings.Trim(domain, labels) != "" {
+		return "derived.invalid"
+	}
+	return domain
+}

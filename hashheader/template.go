@@ -1,0 +1,190 @@
+package hashheader
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// A Permalink is what a URL template is filled with.
+type Permalink struct {
+	List      string    // list@host, lower case
+	ListID    string    // the identifier of List-Id (RFC 2919)
+	Token     string    // the reserved token
+	MessageID []byte    // the canonical Message-ID
+	Algorithm Algorithm // the algorithm of {hash}
+}
+
+// placeholders lists the names a template may hold; the first ones tell
+// messages apart.
+var placeholders = []string{"md5", "sha1", "sha256", "hash", "token", "message_id", "list", "listname", "host", "list_id"}
+
+const distinct = 6
+
+// A Template is a parsed permalink template, such as
+// https://lists.example.org/archives/list/{list}/message/{sha1}/.
+// The zero Template is not usable.
+type Template struct {
+	// literals has one element more than names: text and names alternate.
+	literals, names []string
+}
+
+// ParseTemplate reads a template: an absolute http or https URL with a
+// placeholder that tells messages apart.
+func ParseTemplate(text string) (Template, error) {
+	t, err := split(text)
+	if err != nil {
+		return t, err
+	}
+	prefix := t.Prefix()
+	u, err := url.Parse(prefix)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Path == "" {
+		return t, fmt.Errorf("%q: write an absolute URL whose scheme and host have no placeholder, as https://lists.example.org/{token}", text)
+	}
+	for _, c := range []byte(strings.Join(t.literals, "")) {
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`<>"\^`+"`", c) >= 0 {
+			return t, fmt.Errorf("%q: %q cannot stand in a URL: percent-encode it (RFC 3986)", text, c)
+		}
+	}
+	if !slices.ContainsFunc(t.names, func(name string) bool { return slices.Contains(placeholders[:distinct], name) }) {
+		return t, fmt.Errorf("%q gives every message the same URL: add one of {%s}", text, strings.Join(placeholders[:distinct], "} {"))
+	}
+	return t, nil
+}
+
+// CheckTemplate returns ParseTemplate's error.
+func CheckTemplate(text string) error {
+	_, err := ParseTemplate(text)
+	return err
+}
+
+func split(text string) (Template, error) {
+	var t Template
+	for rest := text; ; {
+		literal, after, open := strings.Cut(rest, "{")
+		if strings.Contains(literal, "}") {
+			return t, fmt.Errorf("%q: a } without its {", text)
+		}
+		t.literals = append(t.literals, literal)
+		if !open {
+			return t, nil
+		}
+		name, tail, closed := strings.Cut(after, "}")
+		if !closed {
+			return t, fmt.Errorf("%q: a { without its }", text)
+		}
+		if !slices.Contains(placeholders, name) {
+			return t, fmt.Errorf("%q: unknown placeholder {%s}: there are {%s}", text, name, strings.Join(placeholders, "} {"))
+		}
+		t.names = append(t.names, name)
+		rest = tail
+	}
+}
+
+// Prefix returns the text before the first placeholder: all URLs of the
+// template start with it.
+func (t Template) Prefix() string { return t.literals[0] }
+
+// String returns the template as it was written.
+func (t Template) String() string {
+	var b strings.Builder
+	for i, name := range t.names {
+		b.WriteString(t.literals[i] + "{" + name + "}")
+	}
+	return b.String() + t.literals[len(t.names)]
+}
+
+// Expand fills the template, each value percent-encoded for a path segment.
+// Its only error is ErrFIPS.
+func (t Template) Expand(p Permalink) (string, error) {
+	var room [256]byte
+	out := append(room[:0], t.literals[0]...)
+	for i, name := range t.names {
+		value, err := p.value(name)
+		if err != nil {
+			return "", err
+		}
+		out = appendSegment(out, value)
+		out = append(out, t.literals[i+1]...)
+	}
+	return string(out), nil
+}
+
+func (p Permalink) value(name string) (string, error) {
+	listname, host, _ := strings.Cut(p.List, "@")
+	switch name {
+	case "token":
+		return p.Token, nil
+	case "message_id":
+		return string(p.MessageID), nil
+	case "list":
+		return p.List, nil
+	case "listname":
+		return listname, nil
+	case "host":
+		return host, nil
+	case "list_id":
+		return p.ListID, nil
+	case "hash":
+		return p.Algorithm.Hash(p.MessageID)
+	}
+	a, err := ParseAlgorithm(name)
+	if err != nil {
+		return "", err
+	}
+	return a.Hash(p.MessageID)
+}
+
+// appendSegment appends value, all but RFC 3986's pchar percent-encoded.
+func appendSegment(dst []byte, value string) []byte {
+	const digits = "0123456789ABCDEF"
+	for i := range len(value) {
+		c := value[i]
+		if isPchar(c) {
+			dst = append(dst, c)
+			continue
+		}
+		dst = append(dst, '%', digits[c>>4], digits[c&15])
+	}
+	return dst
+}
+
+func isPchar(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	return strings.IndexByte("-._~!$&'()*+,;=:@", c) >= 0
+}
+
+// ErrNoMatch is returned by Match for a URL that the template cannot make.
+var ErrNoMatch = errors.New("the URL is not of this template")
+
+// Match takes a URL apart: the decoded value of each placeholder by its name.
+// A placeholder reaches to the next literal text, or to the end.
+func (t Template) Match(rawURL string) (map[string]string, error) {
+	rest, ok := strings.CutPrefix(rawURL, t.literals[0])
+	if !ok {
+		return nil, ErrNoMatch
+	}
+	values := make(map[string]string, len(t.names))
+	for i, name := range t.names {
+		segment := rest
+		if literal := t.literals[i+1]; literal != "" {
+			segment, rest, ok = strings.Cut(rest, literal)
+		} else {
+			rest = ""
+		}
+		value, err := url.PathUnescape(segment)
+		if !ok || err != nil || strings.Contains(segment, "/") {
+			return nil, ErrNoMatch
+		}
+		values[name] = value
+	}
+	if rest != "" {
+		return nil, ErrNoMatch
+	}
+	return values, nil
+}

@@ -1,0 +1,100 @@
+package hashheader_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"permalink-milter/hashheader"
+)
+
+// A vector is one row of testdata/vectors/message-id.jsonl.
+type vector struct {
+	Name, Class       string
+	Header, Canonical []byte
+	MD5, SHA1, SHA256 *string
+}
+
+func vectors(t *testing.T) (rows []vector) {
+	t.Helper()
+	data, err := os.ReadFile("../testdata/vectors/message-id.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(data) {
+		var v vector
+		if err := json.Unmarshal(line, &v); err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, v)
+	}
+	return rows
+}
+
+// parse reads a raw header section, LF or CRLF.
+func parse(raw []byte) (h hashheader.Header) {
+	lines := bufio.NewScanner(bytes.NewReader(raw))
+	for lines.Scan() {
+		line := strings.TrimSuffix(lines.Text(), "\r")
+		if line == "" {
+			break
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			h[len(h)-1].Value += "\r\n" + line
+			continue
+		}
+		name, value, _ := strings.Cut(line, ":")
+		h = append(h, hashheader.Field{Name: name, Value: value})
+	}
+	return h
+}
+
+func TestVectorsAgree(t *testing.T) {
+	rows := vectors(t)
+	if len(rows) < 200 {
+		t.Fatalf("%d vectors, want at least 200", len(rows))
+	}
+	for _, v := range rows {
+		canonical := parse(v.Header).CanonicalID()
+		if !bytes.Equal(canonical, v.Canonical) {
+			t.Errorf("%s: canonical %q, want %q", v.Name, canonical, v.Canonical)
+		}
+		for a, want := range map[hashheader.Algorithm]*string{hashheader.MD5: v.MD5, hashheader.SHA1: v.SHA1, hashheader.SHA256: v.SHA256} {
+			got, err := a.Hash(canonical)
+			if want == nil && len(canonical) == 0 {
+				continue
+			}
+			if err != nil || want == nil || got != *want {
+				t.Errorf("%s: %s %s, %v", v.Name, a, got, err)
+			}
+		}
+	}
+}
+
+func FuzzFoldingChangesNothing(f *testing.F) {
+	f.Add([]byte("<abc@example.org>"), 4)
+	f.Fuzz(func(t *testing.T, value []byte, at int) {
+		id := hashheader.Canonical(nil, value)
+		if again := hashheader.Canonical(nil, "<"+string(id)+">"); !bytes.Equal(again, id) {
+			t.Errorf("%q written back is %q", id, again)
+		}
+		at = min(max(at, 0), len(value))
+		folded := string(value[:at]) + "\r\n\t" + string(value[at:])
+		if got := hashheader.Canonical(nil, folded); !bytes.Equal(got, id) {
+			t.Errorf("%q folded is %q, want %q", value, got, id)
+		}
+	})
+}
+
+func TestHashingDoesNotAllocate(t *testing.T) {
+	var id, hash [64]byte
+	value := "\r\n <87myycy5eh.fsf@uwakimon.sk.tsukuba.ac.jp>"
+	if n := testing.AllocsPerRun(100, func() {
+		hashheader.MD5.AppendHash(hash[:0], hashheader.Canonical(id[:0], value))
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

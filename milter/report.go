@@ -1,0 +1,46 @@
+package milter
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// result names a decision for logs and metrics.
+func (d *Decision) result() string {
+	switch {
+	case d.TempFail:
+		return "tempfail"
+	case d.Hash == "" || d.Err != nil && len(d.Edits) == 0 && len(d.Stamps) == 0:
+		return "unmarked"
+	case len(d.Edits) == 0:
+		return "unchanged"
+	}
+	return "stamped"
+}
+
+// report logs one line about a message: at error level when the registry did
+// not serve, and the edits at debug level.
+func (s *session) report(d Decision, took time.Duration) {
+	s.server.o.Observe.Message(d.result(), took)
+	level := slog.LevelInfo
+	attrs := []slog.Attr{slog.String("qid", s.queueID), slog.String("hash", d.Hash)}
+	for _, st := range d.Stamps {
+		attrs = append(attrs, slog.Group(st.Archive, "list", st.List, "token", st.Token, "outcome", st.Outcome.String()))
+	}
+	if len(d.Notes) > 0 {
+		attrs = append(attrs, slog.String("note", strings.Join(d.Notes, "; ")))
+	}
+	if d.Err != nil {
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("error", d.Err.Error()))
+	}
+	s.conn.log.LogAttrs(context.Background(), level, "message "+d.result(), attrs...)
+	for _, e := range d.Edits {
+		s.conn.log.Debug("edit", "qid", s.queueID, "op", e.Op.String(), "name", e.Name, "index", e.Index, "value", e.Value)
+	}
+}
+
+// String names an operation for logs.
+func (o Op) String() string { return [...]string{"add", "replace", "delete"}[o] }

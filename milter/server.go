@@ -1,0 +1,235 @@
+package milter
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	gomilter "github.com/emersion/go-milter"
+
+	"permalink-milter/registry"
+)
+
+// ErrServerClosed is returned by Serve after Shutdown.
+var ErrServerClosed = errors.New("milter server closed")
+
+// An Observer counts what a server does. Its methods are called from many
+// goroutines.
+type Observer interface {
+	Connection(delta int)                           // opened: 1, closed: -1
+	Message(result string, took time.Duration)      // stamped, unchanged, tempfail or unmarked
+	Reservation(outcome string, took time.Duration) // registry.Outcome, or error
+	Refused(reason string)                          // connection or message not served
+}
+
+// Options of NewServer. All limits must be positive.
+type Options struct {
+	Policy  *Policy
+	Reserve func(context.Context, registry.Request) (registry.Result, error)
+	Log     *slog.Logger
+	Observe Observer // may be nil
+
+	MaxConnections  int
+	IdleTimeout     time.Duration // between two packets of an MTA
+	MessageBudget   time.Duration // for the decision about one message
+	RegistryTimeout time.Duration // for one call of Reserve
+
+	// Of one message. One that has more passes unmarked.
+	MaxHeaderFields, MaxHeaderBytes int
+}
+
+// A Server serves milter sessions. Make one with NewServer.
+type Server struct {
+	o        Options
+	policy   atomic.Pointer[Policy]
+	draining atomic.Bool
+	slots    chan struct{}
+	names    atomic.Uint64
+
+	mu        sync.Mutex
+	listeners map[net.Listener]bool
+	conns     map[*conn]bool
+	all       sync.WaitGroup
+}
+
+// NewServer returns a server that serves nothing yet.
+func NewServer(o Options) *Server {
+	if o.Observe == nil {
+		o.Observe = ignore{}
+	}
+	s := &Server{o: o, slots: make(chan struct{}, o.MaxConnections),
+		listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool)}
+	s.policy.Store(o.Policy)
+	return s
+}
+
+type ignore struct{}
+
+func (ignore) Connection(int)                    {}
+func (ignore) Message(string, time.Duration)     {}
+func (ignore) Reservation(string, time.Duration) {}
+func (ignore) Refused(string)                    {}
+
+// SetPolicy sets the policy of the messages that begin from now on.
+func (s *Server) SetPolicy(p *Policy) { s.policy.Store(p) }
+
+// Serve takes connections until Shutdown, and closes the listener. At most
+// MaxConnections are served at once; further ones wait in the listener's
+// backlog.
+func (s *Server) Serve(ln net.Listener) error {
+	defer ln.Close()
+	if !s.track(ln) {
+		return ErrServerClosed
+	}
+	for {
+		s.takeSlot(ln)
+		nc, err := ln.Accept()
+		if err != nil {
+			<-s.slots
+		}
+		switch {
+		case err != nil && s.draining.Load():
+			return ErrServerClosed
+		case isTemporary(err):
+			s.o.Log.Error("accept failed, trying again in a second; raise the limit of open files if this lasts",
+				"listener", ln.Addr(), "error", err)
+			time.Sleep(time.Second)
+		case err != nil:
+			return err
+		default:
+			s.start(nc)
+		}
+	}
+}
+
+// takeSlot waits until one more connection may be served.
+func (s *Server) takeSlot(ln net.Listener) {
+	select {
+	case s.slots <- struct{}{}:
+		return
+	default:
+	}
+	s.o.Observe.Refused("max_connections")
+	s.o.Log.Warn("all connections are in use, the MTA has to wait; raise milter.max_connections",
+		"listener", ln.Addr(), "max_connections", s.o.MaxConnections)
+	s.slots <- struct{}{}
+}
+
+// isTemporary tells if accepting may work again later: the connection was
+// gone before it was taken, or the system is out of descriptors or memory.
+func isTemporary(err error) bool {
+	passing := []error{syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}
+	return slices.ContainsFunc(passing, func(e error) bool { return errors.Is(err, e) })
+}
+
+func (s *Server) track(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Load() {
+		return false
+	}
+	s.listeners[ln] = true
+	return true
+}
+
+// start serves a connection in its own goroutines and gives its slot back at
+// the end.
+func (s *Server) start(nc net.Conn) {
+	log := s.o.Log.With("conn", strconv.FormatUint(s.names.Add(1), 36))
+	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, 4096), w: bufio.NewWriterSize(nc, 4096),
+		idle: s.o.IdleTimeout, draining: &s.draining, log: log}
+	c.closed = func() {
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+		<-s.slots
+		s.o.Observe.Connection(-1)
+		s.all.Done()
+	}
+	s.mu.Lock()
+	s.conns[c] = true
+	s.all.Add(1)
+	s.mu.Unlock()
+	s.o.Observe.Connection(1)
+	go s.serve(c)
+}
+
+// serve negotiates with one MTA and hands the connection to go-milter.
+func (s *Server) serve(c *conn) {
+	o, err := c.negotiation()
+	if err != nil {
+		s.o.Observe.Refused("no_negotiation")
+		c.log.Info("connection refused", "client", c.RemoteAddr(), "error", err)
+		c.Close()
+		return
+	}
+	session := newSession(s, c, o)
+	server := gomilter.Server{
+		NewMilter: func() gomilter.Milter { return session },
+		Actions:   session.actions,
+		Protocol:  session.protocol,
+		SymList:   macros,
+	}
+	server.Serve(&single{conn: c})
+}
+
+// A single is a listener of one connection that is there already.
+type single struct{ conn *conn }
+
+func (l *single) Accept() (net.Conn, error) {
+	if l.conn == nil {
+		return nil, io.EOF
+	}
+	c := l.conn
+	l.conn = nil
+	return c, nil
+}
+
+func (l *single) Close() error   { return nil }
+func (l *single) Addr() net.Addr { return nil }
+
+// Shutdown stops accepting, lets the messages in progress end, and closes
+// their connections. When ctx ends first, it closes them at once and returns
+// ctx's error; their MTAs keep the mail and try again.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.draining.Store(true)
+	s.each(func(c *conn) {
+		if !c.busy.Load() {
+			c.SetReadDeadline(time.Now())
+		}
+	})
+	done := make(chan struct{})
+	go func() {
+		s.all.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		s.each(func(c *conn) { c.Conn.Close() })
+		<-done
+		return ctx.Err()
+	}
+}
+
+// each closes the listeners and calls visit for each connection.
+func (s *Server) each(visit func(*conn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ln := range s.listeners {
+		ln.Close()
+	}
+	for c := range s.conns {
+		visit(c)
+	}
+}

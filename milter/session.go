@@ -1,0 +1,199 @@
+// Package milter stamps the messages of an MTA: it collects what a decision
+// needs from a milter session, decides, and answers with header edits.
+//
+// [Decide] is pure. The session never rejects a message, never reads a body,
+// and changes nothing but the header fields that are ours.
+package milter
+
+import (
+	"context"
+	"time"
+
+	gomilter "github.com/emersion/go-milter"
+
+	"permalink-milter/hashheader"
+	"permalink-milter/registry"
+)
+
+// What a session asks of the MTA; it gets what the MTA offers of it.
+const (
+	neededActions  = gomilter.OptAddHeader | gomilter.OptChangeHeader
+	wantedActions  = neededActions | gomilter.OptSetSymList
+	noReplies      = gomilter.OptNoMailReply | gomilter.OptNoRcptReply | gomilter.OptNoHeaderReply
+	wantedProtocol = gomilter.OptNoConnect | gomilter.OptNoHelo | gomilter.OptNoData | gomilter.OptNoEOH |
+		gomilter.OptNoBody | gomilter.OptNoUnknown | noReplies
+)
+
+// macros are those of the MTA's that are asked for: the queue id, and the
+// Message-ID that Sendmail adds after the filter.
+var macros = map[gomilter.Stage][]string{
+	gomilter.StageMailFrom: {"i"},
+	gomilter.StageRcptTo:   {"i"},
+	gomilter.StageEOM:      {"i", "{msg_id}"},
+}
+
+// A session is one MTA's connection: any number of messages, one by one.
+type session struct {
+	gomilter.NoOpMilter
+	server   *Server
+	conn     *conn
+	actions  gomilter.OptAction
+	protocol gomilter.OptProtocol
+
+	policy  *Policy
+	message Message
+	queueID string
+	mtaID   string
+	fields  int
+	bytes   int
+}
+
+func newSession(s *Server, c *conn, o offer) *session {
+	c.silent = o.protocol & noReplies
+	c.version = min(o.version, maxVersion)
+	return &session{server: s, conn: c, policy: s.policy.Load(),
+		actions: o.actions & wantedActions, protocol: o.protocol & wantedProtocol}
+}
+
+// reply is a handler's answer, none where the MTA agreed to get none.
+func (s *session) reply() (gomilter.Response, error) {
+	if s.protocol&noReply(s.conn.command) != 0 {
+		return nil, nil
+	}
+	return gomilter.RespContinue, nil
+}
+
+// begin forgets the last message. Sendmail tells of its end by nothing but
+// the next one's beginning.
+func (s *session) begin() {
+	clear(s.message.Header)
+	s.message = Message{Header: s.message.Header[:0], Recipients: s.message.Recipients[:0]}
+	s.policy = s.server.policy.Load()
+	s.queueID, s.mtaID, s.fields, s.bytes = "", "", 0, 0
+}
+
+// notice keeps the macros that matter: each packet replaces the map, and
+// MTAs tell the queue id at different stages.
+func (s *session) notice(m *gomilter.Modifier) {
+	if id := m.Macros["i"]; id != "" {
+		s.queueID = id
+	}
+	if id := m.Macros["{msg_id}"]; id != "" {
+		s.mtaID = id
+	}
+}
+
+// MailFrom implements gomilter.Milter: a message begins.
+func (s *session) MailFrom(_ string, m *gomilter.Modifier) (gomilter.Response, error) {
+	s.begin()
+	s.conn.busy.Store(true)
+	clear(m.Headers) // go-milter would keep the last message's for ever
+	s.notice(m)
+	return s.reply()
+}
+
+// RcptTo implements gomilter.Milter.
+func (s *session) RcptTo(to string, m *gomilter.Modifier) (gomilter.Response, error) {
+	s.notice(m)
+	if s.keep(len(to)) {
+		s.message.Recipients = append(s.message.Recipients, to)
+	}
+	return s.reply()
+}
+
+// Header implements gomilter.Milter.
+func (s *session) Header(name, value string, m *gomilter.Modifier) (gomilter.Response, error) {
+	clear(m.Headers)
+	if s.fields++; s.policy.wants(name) && s.keep(len(name)+len(value)) {
+		s.message.Header = append(s.message.Header, hashheader.Field{Name: name, Value: value})
+	}
+	return s.reply()
+}
+
+// keep counts what the session holds of a message and tells if that is within
+// its bound.
+func (s *session) keep(n int) bool {
+	s.bytes += n
+	return !s.over()
+}
+
+// over tells if the message has more than a session may hold.
+func (s *session) over() bool {
+	return s.bytes > s.server.o.MaxHeaderBytes || s.fields > s.server.o.MaxHeaderFields
+}
+
+// Abort implements gomilter.Milter: the message ends, the connection stays.
+func (s *session) Abort(*gomilter.Modifier) error {
+	s.begin()
+	s.conn.busy.Store(false)
+	return nil
+}
+
+// Body implements gomilter.Milter: the message is complete.
+func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
+	defer s.conn.busy.Store(false)
+	s.notice(m)
+	s.message.MTAMessageID = s.mtaID
+	start := time.Now()
+	if reason := s.unable(); reason != "" {
+		s.server.o.Observe.Refused(reason)
+		s.conn.log.Warn("message passed unmarked", "qid", s.queueID, "reason", reason)
+		return gomilter.RespContinue, nil
+	}
+	d := Decide(&s.message, s.policy, s.reserver())
+	for _, e := range d.Edits {
+		if err := e.send(m); err != nil {
+			return nil, err
+		}
+	}
+	s.report(d, time.Since(start))
+	if d.TempFail {
+		return gomilter.NewResponseStr('y', "451 4.7.1 Permalink registry does not answer, try again later"), nil
+	}
+	return gomilter.RespContinue, nil
+}
+
+// unable tells why this message cannot be stamped, if so.
+func (s *session) unable() string {
+	switch {
+	case s.over():
+		return "header_limit"
+	case s.actions&neededActions != neededActions:
+		return "mta_allows_no_header_changes"
+	}
+	return ""
+}
+
+func (e Edit) send(m *gomilter.Modifier) error {
+	switch e.Op {
+	case Add:
+		return m.AddHeader(e.Name, e.Value)
+	case Replace:
+		return m.ChangeHeader(e.Index, e.Name, e.Value)
+	default:
+		return m.ChangeHeader(e.Index, e.Name, "")
+	}
+}
+
+// reserver binds the registry to this message's budget: each call is bounded,
+// and all calls together.
+func (s *session) reserver() Reserve {
+	o := &s.server.o
+	deadline := time.Now().Add(o.MessageBudget)
+	return func(r registry.Request) (registry.Result, error) {
+		start := time.Now()
+		limit := start.Add(o.RegistryTimeout)
+		if deadline.Before(limit) {
+			limit = deadline
+		}
+		ctx, cancel := context.WithDeadline(context.Background(), limit)
+		defer cancel()
+		result, err := o.Reserve(ctx, r)
+		outcome := result.Outcome.String()
+		if err != nil {
+			outcome = "error"
+		}
+		o.Observe.Reservation(outcome, time.Since(start))
+		return result, err
+	}
+}

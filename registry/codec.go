@@ -1,0 +1,133 @@
+package registry
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// codecVersion is the first byte of an encoded entry.
+const codecVersion = 1
+
+var errCorrupt = errors.New("corrupt entry")
+
+// The bits of a slot's first byte beside its state.
+const (
+	stateBits   = 0x03
+	hasExpires  = 0x04
+	hasURL      = 0x08
+	hasSubject  = 0x10
+	unknownBits = ^byte(stateBits | hasExpires | hasURL | hasSubject)
+)
+
+// AppendBinary appends the stored form of an entry: a version byte (1), then
+// for each slot, in order of the ordinals: a byte whose two low bits are the
+// state (0 vacant, 1 reserved, 2 archived), bit 2 set where an expiry
+// follows, bit 3 a URL, bit 4 a subject; and unless it is vacant the 16 bytes
+// of the identity, Since as a uvarint of Unix seconds, then those of expiry
+// (uvarint), URL and subject (uvarint length and bytes) that the bits tell.
+// Uvarints are LEB128, as Go's encoding/binary and protobuf have them.
+func (e Entry) AppendBinary(dst []byte) []byte {
+	dst = append(dst, codecVersion)
+	for _, s := range e.Slots {
+		dst = s.appendBinary(dst)
+	}
+	return dst
+}
+
+func (s Slot) appendBinary(dst []byte) []byte {
+	head := len(dst)
+	dst = append(dst, byte(s.State))
+	if s.State == Vacant {
+		return dst
+	}
+	dst = append(dst, s.Identity[:]...)
+	dst = binary.AppendUvarint(dst, uint64(s.Since))
+	if s.Expires != 0 {
+		dst[head] |= hasExpires
+		dst = binary.AppendUvarint(dst, uint64(s.Expires))
+	}
+	if s.URL != "" {
+		dst[head] |= hasURL
+		dst = append(binary.AppendUvarint(dst, uint64(len(s.URL))), s.URL...)
+	}
+	if s.Subject != "" {
+		dst[head] |= hasSubject
+		dst = append(binary.AppendUvarint(dst, uint64(len(s.Subject))), s.Subject...)
+	}
+	return dst
+}
+
+// DecodeEntry reads what AppendBinary wrote. No bytes are an empty entry.
+func DecodeEntry(data []byte) (Entry, error) {
+	if len(data) == 0 {
+		return Entry{}, nil
+	}
+	if data[0] != codecVersion {
+		return Entry{}, fmt.Errorf("entry of version %d: a newer permalink-milter wrote it; this one reads version %d", data[0], codecVersion)
+	}
+	var e Entry
+	r := reader{data[1:], nil}
+	for len(r.rest) > 0 && len(e.Slots) < MaxOrdinal {
+		e.Slots = append(e.Slots, r.slot())
+	}
+	if r.err != nil || len(r.rest) > 0 {
+		return Entry{}, errCorrupt
+	}
+	return e, nil
+}
+
+// A reader takes values off the front of rest; the first error stays.
+type reader struct {
+	rest []byte
+	err  error
+}
+
+func (r *reader) slot() Slot {
+	head := r.bytes(1)
+	if r.err != nil {
+		return Slot{}
+	}
+	bits := head[0]
+	s := Slot{State: State(bits & stateBits)}
+	if s.State > Archived || bits&unknownBits != 0 || s.State == Vacant && bits != 0 {
+		r.fail()
+	}
+	if s.State == Vacant {
+		return s
+	}
+	copy(s.Identity[:], r.bytes(uint64(len(s.Identity))))
+	s.Since = int64(r.uvarint())
+	if bits&hasExpires != 0 {
+		s.Expires = int64(r.uvarint())
+	}
+	if bits&hasURL != 0 {
+		s.URL = string(r.bytes(r.uvarint()))
+	}
+	if bits&hasSubject != 0 {
+		s.Subject = string(r.bytes(r.uvarint()))
+	}
+	return s
+}
+
+func (r *reader) fail() { r.err, r.rest = errCorrupt, nil }
+
+func (r *reader) bytes(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
+		r.fail()
+		return nil
+	}
+	var b []byte
+	b, r.rest = r.rest[:n], r.rest[n:]
+	return b
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.fail()
+		return 0
+	}
+	r.rest = r.rest[n:]
+	return v
+}

@@ -1,0 +1,144 @@
+package registry
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"permalink-milter/hashheader"
+)
+
+// A State tells what a slot of an entry is.
+type State uint8
+
+// The states. A vacant slot keeps its place while a later one is held.
+const (
+	Vacant State = iota
+	Reserved
+	Archived
+)
+
+// String returns the state as the API names it.
+func (s State) String() string { return [...]string{"vacant", "reserved", "archived"}[s] }
+
+// A Slot is one token of an entry.
+type Slot struct {
+	State    State
+	Identity hashheader.Identity
+	Since    int64 // Unix seconds
+	Expires  int64 // Unix seconds; 0: never
+	URL      string
+	Subject  string
+}
+
+// An Entry is all that one list holds of one hash: the slot of ordinal n is
+// Slots[n-1]. Its methods do not change it; they return what it becomes.
+type Entry struct{ Slots []Slot }
+
+// reserve finds or makes the slot of an identity and returns its ordinal.
+// changed is false where the entry serves as it is; ordinal is 0 where all
+// are taken.
+func (e Entry) reserve(r Request, now time.Time, ttl time.Duration) (next Entry, ordinal int, outcome Outcome, changed bool) {
+	for i, s := range e.Slots {
+		if s.State != Vacant && s.Identity == r.Identity {
+			next, changed = e.renew(i, now, ttl)
+			return next, i + 1, Held, changed
+		}
+	}
+	next = e.trim(now)
+	if r.Share && len(next.Slots) > 0 && next.Slots[0].State != Vacant {
+		return e, 1, Shared, false
+	}
+	if len(next.Slots) >= MaxOrdinal {
+		return e, 0, Fresh, false
+	}
+	slot := Slot{State: Reserved, Identity: r.Identity, Since: now.Unix(), Expires: expiry(now, ttl)}
+	return Entry{append(next.Slots, slot)}, len(next.Slots) + 1, Fresh, true
+}
+
+// renew puts off the expiry of a slot that has used up half of its time, so
+// that a message seen often is written seldom.
+func (e Entry) renew(i int, now time.Time, ttl time.Duration) (Entry, bool) {
+	s := e.Slots[i]
+	if s.State != Reserved || s.Expires == 0 || s.Expires > now.Add(ttl/2).Unix() {
+		return e, false
+	}
+	next := e.clone()
+	next.Slots[i].Expires = expiry(now, ttl)
+	return next, true
+}
+
+func expiry(now time.Time, ttl time.Duration) int64 {
+	if ttl <= 0 {
+		return 0
+	}
+	return now.Add(ttl).Unix()
+}
+
+// trim drops the trailing slots that nobody holds. One in the middle stays: a
+// token is given out anew only when no later ordinal of its hash is held, for
+// a reader may know the later ones as its sequels.
+func (e Entry) trim(now time.Time) Entry {
+	slots := slices.Clone(e.Slots)
+	for len(slots) > 0 && !slots[len(slots)-1].held(now) {
+		slots = slots[:len(slots)-1]
+	}
+	return Entry{slots}
+}
+
+func (s Slot) held(now time.Time) bool {
+	return s.State == Archived || s.State == Reserved && (s.Expires == 0 || s.Expires > now.Unix())
+}
+
+func (e Entry) clone() Entry { return Entry{slices.Clone(e.Slots)} }
+
+// holder returns the slot of an ordinal if a message holds it. An identity
+// other than zero must be the holder's.
+func (e Entry) holder(ordinal int, id hashheader.Identity, now time.Time) (Slot, error) {
+	if ordinal > len(e.Slots) || !e.Slots[ordinal-1].held(now) {
+		return Slot{}, ErrNotFound
+	}
+	s := e.Slots[ordinal-1]
+	if id != (hashheader.Identity{}) && id != s.Identity {
+		return s, ErrOccupied
+	}
+	return s, nil
+}
+
+// confirm marks an ordinal archived. changed is false where it was, alike.
+func (e Entry) confirm(ordinal int, c Confirmation, now time.Time) (next Entry, changed bool, err error) {
+	s, err := e.holder(ordinal, c.Identity, now)
+	if err != nil {
+		return e, false, err
+	}
+	was := s
+	s.State, s.Expires, s.URL = Archived, 0, c.URL
+	if c.Subject != "" {
+		s.Subject = cut(c.Subject)
+	}
+	if s == was {
+		return e, false, nil
+	}
+	next = e.clone()
+	next.Slots[ordinal-1] = s
+	return next, true, nil
+}
+
+// cut bounds a subject, whole runes kept.
+func cut(s string) string {
+	return strings.ToValidUTF8(s[:min(len(s), maxSubject)], "")
+}
+
+// release vacates an ordinal.
+func (e Entry) release(ordinal int, id hashheader.Identity, now time.Time) (Entry, error) {
+	s, err := e.holder(ordinal, id, now)
+	if err != nil {
+		return e, err
+	}
+	if s.State == Archived {
+		return e, ErrArchived
+	}
+	next := e.clone()
+	next.Slots[ordinal-1] = Slot{}
+	return next.trim(now), nil
+}

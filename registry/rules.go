@@ -1,0 +1,223 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"permalink-milter/hashheader"
+)
+
+// Options of New. The zero Options are usable.
+type Options struct {
+	// TTL after which a reservation that is not confirmed expires; 0: never.
+	TTL time.Duration
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// New returns the registry that keeps its entries in store. Closing it closes
+// the store.
+func New(store Store, o Options) Registry {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &rules{store: store, ttl: o.TTL, now: o.Now}
+}
+
+type rules struct {
+	store Store
+	ttl   time.Duration
+	now   func() time.Time
+}
+
+func (g *rules) Reserve(ctx context.Context, r Request) (Result, error) {
+	k, err := key(r.List, r.Hash)
+	if err != nil {
+		return Result{}, err
+	}
+	var entry Entry
+	var ordinal int
+	var outcome Outcome
+	err = g.store.Update(ctx, k, func(e Entry) (Entry, bool) {
+		var changed bool
+		entry, ordinal, outcome, changed = e.reserve(r, g.now(), g.ttl)
+		return entry, changed
+	})
+	if err != nil {
+		return Result{}, fmt.Errorf("reserve %s on %s: %w", k.Hash, k.List, err)
+	}
+	if ordinal == 0 {
+		return Result{}, fmt.Errorf("reserve %s on %s: %w (%d)", k.Hash, k.List, ErrFull, MaxOrdinal)
+	}
+	return Result{k.reservation(ordinal, entry.Slots[ordinal-1]), outcome}, nil
+}
+
+func (g *rules) Lookup(ctx context.Context, list, token string) (Reservation, error) {
+	k, ordinal, err := tokenKey(list, token)
+	if err != nil {
+		return Reservation{}, err
+	}
+	e, err := g.store.Get(ctx, k)
+	if err != nil {
+		return Reservation{}, fmt.Errorf("look up %s on %s: %w", token, list, err)
+	}
+	s, err := e.holder(ordinal, hashheader.Identity{}, g.now())
+	if err != nil {
+		return Reservation{}, fmt.Errorf("look up %s on %s: %w", token, list, err)
+	}
+	return k.reservation(ordinal, s), nil
+}
+
+func (g *rules) LookupHash(ctx context.Context, list, hash string) ([]Reservation, error) {
+	k, err := key(list, hash)
+	if err != nil {
+		return nil, err
+	}
+	e, err := g.store.Get(ctx, k)
+	if err != nil {
+		return nil, fmt.Errorf("look up %s on %s: %w", hash, list, err)
+	}
+	return g.reservations(Record{k, e}), nil
+}
+
+func (g *rules) reservations(rec Record) []Reservation {
+	var out []Reservation
+	for i, s := range rec.Entry.Slots {
+		if s.held(g.now()) {
+			out = append(out, rec.reservation(i+1, s))
+		}
+	}
+	return out
+}
+
+func (g *rules) Confirm(ctx context.Context, c Confirmation) (Reservation, error) {
+	k, ordinal, err := tokenKey(c.List, c.Token)
+	if err == nil {
+		err = checkURL(c.URL)
+	}
+	if err != nil {
+		return Reservation{}, err
+	}
+	var entry Entry
+	var refused error
+	err = g.store.Update(ctx, k, func(e Entry) (Entry, bool) {
+		var changed bool
+		entry, changed, refused = e.confirm(ordinal, c, g.now())
+		return entry, changed
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return Reservation{}, fmt.Errorf("confirm %s on %s: %w", c.Token, c.List, err)
+	}
+	return k.reservation(ordinal, entry.Slots[ordinal-1]), nil
+}
+
+func (g *rules) Release(ctx context.Context, list, token string, id hashheader.Identity) error {
+	k, ordinal, err := tokenKey(list, token)
+	if err != nil {
+		return err
+	}
+	var refused error
+	err = g.store.Update(ctx, k, func(e Entry) (next Entry, changed bool) {
+		next, refused = e.release(ordinal, id, g.now())
+		return next, refused == nil
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return fmt.Errorf("release %s on %s: %w", token, list, err)
+	}
+	return nil
+}
+
+func (g *rules) List(ctx context.Context, list string) iter.Seq2[Reservation, error] {
+	return func(yield func(Reservation, error) bool) {
+		for rec, err := range g.scan(ctx, list) {
+			if err != nil {
+				yield(Reservation{}, fmt.Errorf("list %s: %w", list, err))
+				return
+			}
+			for _, r := range g.reservations(rec) {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// scan is the store's, for a list as callers write it.
+func (g *rules) scan(ctx context.Context, list string) iter.Seq2[Record, error] {
+	if list == "" {
+		return g.store.Scan(ctx, "")
+	}
+	list, err := CheckList(list)
+	if err != nil {
+		return func(yield func(Record, error) bool) { yield(Record{}, err) }
+	}
+	return g.store.Scan(ctx, list)
+}
+
+func (g *rules) Stats(ctx context.Context) (Stats, error) {
+	var s Stats
+	lists := make(map[string]bool)
+	for rec, err := range g.store.Scan(ctx, "") {
+		if err != nil {
+			return s, fmt.Errorf("stats: %w", err)
+		}
+		s.count(g.reservations(rec), lists)
+	}
+	s.Lists = len(lists)
+	return s, nil
+}
+
+func (s *Stats) count(held []Reservation, lists map[string]bool) {
+	if len(held) > 0 {
+		s.Hashes++
+		lists[held[0].List] = true
+	}
+	for _, r := range held {
+		if r.Ordinal > 1 {
+			s.Collisions++
+		}
+		if r.State == Archived {
+			s.Archived++
+			continue
+		}
+		s.Reserved++
+	}
+}
+
+func (g *rules) Close() error { return g.store.Close() }
+
+func key(list, hash string) (Key, error) {
+	list, err := CheckList(list)
+	if err != nil {
+		return Key{}, err
+	}
+	hash, err = CheckHash(hash)
+	return Key{list, hash}, err
+}
+
+func tokenKey(list, token string) (Key, int, error) {
+	hash, ordinal, err := ParseToken(token)
+	if err != nil {
+		return Key{}, 0, err
+	}
+	k, err := key(list, hash)
+	return k, ordinal, err
+}
+
+func (k Key) reservation(ordinal int, s Slot) Reservation {
+	r := Reservation{List: k.List, Hash: k.Hash, Ordinal: ordinal, Identity: s.Identity, State: s.State,
+		Since: time.Unix(s.Since, 0).UTC(), URL: s.URL, Subject: s.Subject}
+	if s.Expires != 0 {
+		r.Expires = time.Unix(s.Expires, 0).UTC()
+	}
+	return r
+}

@@ -1,0 +1,113 @@
+package mta
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// process is a program in a session of its own, so that all it ever starts can be ended with it.
+type process struct {
+	cmd    *exec.Cmd
+	output *logBuffer
+	exited chan struct{}
+	err    error // valid once exited is closed
+}
+
+// startProcess runs cmd and collects what it prints in output. The kernel ends the program with sig when this process dies without calling stop.
+func startProcess(cmd *exec.Cmd, output *logBuffer, sig syscall.Signal) (*process, error) {
+	p := &process{cmd: cmd, output: output, exited: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = output, output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: sig}
+	// Descendants hold the output open after the program itself has gone.
+	cmd.WaitDelay = time.Second
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	go func() {
+		p.err = cmd.Wait()
+		close(p.exited)
+	}()
+	return p, nil
+}
+
+// stop sends sig, gives the program grace to end, and kills what is left of its process group.
+func (p *process) stop(sig syscall.Signal, grace time.Duration) error {
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("signal %s: %w", p.cmd.Path, err)
+	}
+	var late error
+	select {
+	case <-p.exited:
+	case <-time.After(grace):
+		late = fmt.Errorf("%s still ran %v after %v and was killed; its output: %s", p.cmd.Path, grace, sig, p.output.String())
+	}
+	return errors.Join(late, p.killGroup())
+}
+
+func (p *process) killGroup() error {
+	group := p.cmd.Process.Pid
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		// ESRCH is the aim here, and what else can fail shows below.
+		_ = syscall.Kill(-group, syscall.SIGKILL)
+		left := groupMembers(group)
+		if len(left) == 0 {
+			<-p.exited
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes %v of %s cannot be killed; end them by hand", left, p.cmd.Path)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// groupMembers lists the living processes of a process group. Signal 0 would not do: it counts zombies, which
+// nobody collects in a container without an init.
+func groupMembers(group int) []int {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	var pids []int
+	for _, name := range stats {
+		stat, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		// PID (COMMAND) STATE PPID PGRP ...; the command may hold spaces and parentheses.
+		pid, _, _ := strings.Cut(string(stat), " ")
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) < 3 || fields[0] == "Z" || fields[0] == "X" || fields[2] != strconv.Itoa(group) {
+			continue
+		}
+		if n, err := strconv.Atoi(pid); err == nil {
+			pids = append(pids, n)
+		}
+	}
+	return pids
+}
+
+// logBuffer collects what a program prints; it can be read while the program writes.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
