@@ -49,6 +49,8 @@ type Log struct {
 // Milter is the table [milter].
 type Milter struct {
 	Listen          []string `toml:"listen"`
+	SocketMode      string   `toml:"socket_mode"`
+	SocketGroup     string   `toml:"socket_group"`
 	MaxConnections  int      `toml:"max_connections"`
 	IdleTimeout     Duration `toml:"idle_timeout"`
 	MessageBudget   Duration `toml:"message_budget"`
@@ -95,7 +97,7 @@ func Default() *Config {
 		Hostname: host,
 		StateDir: stateDir(),
 		Log:      Log{Level: "info", Format: "text"},
-		Milter: Milter{Listen: []string{"inet:127.0.0.1:8899"}, MaxConnections: 500, IdleTimeout: Duration(2 * time.Hour),
+		Milter: Milter{Listen: []string{"inet:127.0.0.1:8899"}, SocketMode: "0660", MaxConnections: 500, IdleTimeout: Duration(2 * time.Hour),
 			MessageBudget: Duration(5 * time.Second), ShutdownBudget: Duration(10 * time.Second), MaxHeaderFields: 2000, MaxHeaderBytes: 1 << 20},
 		Header: Header{Algorithm: "md5", Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"},
 			MissingMessageID: "derive", Unmatched: "hash", Identity: []string{"message-id", "date"}},

@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -42,15 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := flags.Parse(args); err != nil {
 		return exitUsage
 	}
-	c := config.Default()
-	var err error
-	if *file != "" {
-		c, err = config.Load(*file)
-	}
-	var policy *milter.Policy
-	if err == nil {
-		policy, err = newPolicy(c)
-	}
+	c, policy, err := load(*file)
 	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitConfig
@@ -59,11 +49,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "configuration is fine")
 		return exitOK
 	}
-	if err := serve(ctx, c, policy, newLog(c.Log, stderr)); err != nil {
+	if err := serve(ctx, *file, c, policy, newLog(c.Log, stderr)); err != nil {
 		fmt.Fprintln(stderr, err)
 		return exitUnavailable
 	}
 	return exitOK
+}
+
+// load reads and checks the configuration; no file means the defaults.
+func load(file string) (c *config.Config, p *milter.Policy, err error) {
+	c = config.Default()
+	if file != "" {
+		if c, err = config.Load(file); err != nil {
+			return nil, nil, err
+		}
+	}
+	p, err = newPolicy(c)
+	return c, p, err
 }
 
 func newLog(c config.Log, w io.Writer) *slog.Logger {
@@ -79,7 +81,7 @@ func newLog(c config.Log, w io.Writer) *slog.Logger {
 }
 
 // serve runs the milter until ctx ends, then lets messages in progress end.
-func serve(ctx context.Context, c *config.Config, policy *milter.Policy, log *slog.Logger) error {
+func serve(ctx context.Context, file string, c *config.Config, policy *milter.Policy, log *slog.Logger) error {
 	slog.SetDefault(log) // go-milter logs through package log
 	reg, err := openRegistry(c)
 	if err != nil {
@@ -92,7 +94,7 @@ func serve(ctx context.Context, c *config.Config, policy *milter.Policy, log *sl
 		MessageBudget: time.Duration(c.Milter.MessageBudget), RegistryTimeout: time.Duration(c.Registry.Timeout),
 		MaxHeaderFields: c.Milter.MaxHeaderFields, MaxHeaderBytes: c.Milter.MaxHeaderBytes,
 	})
-	listeners, err := listen(c.Milter.Listen)
+	listeners, err := listen(c.Milter)
 	if err != nil {
 		return err
 	}
@@ -101,11 +103,7 @@ func serve(ctx context.Context, c *config.Config, policy *milter.Policy, log *sl
 		log.Info("listening", "addr", ln.Addr())
 		go func() { ended <- server.Serve(ln) }()
 	}
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		err = milter.ErrServerClosed
-	}
+	err = wait(ctx, ended, func() { reload(file, server, log) })
 	budget, cancel := context.WithTimeout(context.Background(), time.Duration(c.Milter.ShutdownBudget))
 	defer cancel()
 	if shut := server.Shutdown(budget); shut != nil {
@@ -117,17 +115,31 @@ func serve(ctx context.Context, c *config.Config, policy *milter.Policy, log *sl
 	return err
 }
 
-// listen opens every listener, or none.
-func listen(addrs []string) (listeners []net.Listener, err error) {
-	for _, addr := range addrs {
-		ln, err := net.Listen("tcp", strings.TrimPrefix(strings.TrimPrefix(addr, "inet6:"), "inet:"))
-		if err != nil {
-			for _, open := range listeners {
-				open.Close()
-			}
-			return nil, fmt.Errorf("milter.listen %q: %w", addr, err)
+// wait returns when a listener or ctx ends. It calls reload at each SIGHUP.
+func wait(ctx context.Context, ended <-chan error, reload func()) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return milter.ErrServerClosed
+		case <-hup:
+			reload()
 		}
-		listeners = append(listeners, ln)
 	}
-	return listeners, nil
+}
+
+// reload makes [header] and [[archive]] of the file, as it is now, count for
+// the messages that begin from now on. A bad file changes nothing.
+func reload(file string, server *milter.Server, log *slog.Logger) {
+	_, policy, err := load(file)
+	if err != nil {
+		log.Error("configuration not reloaded, the old one stays in force", "error", err)
+		return
+	}
+	server.SetPolicy(policy)
+	log.Info("configuration reloaded; all but [header] and [[archive]] needs a restart")
 }
