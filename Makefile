@@ -16,7 +16,8 @@ check: ## gofmt, go vet, staticcheck
 	go run $(STATICCHECK) $(PACKAGES)
 
 install: ## the programs that the tests drive
-	testdata/install.sh postfix
+	testdata/install.sh postfix opendkim opendkim-tools openssl
 
-demo: install ## real mail through a private Postfix and the daemon, shown and verified
+demo: ## real mail through a private Postfix and the daemon, shown and verified
+	testdata/install.sh postfix
 	go run ./testdata/demo

@@ -9,31 +9,23 @@ import (
 // ArchivedAtField is the field that carries a permalink (RFC 5064).
 const ArchivedAtField = "Archived-At"
 
-// Line lengths without the line end (RFC 5322, section 2.1.1): fold where a
-// line would be longer than foldAt, and inside a URL only where it must be.
-const (
-	foldAt  = 78
-	maxLine = 998
-)
+// maxLine is the longest line without its end (RFC 5322, section 2.1.1).
+const maxLine = 998
 
-// ArchivedAt composes the value of an Archived-At field, folded with LF where
-// it is long. URL must be free of white space and angle brackets, as Expand
-// makes it.
+// ArchivedAt composes the value of an Archived-At field. It is folded, with
+// LF, only where a line may not hold it whole: MTAs keep a fold's white space
+// each in its way, which breaks signatures of DKIM's simple canonicalization.
+// URL must be free of white space and angle brackets, as Expand makes it.
 func ArchivedAt(url string) string {
 	value := "<" + url + ">"
-	if len(ArchivedAtField)+len(": ")+len(value) > foldAt {
-		return "\n " + foldInside(value)
+	room := maxLine - len(ArchivedAtField+": ")
+	if len(value) <= room {
+		return value
 	}
-	return value
-}
-
-// foldInside breaks a value that no line may hold whole; RFC 5064 lets FWS
-// stand inside the URL, and the reader deletes it.
-func foldInside(value string) string {
 	var b strings.Builder
-	for len(value) > maxLine-1 {
-		b.WriteString(value[:maxLine-1] + "\n ")
-		value = value[maxLine-1:]
+	for len(value) > room {
+		b.WriteString(value[:room] + "\n ")
+		value, room = value[room:], maxLine-1
 	}
 	return b.String() + value
 }

@@ -89,6 +89,21 @@ func FuzzFoldingChangesNothing(f *testing.F) {
 	})
 }
 
+func TestArchivedAtLines(t *testing.T) {
+	for _, n := range []int{1, 60, 950, 970, 1000, 2500} {
+		url := "https://a.example/" + strings.Repeat("x", n)
+		value := hashheader.ArchivedAt(url)
+		for line := range strings.Lines("Archived-At: " + value) {
+			if len(strings.TrimSuffix(line, "\n")) > 998 {
+				t.Errorf("a line of %d bytes", len(line))
+			}
+		}
+		if back, err := hashheader.ParseArchivedAt(value); err != nil || back != url {
+			t.Errorf("%d: %.80q, %v", n, back, err)
+		}
+	}
+}
+
 func TestHashingDoesNotAllocate(t *testing.T) {
 	var id, hash [64]byte
 	value := "\r\n <87myycy5eh.fsf@uwakimon.sk.tsukuba.ac.jp>"

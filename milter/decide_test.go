@@ -20,7 +20,7 @@ const (
 	abcURL   = "https://lists.example.org/devel@lists.example.org/"
 	listID   = "List-Id: Dev <devel.lists.example.org>"
 	stamped  = "add Message-ID-MD5 0 " + abcHash
-	archived = "add Archived-At 0 \n <" + abcURL + abcHash + ">"
+	archived = "add Archived-At 0 <" + abcURL + abcHash + ">"
 )
 
 // header makes a header of lines; a LF inside one is a fold.

@@ -20,7 +20,8 @@ type site struct {
 	sink    *Sink
 }
 
-func startSite(t *testing.T) site {
+// startSite starts them; after are milters that run after ours.
+func startSite(t *testing.T, after ...string) site {
 	t.Helper()
 	ctx, dir := limit(t), t.TempDir()
 	openParents(t, dir)
@@ -51,7 +52,7 @@ url = "https://a.example/{list}/{token}"
 		}
 	})
 	sink := startSink(t)
-	postfix := startPostfix(t, Options{Dir: filepath.Join(dir, "postfix"), Milters: []string{addr}, Sink: sink.Addr()})
+	postfix := startPostfix(t, Options{Dir: filepath.Join(dir, "postfix"), Milters: append([]string{addr}, after...), Sink: sink.Addr()})
 	return site{postfix, daemon, sink}
 }
 
@@ -157,6 +158,40 @@ func TestCollidingIdsGetTheirOwnTokens(t *testing.T) {
 	if !slices.Equal(tokens, want) {
 		t.Errorf("tokens %q, want %q", tokens, want)
 	}
+}
+
+func TestListMessageToManyRecipients(t *testing.T) {
+	s := startSite(t)
+	var mails []Mail
+	for i := range 5 {
+		// VERP: each subscriber's copy has its own envelope sender.
+		mails = append(mails, Mail{From: fmt.Sprintf("devel-bounces+%d=example.net@lists.example.org", i), To: []string{fmt.Sprintf("%d@example.net", i)},
+			Data: []byte(common + "Message-ID: <1@example.org>\r\nList-Id: <devel.lists.example.org>\r\n\r\nhello\r\n")})
+	}
+	mails = append(mails, Mail{From: "devel-bounces@lists.example.org", To: []string{"x@example.net", "y@example.net"}, Data: mails[0].Data})
+	for _, send := range []func(context.Context, string, ...Mail) error{Send, SendPipelined} {
+		s.sink.Reset()
+		if err := send(limit(t), s.postfix.Remote(), mails...); err != nil {
+			t.Fatal(err)
+		}
+		tokens := make(map[string]bool)
+		for _, m := range wait(t, s.sink, len(mails)) {
+			tokens[checkStamped(t, m)] = true
+		}
+		if len(tokens) != 1 {
+			t.Errorf("one message got the tokens %v", tokens)
+		}
+	}
+}
+
+func TestSMTPUTF8(t *testing.T) {
+	s := startSite(t)
+	mail := Mail{From: "grüße@example.org", To: []string{"devel@lists.example.org"}, SMTPUTF8: true,
+		Data: []byte(common + "Subject: Grüße\r\nMessage-ID: <grüße@example.org>\r\n\r\nhello\r\n")}
+	if err := Send(limit(t), s.postfix.Remote(), mail); err != nil {
+		t.Fatal(err)
+	}
+	checkStamped(t, wait(t, s.sink, 1)[0])
 }
 
 func TestThousandsOfMessagesWhileTheDaemonIsKilled(t *testing.T) {
