@@ -16,7 +16,7 @@ check: ## gofmt, go vet, staticcheck
 	go run $(STATICCHECK) $(PACKAGES)
 
 install: ## the programs that the tests drive
-	testdata/install.sh postfix opendkim opendkim-tools openssl
+	testdata/install.sh postfix opendkim opendkim-tools openssl redis-server redis-sentinel
 
 demo: ## real mail through a private Postfix and the daemon, shown and verified
 	testdata/install.sh postfix

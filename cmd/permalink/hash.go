@@ -4,11 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+
+	"github.com/spf13/cobra"
 
 	"permalink-milter/hashheader"
 )
@@ -18,56 +19,70 @@ const maxHeader = 16 << 20
 
 var errNoID = errors.New("no Message-ID in the header section")
 
-// hash prints the hash of each file's Message-ID, as sha256sum prints sums.
-func hash(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("permalink hash", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { fmt.Fprint(stderr, usage) }
-	name := flags.String("algorithm", "md5", "")
-	id := flags.String("message-id", "", "")
-	if flags.Parse(args) != nil {
-		return exitUsage
+const hashExample = `  permalink hash message.eml
+  permalink hash --message-id '<87myycy5eh.fsf@uwakimon.sk.tsukuba.ac.jp>'`
+
+func newHash(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "hash [FILE|-]...",
+		Short: "Print the hash of messages or of a Message-ID",
+		Long: "Print the hash of each message's Message-ID and the file's name, as sha256sum prints sums. Without a FILE, " +
+			"or where it is -, the message is read from standard input.",
+		Example: hashExample,
 	}
-	algorithm, err := hashheader.ParseAlgorithm(*name)
-	if err == nil {
-		err = algorithm.Allowed()
-	}
-	if err != nil {
-		fmt.Fprintln(stderr, "permalink hash: --algorithm:", err)
-		return exitUsage
-	}
-	if *id != "" {
-		return hashID(algorithm, *id, stdout, stderr)
-	}
-	files := flags.Args()
-	if len(files) == 0 {
-		files = []string{"-"}
-	}
-	code := exitOK
-	for _, file := range files {
-		sum, err := hashFile(algorithm, file, stdin)
-		if err != nil {
-			fmt.Fprintf(stderr, "permalink hash: %s: %v\n", file, err)
-			code = exitFailed
-			continue
+	name := cmd.Flags().String("algorithm", "md5", "`md5|sha1|sha256`")
+	id := cmd.Flags().String("message-id", "", "print the hash of this `ID` alone")
+	cmd.RunE = func(_ *cobra.Command, files []string) error {
+		algorithm, err := hashheader.ParseAlgorithm(*name)
+		if err == nil {
+			err = algorithm.Allowed()
 		}
-		fmt.Fprintf(stdout, "%s  %s\n", sum, file)
+		switch {
+		case err != nil:
+			return fmt.Errorf("--algorithm: %w", err)
+		case cmd.Flags().Changed("message-id") && len(files) > 0:
+			return errors.New("write --message-id or files, not both")
+		case cmd.Flags().Changed("message-id"):
+			return hashID(algorithm, *id, std.out)
+		}
+		return hashFiles(algorithm, files, std)
 	}
-	return code
+	return cmd
 }
 
-func hashID(a hashheader.Algorithm, id string, stdout, stderr io.Writer) int {
+func hashID(a hashheader.Algorithm, id string, out io.Writer) error {
 	canonical := hashheader.Canonical(nil, id)
 	sum, err := a.Hash(canonical)
 	if len(canonical) == 0 {
-		err = errNoID
+		err = errors.New("nothing to hash")
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "permalink hash: --message-id %q: %v\n", id, err)
-		return exitFailed
+		return &exitError{exitFailed, fmt.Errorf("--message-id %q: %w", id, err)}
 	}
-	fmt.Fprintln(stdout, sum)
-	return exitOK
+	fmt.Fprintln(out, sum)
+	return nil
+}
+
+// hashFiles prints a line a file. A file that cannot be hashed is told of and
+// does not keep the others back.
+func hashFiles(a hashheader.Algorithm, files []string, std stdio) error {
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	failed := false
+	for _, file := range files {
+		sum, err := hashFile(a, file, std.in)
+		if err != nil {
+			fmt.Fprintf(std.err, "permalink hash: %s: %v\n", file, err)
+			failed = true
+			continue
+		}
+		fmt.Fprintf(std.out, "%s  %s\n", sum, file)
+	}
+	if failed {
+		return &exitError{exitFailed, nil}
+	}
+	return nil
 }
 
 func hashFile(a hashheader.Algorithm, file string, stdin io.Reader) (string, error) {

@@ -1,31 +1,82 @@
 // Command permalink is the tool for people who hold messages: it hashes their
-// Message-IDs.
+// Message-IDs. Each verb has a file of its own.
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
-// Exit codes; usage is sysexits.h's.
+// Exit codes. The last two are sysexits.h's EX_TEMPFAIL and EX_CONFIG.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 64
+	exitOK        = 0
+	exitFailed    = 1 // a message is not fine
+	exitUsage     = 2
+	exitTemporary = 75 // try again later
+	exitConfig    = 78
 )
 
-const usage = `usage: permalink hash [--algorithm md5|sha1|sha256] [FILE|-]...
-       permalink hash [--algorithm md5|sha1|sha256] --message-id ID
-`
+// stdio is what a verb reads and writes.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+// An exitError ends the program with a code. Err is told to the user unless
+// it is nil, when the verb has told all.
+type exitError struct {
+	code int
+	err  error
+}
 
-// run is main without the process.
-func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == "hash" {
-		return hash(args[1:], stdin, stdout, stderr)
+func (e *exitError) Error() string { return fmt.Sprint(e.err) }
+func (e *exitError) Unwrap() error { return e.err }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run is main without the process. A verb's errors are usage errors unless
+// they say otherwise by an exitError.
+func run(ctx context.Context, args []string, std stdio) int {
+	root := newRoot(std)
+	root.SetArgs(args)
+	verb, err := root.ExecuteContextC(ctx)
+	var exit *exitError
+	switch {
+	case err == nil:
+		return exitOK
+	case !errors.As(err, &exit):
+		fmt.Fprintf(std.err, "%s: %v\nTry '%s --help'.\n", verb.CommandPath(), err, verb.CommandPath())
+		return exitUsage
+	case exit.err != nil:
+		fmt.Fprintf(std.err, "%s: %v\n", verb.CommandPath(), exit.err)
 	}
-	fmt.Fprint(stderr, usage)
-	return exitUsage
+	return exit.code
+}
+
+// newRoot returns the command with all its verbs.
+func newRoot(std stdio) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "permalink",
+		Short:         "Compute, check and look up the permalinks of mail messages",
+		Args:          cobra.NoArgs,
+		RunE:          func(*cobra.Command, []string) error { return errors.New("name a verb") },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	root.AddCommand(newHash(std))
+	return root
 }
