@@ -1,5 +1,5 @@
 # The two commands of a newcomer are `make demo` and `make test`.
-PACKAGES = ./... ./testdata/mta ./testdata/demo
+PACKAGES = ./... ./testdata/mta ./testdata/demo ./testdata/faultproxy
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: build demo test check install
