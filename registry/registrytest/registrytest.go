@@ -46,6 +46,12 @@ func identity(n int) hashheader.Identity {
 // Run runs the suite. open returns a new, empty store for each test and
 // arranges its end.
 func Run(t *testing.T, open func(t *testing.T) registry.Store) {
+	RunRegistry(t, func(t *testing.T, o registry.Options) registry.Registry { return registry.New(open(t), o) })
+}
+
+// RunRegistry is Run for what wraps a registry. open returns a new, empty one
+// that goes by the options, and arranges its end.
+func RunRegistry(t *testing.T, open func(t *testing.T, o registry.Options) registry.Registry) {
 	for name, test := range map[string]func(*testing.T, registry.Registry, *clock){
 		"reserve gives the lowest free token":         reserve,
 		"reserving again gives the same token":        again,
@@ -64,7 +70,7 @@ func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &clock{now: time.Date(2026, 11, 24, 11, 0, 0, 0, time.UTC)}
-			test(t, registry.New(open(t), registry.Options{TTL: time.Hour, Now: c.Now}), c)
+			test(t, open(t, registry.Options{TTL: time.Hour, Now: c.Now}), c)
 		})
 	}
 }

@@ -1,0 +1,178 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// maxBatch bounds the records that share an fsync.
+const maxBatch = 1024
+
+var errJournalClosed = errors.New("the journal is closed")
+
+// A pending record waits for its commit. Done has room for one error, so that
+// the committer never waits for a caller that gave up.
+type pending struct {
+	data []byte
+	done chan error
+}
+
+// append writes a record and returns when it is on disk. Records that arrive
+// while others are being synced share the next fsync. A record may still be
+// written after append gave up at ctx's end, which does no harm: its message
+// was stamped alike.
+func (j *journal) append(ctx context.Context, r record) error {
+	p := &pending{appendRecord(nil, r), make(chan error, 1)}
+	select {
+	case j.appends <- p:
+	case <-j.closing:
+		return errJournalClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-p.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-j.done:
+		// The committer answered all that it took before it ended.
+		select {
+		case err := <-p.done:
+			return err
+		default:
+			return errJournalClosed
+		}
+	}
+}
+
+// commit writes records until the journal closes.
+func (j *journal) commit() {
+	defer close(j.done)
+	for {
+		select {
+		case p := <-j.appends:
+			j.write(j.batch(p))
+		case <-j.closing:
+			for len(j.appends) > 0 {
+				j.write(j.batch(<-j.appends))
+			}
+			return
+		}
+	}
+}
+
+// batch collects the records that wait behind first.
+func (j *journal) batch(first *pending) []*pending {
+	batch := []*pending{first}
+	for len(batch) < maxBatch {
+		select {
+		case p := <-j.appends:
+			batch = append(batch, p)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// write commits what there is room for and answers each record of a batch.
+func (j *journal) write(batch []*pending) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	room := j.max - j.bytes
+	if j.active == nil {
+		room -= int64(len(segmentHeader))
+	}
+	var data []byte
+	fits := 0
+	for _, p := range batch {
+		if int64(len(data)+len(p.data)) > room {
+			break
+		}
+		data = append(data, p.data...)
+		fits++
+	}
+	var err error
+	if fits > 0 {
+		err = j.writeSynced(data, fits)
+		j.changed(j.records, j.bytes)
+	}
+	for i, p := range batch {
+		if i >= fits {
+			err = fmt.Errorf("%w (%d bytes)", ErrJournalFull, j.max)
+		}
+		p.done <- err
+	}
+}
+
+// writeSynced appends to the active segment. After an error nobody can tell
+// what of the file is on disk, so the segment is cut back to what was synced
+// before and no longer written to.
+func (j *journal) writeSynced(data []byte, records int) error {
+	if j.active == nil {
+		if err := j.begin(); err != nil {
+			return fmt.Errorf("begin journal segment: %w", err)
+		}
+		data = append([]byte(segmentHeader), data...)
+	}
+	_, err := j.active.Write(data)
+	if err == nil {
+		err = j.active.Sync()
+	}
+	if err == nil && j.current.records == 0 {
+		err = syncDir(j.dir)
+	}
+	if err != nil {
+		err = errors.Join(err, j.active.Truncate(j.current.bytes))
+		j.seal()
+		return fmt.Errorf("write journal: %w", err)
+	}
+	j.current.records += records
+	j.current.bytes += int64(len(data))
+	j.records += records
+	j.bytes += int64(len(data))
+	if j.current.bytes >= segmentBytes {
+		j.seal()
+	}
+	return nil
+}
+
+// begin opens a new active segment.
+func (j *journal) begin() error {
+	name := filepath.Join(j.dir, fmt.Sprintf("%012d.journal", j.next))
+	f, err := j.create(name)
+	if err != nil {
+		return err
+	}
+	j.next++
+	j.active, j.current = f, segment{name: name}
+	return nil
+}
+
+// seal ends the active segment, if any; one without records is removed.
+func (j *journal) seal() {
+	if j.active == nil {
+		return
+	}
+	j.active.Close() // synced before; an error of closing loses nothing
+	j.active = nil
+	if j.current.records == 0 {
+		os.Remove(j.current.name)
+		return
+	}
+	j.sealed = append(j.sealed, j.current)
+}
+
+// syncDir makes a new file's name durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
