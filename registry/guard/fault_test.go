@@ -101,34 +101,59 @@ func (f *faulty) callCount() int {
 	return f.calls
 }
 
-// counts is an Observer.
-type counts struct {
-	mu                                      sync.Mutex
+// A tally is what an Observer has seen.
+type tally struct {
 	journalled, failed, replayed, conflicts int
 	records                                 int
 	bytes                                   int64
 	states                                  []string
 }
 
-func (c *counts) locked(change func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	change()
+// counts is an Observer.
+type counts struct {
+	mu sync.Mutex
+	tally
 }
 
-func (c *counts) Journalled()          { c.locked(func() { c.journalled++ }) }
-func (c *counts) JournalFailed()       { c.locked(func() { c.failed++ }) }
-func (c *counts) Breaker(state string) { c.locked(func() { c.states = append(c.states, state) }) }
+func (c *counts) locked(change func(*tally)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(&c.tally)
+}
+
+func (c *counts) Journalled()    { c.locked(func(t *tally) { t.journalled++ }) }
+func (c *counts) JournalFailed() { c.locked(func(t *tally) { t.failed++ }) }
+func (c *counts) Breaker(state string) {
+	c.locked(func(t *tally) { t.states = append(t.states, state) })
+}
 func (c *counts) Journal(records int, bytes int64) {
-	c.locked(func() { c.records, c.bytes = records, bytes })
+	c.locked(func(t *tally) { t.records, t.bytes = records, bytes })
 }
 func (c *counts) Replayed(conflict bool) {
-	c.locked(func() {
-		c.replayed++
+	c.locked(func(t *tally) {
+		t.replayed++
 		if conflict {
-			c.conflicts++
+			t.conflicts++
 		}
 	})
+}
+
+// A logBuffer is a log that may be read while it is written.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
 // A rig is a guard with all that a test looks at.
@@ -136,14 +161,14 @@ type rig struct {
 	*Guard
 	inner  *faulty
 	counts *counts
-	log    *bytes.Buffer
+	log    *logBuffer
 	dir    string
 }
 
 // newRig guards inner in stamp mode. The caller closes it.
 func newRig(t testing.TB, inner *faulty, dir string) *rig {
 	t.Helper()
-	r := &rig{inner: inner, counts: &counts{}, log: &bytes.Buffer{}, dir: dir}
+	r := &rig{inner: inner, counts: &counts{}, log: &logBuffer{}, dir: dir}
 	r.open(t, Options{Stamp: true})
 	return r
 }
@@ -157,6 +182,11 @@ func (r *rig) open(t testing.TB, o Options) {
 	if r.Guard, err = New(r.inner, o); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (r *rig) tally() (seen tally) {
+	r.counts.locked(func(t *tally) { seen = *t })
+	return seen
 }
 
 // hash n and identity n are different for each n.

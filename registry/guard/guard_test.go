@@ -49,7 +49,7 @@ func TestOutageIsJournalledAndReplayedInOrder(t *testing.T) {
 		for i := range n {
 			r.reserve(t, request(i, i), hash(i), registry.Journalled)
 		}
-		if c := r.counts; c.journalled != n || c.records != n || c.bytes == 0 {
+		if c := r.tally(); c.journalled != n || c.records != n || c.bytes == 0 {
 			t.Errorf("counted %+v", c)
 		}
 		rest(10 * retry)
@@ -60,7 +60,7 @@ func TestOutageIsJournalledAndReplayedInOrder(t *testing.T) {
 				t.Errorf("reservation %d was not made, or not in order", i)
 			}
 		}
-		if c := r.counts; c.replayed != n || c.conflicts != 0 || c.records != 0 || c.bytes != 0 {
+		if c := r.tally(); c.replayed != n || c.conflicts != 0 || c.records != 0 || c.bytes != 0 {
 			t.Errorf("counted %+v", c)
 		}
 		if left, _ := filepath.Glob(filepath.Join(r.dir, "*.journal")); len(left) > 0 {
@@ -85,16 +85,16 @@ func TestOtherModesReturnTheErrorAndRecoverWithoutAJournal(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
-		if r.inner.callCount() != DefaultFailures || r.counts.journalled != 0 {
-			t.Errorf("%d calls, %d journalled", r.inner.callCount(), r.counts.journalled)
+		if r.inner.callCount() != DefaultFailures || r.tally().journalled != 0 {
+			t.Errorf("%d calls, %d journalled", r.inner.callCount(), r.tally().journalled)
 		}
 		rest(2 * retry)
 		r.inner.set(fault{})
 		rest(2 * retry)
 		r.reserve(t, request(1, 1), hash(1), registry.Fresh)
 		want := []string{"closed", "closed", "open", "half-open", "open", "half-open", "open", "half-open", "closed"}
-		if !slices.Equal(r.counts.states, want) {
-			t.Errorf("breaker states %v, want %v", r.counts.states, want)
+		if !slices.Equal(r.tally().states, want) {
+			t.Errorf("breaker states %v, want %v", r.tally().states, want)
 		}
 	})
 }
@@ -109,8 +109,8 @@ func TestAnswersOfTheRegistryAreNoFailures(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
-		if r.inner.callCount() != 20 || len(r.counts.states) != 1 {
-			t.Errorf("%d calls, breaker %v", r.inner.callCount(), r.counts.states)
+		if r.inner.callCount() != 20 || len(r.tally().states) != 1 {
+			t.Errorf("%d calls, breaker %v", r.inner.callCount(), r.tally().states)
 		}
 	})
 }
@@ -136,8 +136,8 @@ func TestCallerThatGivesUpIsNoFailureOfTheRegistry(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
-		if r.counts.journalled != 0 || len(r.counts.states) != 1 {
-			t.Errorf("%d journalled, breaker %v", r.counts.journalled, r.counts.states)
+		if r.tally().journalled != 0 || len(r.tally().states) != 1 {
+			t.Errorf("%d journalled, breaker %v", r.tally().journalled, r.tally().states)
 		}
 	})
 }
@@ -174,8 +174,8 @@ func TestTokenThatAnotherHostGaveIsAConflict(t *testing.T) {
 		r.inner.set(fault{})
 		rest(2 * retry)
 		got := conflicts(t, r.dir)
-		if len(got) != 1 || r.counts.conflicts != 1 {
-			t.Fatalf("conflicts: %+v, counted %d", got, r.counts.conflicts)
+		if len(got) != 1 || r.tally().conflicts != 1 {
+			t.Fatalf("conflicts: %+v, counted %d", got, r.tally().conflicts)
 		}
 		want := Conflict{List: list, Stamped: hash(1), Assigned: hash(1) + "-2", Identity: identity(1).String(), Holder: identity(2).String(),
 			Journalled: got[0].Journalled, Replayed: got[0].Replayed}
@@ -250,8 +250,8 @@ func TestReplayBeginsAnewAfterACrashAndListsNothingTwice(t *testing.T) {
 		if got := conflicts(t, r.dir); len(got) != 5 {
 			t.Errorf("%d conflicts, want 5: %+v", len(got), got)
 		}
-		if r.counts.records != 0 {
-			t.Errorf("%d records left", r.counts.records)
+		if r.tally().records != 0 {
+			t.Errorf("%d records left", r.tally().records)
 		}
 	})
 }
@@ -271,7 +271,7 @@ func TestFullJournalIsAnErrorUntilItIsReplayed(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
-		if c := r.counts; c.failed != refused || c.journalled != 100-refused || c.bytes > 1000 || c.bytes < 900 {
+		if c := r.tally(); c.failed != refused || c.journalled != 100-refused || c.bytes > 1000 || c.bytes < 900 {
 			t.Errorf("%d refused, counted %+v", refused, c)
 		}
 		if strings.Count(r.log.String(), "the journal of reservations fails") != 1 {
@@ -294,7 +294,7 @@ func TestReplayKeepsToItsRate(t *testing.T) {
 		}
 		r.inner.set(fault{})
 		rest(2 * retry)
-		if n := r.counts.replayed; n < 10 || n > 40 {
+		if n := r.tally().replayed; n < 10 || n > 40 {
 			t.Errorf("%d replayed in %v, at 10 a second", n, 2*retry)
 		}
 		r.reserve(t, request(200, 200), hash(200), registry.Fresh)

@@ -1,0 +1,247 @@
+package guard
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"permalink-milter/registry"
+)
+
+// A disk counts syncs and holds so many bytes.
+type disk struct {
+	room  atomic.Int64
+	syncs atomic.Int64
+	gate  chan struct{} // each sync takes one, where it is set
+	stuck bool          // cannot truncate either
+}
+
+type diskFile struct {
+	*os.File
+	disk *disk
+}
+
+func (d *disk) create(name string) (file, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+	return &diskFile{f, d}, err
+}
+
+// Write writes what there is room for, as a full disk does.
+func (f *diskFile) Write(p []byte) (int, error) {
+	room := f.disk.room.Add(-int64(len(p)))
+	if room >= 0 {
+		return f.File.Write(p)
+	}
+	n, _ := f.File.Write(p[:max(0, int64(len(p))+room)])
+	f.disk.room.Store(0)
+	return n, syscall.ENOSPC
+}
+
+func (f *diskFile) Sync() error {
+	f.disk.syncs.Add(1)
+	if f.disk.gate != nil {
+		<-f.disk.gate
+	}
+	return f.File.Sync()
+}
+
+func (f *diskFile) Truncate(size int64) error {
+	if f.disk.stuck {
+		return syscall.EIO
+	}
+	return f.File.Truncate(size)
+}
+
+func TestFullDiskIsAnErrorUntilThereIsRoom(t *testing.T) {
+	for name, stuck := range map[string]bool{"cut back": false, "left torn": true} {
+		t.Run(name, func(t *testing.T) {
+			outage(t, func(t *testing.T, r *rig) {
+				d := &disk{stuck: stuck}
+				d.room.Store(1000)
+				r.journal.create = d.create
+				r.inner.set(fault{dead: true})
+				var kept []int
+				for i := range 100 {
+					if i == 50 {
+						d.room.Store(1000)
+					}
+					_, err := r.Reserve(t.Context(), request(i, i))
+					if err == nil {
+						kept = append(kept, i)
+					} else if !errors.Is(err, syscall.ENOSPC) || !errors.Is(err, registry.ErrUnavailable) {
+						t.Errorf("got %v", err)
+					}
+				}
+				if len(kept) < 10 || len(kept) > 30 || kept[len(kept)-1] < 50 {
+					t.Errorf("journalled %v", kept)
+				}
+				if c := r.tally(); c.failed != 100-len(kept) || c.records != len(kept) || strings.Count(r.log.String(), "no space left") != 1 {
+					t.Errorf("counted %+v, logged\n%s", c, r.log)
+				}
+				r.Close()
+				r.open(t, Options{Stamp: true})
+				r.inner.set(fault{})
+				rest(2 * retry)
+				if r.tally().replayed < len(kept) || r.tally().records != 0 {
+					t.Errorf("%d of %d replayed, %d left", r.tally().replayed, len(kept), r.tally().records)
+				}
+				for _, i := range kept {
+					r.holder(t, hash(i))
+				}
+			})
+		})
+	}
+}
+
+func TestRecordsAtOnceShareAnFsync(t *testing.T) {
+	outage(t, func(t *testing.T, r *rig) {
+		d := &disk{gate: make(chan struct{})}
+		d.room.Store(1 << 20)
+		r.journal.create = d.create
+		r.inner.set(fault{dead: true})
+		var all sync.WaitGroup
+		for i := range 200 {
+			all.Go(func() { r.reserve(t, request(i, i), hash(i), registry.Journalled) })
+		}
+		synctest.Wait()
+		if n := r.tally().journalled; n != 0 {
+			t.Errorf("%d were acknowledged before they were synced", n)
+		}
+		close(d.gate)
+		all.Wait()
+		if n := d.syncs.Load(); n > 2 {
+			t.Errorf("%d syncs for records that waited for the first one", n)
+		}
+	})
+}
+
+func TestCallerDoesNotWaitForADiskThatHangs(t *testing.T) {
+	outage(t, func(t *testing.T, r *rig) {
+		d := &disk{gate: make(chan struct{})}
+		d.room.Store(1 << 20)
+		r.journal.create = d.create
+		r.inner.set(fault{dead: true})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := r.Reserve(ctx, request(1, 1))
+		if !errors.Is(err, registry.ErrUnavailable) || r.tally().failed != 1 {
+			t.Errorf("got %v, counted %+v", err, r.tally())
+		}
+		close(d.gate)
+	})
+}
+
+func TestLongJournalIsReplayedAndFreedBySegments(t *testing.T) {
+	outage(t, func(t *testing.T, r *rig) {
+		r.inner.set(fault{dead: true})
+		long := registry.Request{List: strings.Repeat("l", 200) + "@lists.example.org", Hash: hash(1), Identity: identity(1)}
+		size := len(appendRecord(nil, record{long, time.Now()}))
+		n := 2*segmentBytes/size + 1000
+		var all sync.WaitGroup
+		for range 500 {
+			all.Go(func() {
+				for range n / 500 {
+					if _, err := r.Reserve(t.Context(), long); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		if files, _ := filepath.Glob(filepath.Join(r.dir, "*.journal")); len(files) != 3 {
+			t.Errorf("%d records are in %v", n, files)
+		}
+		held := r.tally().bytes
+		r.inner.set(fault{})
+		rest(30 * time.Second) // of a replay that takes 33
+		if left := r.tally().bytes; left == 0 || left == held {
+			t.Errorf("%d of %d bytes left in mid-replay", left, held)
+		}
+		rest(30 * time.Second)
+		if c := r.tally(); c.records != 0 || c.bytes != 0 || c.replayed != c.journalled {
+			t.Errorf("counted %+v", c)
+		}
+	})
+}
+
+func TestCrashLeavesAndWhatBecomesOfThem(t *testing.T) {
+	one := string(appendRecord(nil, goldenValue))
+	for name, tt := range map[string]struct {
+		file    string
+		records int
+		log     string
+		err     string
+	}{
+		"nothing at all":               {},
+		"a header half written":        {file: segmentHeader[:5], log: "torn"},
+		"zeros instead of a header":    {file: strings.Repeat("\x00", 100), log: "torn"},
+		"a header alone":               {file: segmentHeader},
+		"a record half written":        {file: segmentHeader + one + one[:20], records: 1, log: "bytes=20"},
+		"zeros behind a record":        {file: segmentHeader + one + strings.Repeat("\x00", 30), records: 1, log: "bytes=30"},
+		"two whole records":            {file: segmentHeader + one + one, records: 2},
+		"a segment of a newer version": {file: segmentHeader[:7] + "\x02" + one, err: "version 2: a newer permalink-milter"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "000000000007.journal"), []byte(tt.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			var records int
+			j, err := openJournal(dir, 1<<20, slog.New(slog.NewTextHandler(&log, nil)), func(n int, _ int64) { records = n })
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("got %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer j.close()
+			if records != tt.records || (log.Len() > 0) != (tt.log != "") || !strings.Contains(log.String(), tt.log) {
+				t.Errorf("%d records, log %q", records, log.String())
+			}
+			if err := j.append(t.Context(), goldenValue); err != nil {
+				t.Error(err)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "000000000008.journal")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestForeignFileInTheJournalIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "old.journal"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(newFaulty(), Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), "old.journal") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestClosedJournalTakesNothing(t *testing.T) {
+	outage(t, func(t *testing.T, r *rig) {
+		r.inner.set(fault{dead: true})
+		r.Close()
+		for range 10 {
+			if _, err := r.Reserve(t.Context(), request(1, 1)); err == nil {
+				t.Error("a reservation was acknowledged after the end")
+			}
+		}
+		r.open(t, Options{})
+	})
+}
