@@ -213,6 +213,10 @@ func TestCrashLeavesAndWhatBecomesOfThem(t *testing.T) {
 			if records != tt.records || (log.Len() > 0) != (tt.log != "") || !strings.Contains(log.String(), tt.log) {
 				t.Errorf("%d records, log %q", records, log.String())
 			}
+			sound := int64(len(segmentHeader) + tt.records*len(one))
+			if info, err := os.Stat(filepath.Join(dir, "000000000007.journal")); tt.records > 0 && info.Size() != sound || tt.records == 0 && err == nil {
+				t.Errorf("the file is not cut to what is sound: %v, %v", info, err)
+			}
 			if err := j.append(t.Context(), goldenValue); err != nil {
 				t.Error(err)
 			}
