@@ -38,10 +38,9 @@ type Options struct {
 	Log     *slog.Logger
 	Observe Observer // may be nil
 
-	MaxConnections  int
-	IdleTimeout     time.Duration // between two packets of an MTA
-	MessageBudget   time.Duration // for the decision about one message
-	RegistryTimeout time.Duration // for one call of Reserve
+	MaxConnections int
+	IdleTimeout    time.Duration // between two packets of an MTA
+	MessageBudget  time.Duration // for the decision about one message
 
 	// Of one message. One that has more passes unmarked.
 	MaxHeaderFields, MaxHeaderBytes int

@@ -175,18 +175,14 @@ func (e Edit) send(m *gomilter.Modifier) error {
 	}
 }
 
-// reserver binds the registry to this message's budget: each call is bounded,
-// and all calls together.
+// reserver binds the registry to this message's budget, which all its calls
+// share. A bound for one call is the registry's own matter.
 func (s *session) reserver() Reserve {
 	o := &s.server.o
 	deadline := time.Now().Add(o.MessageBudget)
 	return func(r registry.Request) (registry.Result, error) {
 		start := time.Now()
-		limit := start.Add(o.RegistryTimeout)
-		if deadline.Before(limit) {
-			limit = deadline
-		}
-		ctx, cancel := context.WithDeadline(context.Background(), limit)
+		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		defer cancel()
 		result, err := o.Reserve(ctx, r)
 		outcome := result.Outcome.String()

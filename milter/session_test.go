@@ -46,7 +46,7 @@ func serve(t *testing.T, change func(*milter.Options)) string {
 	t.Helper()
 	o := milter.Options{Policy: policy(t, nil), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), MaxConnections: 10, IdleTimeout: time.Minute,
-		MessageBudget: 5 * time.Second, RegistryTimeout: time.Second, MaxHeaderFields: 100, MaxHeaderBytes: 1 << 20}
+		MessageBudget: 5 * time.Second, MaxHeaderFields: 100, MaxHeaderBytes: 1 << 20}
 	if change != nil {
 		change(&o)
 	}

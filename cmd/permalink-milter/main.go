@@ -83,7 +83,7 @@ func newLog(c config.Log, w io.Writer) *slog.Logger {
 // serve runs the milter until ctx ends, then lets messages in progress end.
 func serve(ctx context.Context, file string, c *config.Config, policy *milter.Policy, log *slog.Logger) error {
 	slog.SetDefault(log) // go-milter logs through package log
-	reg, err := openRegistry(c)
+	reg, err := openGuarded(c, policy.OnFailure, log)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func serve(ctx context.Context, file string, c *config.Config, policy *milter.Po
 	server := milter.NewServer(milter.Options{
 		Policy: policy, Reserve: reg.Reserve, Log: log,
 		MaxConnections: c.Milter.MaxConnections, IdleTimeout: time.Duration(c.Milter.IdleTimeout),
-		MessageBudget: time.Duration(c.Milter.MessageBudget), RegistryTimeout: time.Duration(c.Registry.Timeout),
+		MessageBudget:   time.Duration(c.Milter.MessageBudget),
 		MaxHeaderFields: c.Milter.MaxHeaderFields, MaxHeaderBytes: c.Milter.MaxHeaderBytes,
 	})
 	listeners, err := listen(c.Milter)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"permalink-milter/milter"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
+	"permalink-milter/registry/guard"
 	"permalink-milter/registry/memreg"
 )
 
@@ -72,6 +74,21 @@ func newArchive(a config.Archive) (milter.ArchivePolicy, error) {
 		err = errors.Join(err, fmt.Errorf("on_collision = %q: write suffix or share", a.OnCollision))
 	}
 	return milter.ArchivePolicy{Name: a.Name, Lists: a.Lists, List: a.List, URL: url, Share: a.OnCollision == "share"}, err
+}
+
+// openGuarded opens the registry and puts the guard before it.
+func openGuarded(c *config.Config, onFailure milter.FailureMode, log *slog.Logger) (registry.Registry, error) {
+	inner, err := openRegistry(c)
+	if err != nil {
+		return nil, err
+	}
+	g, err := guard.New(inner, guard.Options{Dir: filepath.Join(c.StateDir, "journal"), Stamp: onFailure == milter.FailureStamp,
+		Timeout: time.Duration(c.Registry.Timeout), Log: log})
+	if err != nil {
+		inner.Close()
+		return nil, err
+	}
+	return g, nil
 }
 
 // openRegistry opens what registry.url names.
