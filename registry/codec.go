@@ -2,14 +2,11 @@ package registry
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
 // codecVersion is the first byte of an encoded entry.
 const codecVersion = 1
-
-var errCorrupt = errors.New("corrupt entry")
 
 // The bits of a slot's first byte beside its state.
 const (
@@ -64,7 +61,7 @@ func DecodeEntry(data []byte) (Entry, error) {
 		return Entry{}, nil
 	}
 	if data[0] != codecVersion {
-		return Entry{}, fmt.Errorf("entry of version %d: a newer permalink-milter wrote it; this one reads version %d", data[0], codecVersion)
+		return Entry{}, fmt.Errorf("%w: version %d: a newer permalink-milter wrote it; this one reads version %d", ErrCorrupt, data[0], codecVersion)
 	}
 	var e Entry
 	r := reader{data[1:], nil}
@@ -72,7 +69,7 @@ func DecodeEntry(data []byte) (Entry, error) {
 		e.Slots = append(e.Slots, r.slot())
 	}
 	if r.err != nil || len(r.rest) > 0 {
-		return Entry{}, errCorrupt
+		return Entry{}, ErrCorrupt
 	}
 	return e, nil
 }
@@ -110,7 +107,7 @@ func (r *reader) slot() Slot {
 	return s
 }
 
-func (r *reader) fail() { r.err, r.rest = errCorrupt, nil }
+func (r *reader) fail() { r.err, r.rest = ErrCorrupt, nil }
 
 func (r *reader) bytes(n uint64) []byte {
 	if n > uint64(len(r.rest)) {

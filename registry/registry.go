@@ -22,6 +22,7 @@ var (
 	ErrArchived    = errors.New("archived permalinks are permanent")
 	ErrFull        = errors.New("all tokens of this hash are taken")
 	ErrUnavailable = errors.New("registry does not answer")
+	ErrCorrupt     = errors.New("unreadable entry") // a store may wrap it in ErrUnavailable: it fails for this key alone
 )
 
 // A Request asks for the permalink of one message on one list.

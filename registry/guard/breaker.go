@@ -28,8 +28,12 @@ func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 }
 
 // isFailure tells if an error means that the registry did not serve. Others,
-// such as registry.ErrFull, are its answers.
+// such as registry.ErrFull, are its answers. So is an entry that it cannot
+// read: waiting mends nothing, and the journal must not wait behind it.
 func isFailure(err error) bool {
+	if errors.Is(err, registry.ErrCorrupt) {
+		return false
+	}
 	return errors.Is(err, registry.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 }
 

@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) {
 // A fault is how a registry fails.
 type fault struct {
 	dead  bool          // fails at once
+	with  error         // why
 	delay time.Duration // takes so long, or until its context ends
 	spare int           // calls that still work
 }
@@ -68,7 +70,7 @@ func (f *faulty) fail(ctx context.Context) error {
 	}
 	f.mu.Unlock()
 	if now.dead {
-		return fmt.Errorf("%w: connection refused", registry.ErrUnavailable)
+		return errors.Join(registry.ErrUnavailable, now.with)
 	}
 	select {
 	case <-time.After(now.delay):

@@ -115,6 +115,24 @@ func TestAnswersOfTheRegistryAreNoFailures(t *testing.T) {
 	})
 }
 
+func TestUnreadableEntryHoldsUpNothing(t *testing.T) {
+	outage(t, func(t *testing.T, r *rig) {
+		r.inner.set(fault{dead: true})
+		r.reserve(t, request(1, 1), hash(1), registry.Journalled)
+		r.inner.set(fault{dead: true, with: registry.ErrCorrupt})
+		for range 10 {
+			if _, err := r.Reserve(t.Context(), request(1, 1)); !errors.Is(err, registry.ErrCorrupt) {
+				t.Errorf("got %v", err)
+			}
+		}
+		rest(2 * retry)
+		got := conflicts(t, r.dir)
+		if len(got) != 1 || !strings.Contains(got[0].Error, registry.ErrCorrupt.Error()) || r.tally().records != 0 || len(r.tally().states) != 1 {
+			t.Errorf("conflicts %+v, counted %+v", got, r.tally())
+		}
+	})
+}
+
 func TestInvalidRequestIsNotJournalled(t *testing.T) {
 	outage(t, func(t *testing.T, r *rig) {
 		r.inner.set(fault{dead: true})

@@ -1,13 +1,13 @@
 package guard
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 )
@@ -137,8 +137,8 @@ func recoverSegment(name string, log *slog.Logger) (segment, error) {
 	}
 	s := segment{name: name}
 	length := 0
-	if body, ok := strings.CutPrefix(string(data), segmentHeader); ok {
-		s.records, length = countRecords([]byte(body))
+	if body, ok := bytes.CutPrefix(data, []byte(segmentHeader)); ok {
+		s.records, length = countRecords(body)
 		length += len(segmentHeader)
 	}
 	if torn := len(data) - length; torn > 0 {
