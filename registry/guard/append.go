@@ -110,8 +110,8 @@ func (j *journal) write(batch []*pending) {
 }
 
 // writeSynced appends to the active segment. After an error nobody can tell
-// what of the file is on disk, so the segment is cut back to what was synced
-// before and no longer written to.
+// what of the data is on disk, so the segment is no longer written to, and
+// what stands in it behind current.bytes is not read.
 func (j *journal) writeSynced(data []byte, records int) error {
 	if j.active == nil {
 		if err := j.begin(); err != nil {
@@ -127,7 +127,6 @@ func (j *journal) writeSynced(data []byte, records int) error {
 		err = syncDir(j.dir)
 	}
 	if err != nil {
-		err = errors.Join(err, j.active.Truncate(j.current.bytes))
 		j.seal()
 		return fmt.Errorf("write journal: %w", err)
 	}

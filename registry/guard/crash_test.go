@@ -26,6 +26,11 @@ func journalForEver(dir string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
+	// Between an acknowledgement that is too early and its write, there is time
+	// to be killed.
+	slow := &disk{pause: time.Millisecond}
+	slow.room.Store(1 << 40)
+	g.journal.create = slow.create
 	var all sync.WaitGroup
 	for worker := range 16 {
 		all.Go(func() {

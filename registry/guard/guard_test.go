@@ -144,18 +144,24 @@ func TestInvalidRequestIsNotJournalled(t *testing.T) {
 	})
 }
 
-func TestCallerThatGivesUpIsNoFailureOfTheRegistry(t *testing.T) {
+func TestCallerThatGivesUpIsNeitherFailureNorAnswer(t *testing.T) {
 	outage(t, func(t *testing.T, r *rig) {
 		r.inner.set(blackHole)
-		ctx, cancel := context.WithCancel(t.Context())
+		gone, cancel := context.WithCancel(t.Context())
 		cancel()
-		for range 10 {
-			if _, err := r.Reserve(ctx, request(1, 1)); !errors.Is(err, context.Canceled) {
-				t.Errorf("got %v", err)
+		for n := range DefaultFailures {
+			for range 10 {
+				if _, err := r.Reserve(gone, request(1, 1)); !errors.Is(err, context.Canceled) {
+					t.Errorf("got %v", err)
+				}
 			}
+			if c := r.tally(); c.journalled != n || len(c.states) != 1 {
+				t.Errorf("counted %+v", c)
+			}
+			r.reserve(t, request(1, 1), hash(1), registry.Journalled)
 		}
-		if r.tally().journalled != 0 || len(r.tally().states) != 1 {
-			t.Errorf("%d journalled, breaker %v", r.tally().journalled, r.tally().states)
+		if got := r.tally().states; !slices.Equal(got, []string{"closed", "open"}) {
+			t.Errorf("breaker %v", got)
 		}
 	})
 }

@@ -27,7 +27,6 @@ const segmentBytes = 4 << 20
 type file interface {
 	io.Writer
 	Sync() error
-	Truncate(size int64) error
 	Close() error
 }
 

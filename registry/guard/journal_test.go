@@ -23,7 +23,8 @@ type disk struct {
 	room  atomic.Int64
 	syncs atomic.Int64
 	gate  chan struct{} // each sync takes one, where it is set
-	stuck bool          // cannot truncate either
+	pause time.Duration // before each write
+	bad   bool          // cannot sync
 }
 
 type diskFile struct {
@@ -38,6 +39,7 @@ func (d *disk) create(name string) (file, error) {
 
 // Write writes what there is room for, as a full disk does.
 func (f *diskFile) Write(p []byte) (int, error) {
+	time.Sleep(f.disk.pause)
 	room := f.disk.room.Add(-int64(len(p)))
 	if room >= 0 {
 		return f.File.Write(p)
@@ -52,55 +54,66 @@ func (f *diskFile) Sync() error {
 	if f.disk.gate != nil {
 		<-f.disk.gate
 	}
+	if f.disk.bad {
+		return syscall.EIO
+	}
 	return f.File.Sync()
 }
 
-func (f *diskFile) Truncate(size int64) error {
-	if f.disk.stuck {
-		return syscall.EIO
-	}
-	return f.File.Truncate(size)
+func TestFullDiskIsAnErrorUntilThereIsRoom(t *testing.T) {
+	outage(t, func(t *testing.T, r *rig) {
+		d := &disk{}
+		d.room.Store(1000)
+		r.journal.create = d.create
+		r.inner.set(fault{dead: true})
+		var kept []int
+		for i := range 100 {
+			if i == 50 {
+				d.room.Store(1000)
+			}
+			_, err := r.Reserve(t.Context(), request(i, i))
+			if err == nil {
+				kept = append(kept, i)
+			} else if !errors.Is(err, syscall.ENOSPC) || !errors.Is(err, registry.ErrUnavailable) {
+				t.Errorf("got %v", err)
+			}
+		}
+		if len(kept) < 10 || len(kept) > 30 || kept[len(kept)-1] < 50 {
+			t.Errorf("journalled %v", kept)
+		}
+		if c := r.tally(); c.failed != 100-len(kept) || c.records != len(kept) || strings.Count(r.log.String(), "no space left") != 1 {
+			t.Errorf("counted %+v, logged\n%s", c, r.log)
+		}
+		r.Close()
+		r.open(t, Options{Stamp: true})
+		r.inner.set(fault{})
+		rest(2 * retry)
+		if c := r.tally(); c.replayed != len(kept) || c.records != 0 {
+			t.Errorf("%d kept, counted %+v", len(kept), c)
+		}
+		for _, i := range kept {
+			r.holder(t, hash(i))
+		}
+	})
 }
 
-func TestFullDiskIsAnErrorUntilThereIsRoom(t *testing.T) {
-	for name, stuck := range map[string]bool{"cut back": false, "left torn": true} {
-		t.Run(name, func(t *testing.T) {
-			outage(t, func(t *testing.T, r *rig) {
-				d := &disk{stuck: stuck}
-				d.room.Store(1000)
-				r.journal.create = d.create
-				r.inner.set(fault{dead: true})
-				var kept []int
-				for i := range 100 {
-					if i == 50 {
-						d.room.Store(1000)
-					}
-					_, err := r.Reserve(t.Context(), request(i, i))
-					if err == nil {
-						kept = append(kept, i)
-					} else if !errors.Is(err, syscall.ENOSPC) || !errors.Is(err, registry.ErrUnavailable) {
-						t.Errorf("got %v", err)
-					}
-				}
-				if len(kept) < 10 || len(kept) > 30 || kept[len(kept)-1] < 50 {
-					t.Errorf("journalled %v", kept)
-				}
-				if c := r.tally(); c.failed != 100-len(kept) || c.records != len(kept) || strings.Count(r.log.String(), "no space left") != 1 {
-					t.Errorf("counted %+v, logged\n%s", c, r.log)
-				}
-				r.Close()
-				r.open(t, Options{Stamp: true})
-				r.inner.set(fault{})
-				rest(2 * retry)
-				if r.tally().replayed < len(kept) || r.tally().records != 0 {
-					t.Errorf("%d of %d replayed, %d left", r.tally().replayed, len(kept), r.tally().records)
-				}
-				for _, i := range kept {
-					r.holder(t, hash(i))
-				}
-			})
-		})
-	}
+func TestRecordThatIsNotSyncedIsNeitherAcknowledgedNorRead(t *testing.T) {
+	outage(t, func(t *testing.T, r *rig) {
+		d := &disk{}
+		d.room.Store(1000)
+		r.journal.create = d.create
+		r.inner.set(fault{dead: true})
+		r.reserve(t, request(1, 1), hash(1), registry.Journalled)
+		d.bad = true
+		if _, err := r.Reserve(t.Context(), request(2, 2)); !errors.Is(err, syscall.EIO) {
+			t.Errorf("got %v", err)
+		}
+		r.inner.set(fault{})
+		rest(2 * retry)
+		if c := r.tally(); c.replayed != 1 || c.records != 0 || c.bytes != 0 {
+			t.Errorf("counted %+v", c)
+		}
+	})
 }
 
 func TestRecordsAtOnceShareAnFsync(t *testing.T) {
