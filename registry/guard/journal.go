@@ -141,7 +141,7 @@ func recoverSegment(name string, log *slog.Logger) (segment, error) {
 		length += len(segmentHeader)
 	}
 	if torn := len(data) - length; torn > 0 {
-		log.Warn("the journal's last write was torn by a crash and is cut off; it was not acknowledged", "file", name, "bytes", torn, "records_kept", s.records)
+		log.Warn("the journal's last write was torn, by a crash or a full disk, and is cut off; it was not acknowledged", "file", name, "bytes", torn, "records_kept", s.records)
 	}
 	s.bytes = int64(length)
 	if s.records == 0 {
