@@ -142,7 +142,7 @@ func (j *journal) writeSynced(data []byte, records int) error {
 
 // begin opens a new active segment.
 func (j *journal) begin() error {
-	name := filepath.Join(j.dir, fmt.Sprintf("%012d.journal", j.next))
+	name := filepath.Join(j.dir, fmt.Sprintf("%012d%s", j.next, segmentExt))
 	f, err := j.create(name)
 	if err != nil {
 		return err

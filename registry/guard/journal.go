@@ -19,6 +19,8 @@ var ErrInUse = errors.New("another process holds the journal")
 // journal has no room.
 var ErrJournalFull = errors.New("the journal is full: bring the registry back, or raise registry.journal_max_bytes")
 
+const segmentExt = ".journal"
+
 // segmentBytes is the length from which on a segment is sealed: what a
 // replay reads into memory at once, and the step in which it frees space.
 const segmentBytes = 4 << 20
@@ -100,16 +102,19 @@ func create(name string) (file, error) {
 
 // recover reads the segments of a former process.
 func (j *journal) recover() error {
-	names, err := filepath.Glob(filepath.Join(j.dir, "*.journal"))
+	files, err := os.ReadDir(j.dir)
 	if err != nil {
 		return err
 	}
-	for _, name := range names { // in lexical order, which is that of the numbers
-		if _, err := fmt.Sscanf(filepath.Base(name), "%d.journal", &j.next); err != nil {
-			return fmt.Errorf("%s: no segment's name; move the file away", name)
+	for _, f := range files { // in lexical order, which is that of the numbers
+		if filepath.Ext(f.Name()) != segmentExt {
+			continue
+		}
+		if _, err := fmt.Sscanf(f.Name(), "%d"+segmentExt, &j.next); err != nil {
+			return fmt.Errorf("%s: no segment's name; move the file away", f.Name())
 		}
 		j.next++
-		s, err := recoverSegment(name, j.log)
+		s, err := recoverSegment(filepath.Join(j.dir, f.Name()), j.log)
 		if err != nil {
 			return err
 		}

@@ -201,8 +201,12 @@ func TestCrashLeavesAndWhatBecomesOfThem(t *testing.T) {
 		"a segment of a newer version": {file: segmentHeader[:7] + "\x02" + one, err: "version 2: a newer permalink-milter"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, "000000000007.journal"), []byte(tt.file), 0o600); err != nil {
+			dir := filepath.Join(t.TempDir(), "[state*") // no pattern, for all that
+			err := os.Mkdir(dir, 0o700)
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dir, "000000000007.journal"), []byte(tt.file), 0o600)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			var log bytes.Buffer
