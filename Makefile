@@ -1,5 +1,8 @@
 # The two commands of a newcomer are `make demo` and `make test`.
-PACKAGES = ./... ./testdata/mta ./testdata/demo ./testdata/faultproxy
+# ./... does not see testdata.
+PACKAGES = ./... $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go testdata/*/*/*.go))))
+# The Debian packages that the tests drive.
+DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: build demo test check install
@@ -16,7 +19,7 @@ check: ## gofmt, go vet, staticcheck
 	go run $(STATICCHECK) $(PACKAGES)
 
 install: ## the programs that the tests drive
-	testdata/install.sh postfix opendkim opendkim-tools openssl redis-server redis-sentinel
+	testdata/install.sh $(DEBIAN)
 
 demo: ## real mail through a private Postfix and the daemon, shown and verified
 	testdata/install.sh postfix
