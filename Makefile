@@ -24,3 +24,7 @@ install: ## the programs that the tests drive
 demo: ## real mail through a private Postfix and the daemon, shown and verified
 	testdata/install.sh postfix
 	go run ./testdata/demo
+
+bench: ## comparisons with what stands beside us, as tables; BENCH names some of them, FULL=-full measures longer
+	testdata/install.sh postfix opendkim libmilter-dev libssl-dev python3-milter redis-server redis-tools
+	go run ./testdata/bench $(FULL) $(BENCH)

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// latency measures how long filters take from the end of a message to their
+// answer. The rounds of each filter are pooled.
+func (b *bench) latency() table {
+	t := table{title: "Latency at the end of a message, µs",
+		head: []string{"sessions", "filter", "p50", "p99", "p99.9", "p99 beside the null filter's"}}
+	filters := []filter{b.null(), b.libmilter(), b.hashOnly(), b.daemon("permalink-milter, bolt", "bolt:r.db", archiveConfig)}
+	for _, sessions := range []int{1, 50} {
+		pooled := make([][]time.Duration, len(filters))
+		for range b.rounds() {
+			for i, f := range filters {
+				r := f.start()
+				pooled[i] = append(pooled[i], r.load(sessions, b.messages(), 20)...)
+				r.stop()
+			}
+		}
+		null := quantile(pooled[0], 0.99)
+		for i, f := range filters {
+			t.add(fmt.Sprint(sessions), f.name, micros(quantile(pooled[i], 0.5)), micros(quantile(pooled[i], 0.99)),
+				micros(quantile(pooled[i], 0.999)), fmt.Sprintf("%.2f", float64(quantile(pooled[i], 0.99))/float64(null)))
+		}
+	}
+	return t
+}
+
+// quantile sorts the times in place.
+func quantile(times []time.Duration, q float64) time.Duration {
+	slices.Sort(times)
+	return times[int(q*float64(len(times)-1))]
+}
+
+func micros(d time.Duration) string { return number(float64(d.Nanoseconds()) / 1000) }
+
+// startAndMemory measures the time from start to the first connection, and
+// the memory at rest and under 500 sessions that have seen a message each.
+func (b *bench) startAndMemory() table {
+	t := table{title: "Start and memory", head: []string{"filter", "start to ready, ms", "at rest, MB", "500 sessions, MB"}}
+	for _, f := range []filter{b.libmilter(), b.daemon("permalink-milter, bolt", "bolt:r.db", archiveConfig), b.opendkim()} {
+		var ready, rest, loaded []float64
+		for range b.rounds() {
+			r := f.start()
+			ready = append(ready, float64(r.ready.Microseconds())/1000)
+			rest = append(rest, r.memory())
+			loaded = append(loaded, r.memoryUnder(500))
+			r.stop()
+		}
+		t.add(f.name, number(median(ready)), number(median(rest)), number(median(loaded)))
+	}
+	return t
+}
+
+func (r *running) memoryUnder(sessions int) float64 {
+	var open500 []*session
+	for n := range sessions {
+		s, err := open(r.socket)
+		must(err)
+		_, _, err = s.message(steps(20, fmt.Sprintf("%d@mail.example.org", n)))
+		must(err)
+		open500 = append(open500, s)
+	}
+	defer func() {
+		for _, s := range open500 {
+			s.close()
+		}
+	}()
+	return r.memory()
+}
+
+// memory is the filter's resident set in MB.
+func (r *running) memory() float64 {
+	status, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(r.cmd.Process.Pid), "status"))
+	must(err)
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	var kb float64
+	fmt.Sscan(rest, &kb)
+	return kb / 1024
+}
