@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/user"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -29,8 +28,8 @@ func listen(c config.Milter) (listeners []net.Listener, err error) {
 	return listeners, nil
 }
 
-func listenOne(c config.Milter, addr string) (net.Listener, error) {
-	scheme, rest, _ := strings.Cut(addr, ":")
+func listenOne(c config.Milter, addr config.Address) (net.Listener, error) {
+	scheme, rest := addr.Split()
 	switch scheme {
 	case "inet":
 		return net.Listen("tcp4", rest)

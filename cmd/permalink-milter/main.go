@@ -57,15 +57,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // load reads and checks the configuration; no file means the defaults.
-func load(file string) (c *config.Config, p *milter.Policy, err error) {
-	c = config.Default()
-	if file != "" {
-		if c, err = config.Load(file); err != nil {
-			return nil, nil, err
-		}
+func load(file string) (*config.Config, *milter.Policy, error) {
+	c, problems := config.Load(file)
+	if c == nil {
+		return nil, nil, problems.Err()
 	}
-	p, err = newPolicy(c)
-	return c, p, err
+	p := newPolicy(c, problems)
+	return c, p, problems.Err()
 }
 
 func newLog(c config.Log, w io.Writer) *slog.Logger {
@@ -92,7 +90,7 @@ func serve(ctx context.Context, file string, c *config.Config, policy *milter.Po
 		Policy: policy, Reserve: reg.Reserve, Log: log,
 		MaxConnections: c.Milter.MaxConnections, IdleTimeout: time.Duration(c.Milter.IdleTimeout),
 		MessageBudget:   time.Duration(c.Milter.MessageBudget),
-		MaxHeaderFields: c.Milter.MaxHeaderFields, MaxHeaderBytes: c.Milter.MaxHeaderBytes,
+		MaxHeaderFields: c.Milter.MaxHeaderFields, MaxHeaderBytes: int(c.Milter.MaxHeaderBytes),
 	})
 	listeners, err := listen(c.Milter)
 	if err != nil {

@@ -123,7 +123,7 @@ func TestUnixListener(t *testing.T) {
 	write(t, filepath.Join(dir, "file"), "keep me")
 	for name, want := range map[string]string{"live": "another process listens", "file": "is no socket", "no/dir": "no such file"} {
 		c := config.Default().Milter
-		c.Listen = []string{"inet:127.0.0.1:0", "unix:" + filepath.Join(dir, name)}
+		c.Listen = []config.Address{"inet:127.0.0.1:0", config.Address("unix:" + filepath.Join(dir, name))}
 		if _, err := listen(c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -19,61 +18,68 @@ import (
 	"permalink-milter/registry/memreg"
 )
 
-// newPolicy turns the configuration into the milter's policy, and returns all
-// that is wrong with it.
-func newPolicy(c *config.Config) (*milter.Policy, error) {
+// newPolicy turns the configuration into the milter's policy. What is wrong
+// with it goes to problems, by its key.
+func newPolicy(c *config.Config, problems *config.Problems) *milter.Policy {
 	p := milter.Policy{Emit: c.Header.Emit, Remove: c.Header.Remove, Identity: c.Header.Identity,
 		HashUnmatched: c.Header.Unmatched == "hash", Hostname: c.Hostname}
-	var errs [3]error
-	p.Algorithm, errs[0] = hashheader.ParseAlgorithm(c.Header.Algorithm)
-	p.Missing, errs[1] = milter.ParseMissingMode(c.Header.MissingMessageID)
-	p.OnFailure, errs[2] = milter.ParseFailureMode(c.Registry.OnFailure)
-	err := errors.Join(errs[:]...)
-	if !slices.Contains([]string{"hash", "skip"}, c.Header.Unmatched) {
-		err = errors.Join(err, fmt.Errorf("header.unmatched = %q: write hash or skip", c.Header.Unmatched))
+	var err error
+	p.Algorithm, err = hashheader.ParseAlgorithm(c.Header.Algorithm)
+	if err == nil {
+		err = p.Algorithm.Allowed()
 	}
-	for _, field := range c.Header.Identity {
-		if !slices.Contains(hashheader.IdentityFields, field) {
-			err = errors.Join(err, fmt.Errorf("header.identity: %q: write some of %s", field, strings.Join(hashheader.IdentityFields, " ")))
-		}
-	}
-	if m := c.Milter; min(m.MaxConnections, m.MaxHeaderFields, m.MaxHeaderBytes, int(m.IdleTimeout), int(m.MessageBudget), int(c.Registry.Timeout)) <= 0 {
-		err = errors.Join(err, errors.New("[milter] limits and timeouts, and registry.timeout: write values above zero"))
-	}
+	problems.Add("header.algorithm", err)
+	p.Missing, err = milter.ParseMissingMode(c.Header.MissingMessageID)
+	problems.Add("header.missing_message_id", err)
+	p.OnFailure, err = milter.ParseFailureMode(c.Registry.OnFailure)
+	problems.Add("registry.on_failure", err)
+	checkEach(problems, "header.emit", p.Emit, checkEmitted)
+	checkEach(problems, "header.remove", p.Remove, hashheader.CheckFieldName)
+	checkEach(problems, "header.identity", p.Identity, checkIdentityField)
 	for i, a := range c.Archives {
-		archive, bad := newArchive(a)
-		if bad != nil {
-			err = errors.Join(err, fmt.Errorf("archive %d (%q): %w", i+1, a.Name, bad))
-		}
-		p.Archives = append(p.Archives, archive)
+		p.Archives = append(p.Archives, newArchive(a, p.Algorithm, fmt.Sprintf("archive[%d]", i), problems))
 	}
-	if err != nil {
-		return nil, err
+	if problems.Err() != nil {
+		return nil
 	}
-	return milter.NewPolicy(p)
+	policy, err := milter.NewPolicy(p)
+	problems.Add("", err)
+	return policy
 }
 
-func newArchive(a config.Archive) (milter.ArchivePolicy, error) {
+func checkEach(problems *config.Problems, key string, values []string, check func(string) error) {
+	for i, v := range values {
+		problems.Add(fmt.Sprintf("%s[%d]", key, i), check(v))
+	}
+}
+
+func checkEmitted(name string) error {
+	if err := hashheader.CheckEmittedName(name); err != nil {
+		return err
+	}
+	a, _ := hashheader.FieldAlgorithm(name)
+	return a.Allowed()
+}
+
+func checkIdentityField(name string) error {
+	if slices.Contains(hashheader.IdentityFields, name) {
+		return nil
+	}
+	return fmt.Errorf("%.80q: write some of %s", name, strings.Join(hashheader.IdentityFields, " "))
+}
+
+// newArchive returns the archive of one table [[archive]], which key names.
+func newArchive(a config.Archive, algorithm hashheader.Algorithm, key string, problems *config.Problems) milter.ArchivePolicy {
 	url, err := hashheader.ParseTemplate(a.URL)
-	if a.Name == "" {
-		err = errors.Join(err, errors.New("name: write one, for the log"))
+	if err == nil {
+		_, err = url.Expand(hashheader.Permalink{List: "list@host.example", Algorithm: algorithm})
 	}
-	if len(a.Lists) == 0 && a.List == "" {
-		err = errors.Join(err, errors.New(`lists: write patterns, as ["*@lists.example.org"]`))
-	}
-	for _, pattern := range a.Lists {
-		if _, bad := filepath.Match(pattern, ""); bad != nil {
-			err = errors.Join(err, fmt.Errorf("lists: %q: %w", pattern, bad))
-		}
-	}
+	problems.Add(key+".url", err)
 	if a.List != "" {
-		_, bad := registry.CheckList(a.List)
-		err = errors.Join(err, bad)
+		_, err := registry.CheckList(a.List)
+		problems.Add(key+".list", err)
 	}
-	if !slices.Contains([]string{"", "suffix", "share"}, a.OnCollision) {
-		err = errors.Join(err, fmt.Errorf("on_collision = %q: write suffix or share", a.OnCollision))
-	}
-	return milter.ArchivePolicy{Name: a.Name, Lists: a.Lists, List: a.List, URL: url, Share: a.OnCollision == "share"}, err
+	return milter.ArchivePolicy{Name: a.Name, Lists: a.Lists, List: a.List, URL: url, Share: a.OnCollision == "share"}
 }
 
 // openGuarded opens the registry and puts the guard before it.

@@ -1,0 +1,164 @@
+package config_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"permalink-milter/config"
+)
+
+var update = flag.Bool("update", false, "write the generated files anew")
+
+// golden compares with a file in testdata or elsewhere.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s is not what is generated; run go test ./config -update and look at the change:\n%s", name, diff)
+	}
+}
+
+// load parses a file that must be fine.
+func load(t *testing.T, text string) *config.Config {
+	t.Helper()
+	c, problems := config.Parse("c.toml", []byte(text))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestEveryProblemIsTold(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.toml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, problems := config.Parse(filepath.Base(file), data)
+			if problems.Err() == nil {
+				t.Fatal("no problem")
+			}
+			golden(t, strings.TrimSuffix(file, ".toml")+".golden", problems.Error()+"\n")
+		})
+	}
+}
+
+func TestProblemsOfTheCallerStandWhereTheKeyDoes(t *testing.T) {
+	_, problems := config.Parse("c.toml", []byte("[[archive]]\nname=\"a\"\nlist=\"a\"\n[[archive]]\nname = \"b\"\nlist=\"b\"\nurl = \"x\"\n"))
+	sentinel := errors.New("no template")
+	problems.Add("archive[1].url", sentinel)
+	problems.Add("archive[1].url", errors.New("a second problem of one key"))
+	problems.Add("archive[0].url", errors.New("missing"))
+	problems.Add("registry.url", errors.New("not in the file"))
+	problems.Add("header.algorithm", nil)
+	err := problems.Err()
+	want := "c.toml: registry.url: not in the file\nc.toml:1:3: archive[0].url: missing\nc.toml:7:1: archive[1].url: no template"
+	if !errors.Is(err, sentinel) || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+func TestFileStandsOverTheDefaults(t *testing.T) {
+	if diff := cmp.Diff(config.Default().Milter, load(t, "").Milter); diff != "" {
+		t.Errorf("an empty file changes a default:\n%s", diff)
+	}
+	c := load(t, `hostname = "mx.example.org"
+milter = {listen = ["127.0.0.1:1", "[::1]:2", "unix:/run//a/../s", "systemd:m"], max_header_bytes = 65536}
+http.listen = "inet:127.0.0.1:3"
+http.max_body = "10 KiB"
+registry.timeout = "1s"
+[[archive]]
+name = "a"
+list = "a@b"
+`)
+	want := []config.Address{"inet:127.0.0.1:1", "inet6:[::1]:2", "unix:/run/s", "systemd:m"}
+	if diff := cmp.Diff(want, c.Milter.Listen); diff != "" {
+		t.Error(diff)
+	}
+	if c.Milter.MaxHeaderBytes != 64<<10 || c.HTTP.MaxBody != 10<<10 || time.Duration(c.Registry.Timeout) != time.Second {
+		t.Errorf("%+v", c)
+	}
+	if c.Archives[0].OnCollision != "suffix" || c.LMTP.Hostname != "mx.example.org" {
+		t.Errorf("defaults that other keys give: %+v", c)
+	}
+}
+
+func TestNoFileMeansTheDefaults(t *testing.T) {
+	c, problems := config.Load("")
+	if err := problems.Err(); err != nil || len(c.Archives) != 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	c, problems = config.Load("testdata/missing")
+	if err := problems.Err(); c != nil || !errors.Is(err, os.ErrNotExist) || err.Error() != "testdata/missing: read configuration: no such file or directory" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func TestValuesAreWrittenAsTheyAreRead(t *testing.T) {
+	for text, want := range map[string]string{"0": "0s", "90s": "1m30s", "120m": "2h", "1h0m1s": "1h0m1s", "60s": "1m", "1500ms": "1.5s"} {
+		var d config.Duration
+		if err := d.UnmarshalText([]byte(text)); err != nil || d.String() != want {
+			t.Errorf("duration %s: %v, %v", text, d, err)
+		}
+	}
+	for text, want := range map[string]string{"0": "0B", "1024": "1KiB", "1000B": "1000B", "2048 MiB": "2GiB", "3MiB": "3MiB"} {
+		var s config.Size
+		if err := s.UnmarshalText([]byte(text)); err != nil || s.String() != want {
+			t.Errorf("size %s: %v, %v", text, s, err)
+		}
+	}
+	for _, text := range []string{"1MB", "-1", "", "9000000000GiB", "1.5MiB"} {
+		var s config.Size
+		if err := s.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("size %q: %v", text, s)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	example, err := os.ReadFile("example.toml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(string(example))
+	for _, text := range []string{"a.b.c = [1, {d = 2}]", "[[archive]]\n[archive.x]\n[[archive.x.y]]", "archive = [[], 1]", "[lmtp]\ndomain = 1", "\"\" = 1979-05-27"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, problems := config.Parse("c.toml", []byte(text))
+		err := problems.Err()
+		if c == nil && err == nil {
+			t.Fatal("neither a configuration nor a problem")
+		}
+		if c == nil || err != nil {
+			return
+		}
+		var printed strings.Builder
+		if err := config.Write(&printed, c); err != nil {
+			t.Fatal(err)
+		}
+		if _, problems := config.Parse("printed", []byte(printed.String())); problems.Err() != nil {
+			t.Errorf("what is printed does not load: %v\n%s", problems, printed.String())
+		}
+	})
+}

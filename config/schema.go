@@ -1,0 +1,117 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// A Key is one key of the schema.
+type Key struct {
+	Path    string // table and name, as milter.listen
+	Default string // as the file would have it, or in words
+	Doc     string // a sentence or two
+	Reload  bool   // SIGHUP is enough to change it
+}
+
+// Keys returns the schema, in the order of the file.
+func Keys() (keys []Key) {
+	c := Default()
+	c.Archives, c.LMTP.Domains = make([]Archive, 1), make([]Domain, 1)
+	c.complete()
+	walk("", reflect.ValueOf(c).Elem(), func(path string, f reflect.StructField, v reflect.Value) {
+		k := Key{Path: strings.ReplaceAll(path, "[0]", ""), Doc: f.Tag.Get("comment"), Reload: f.Tag.Get("reload") == "yes", Default: f.Tag.Get("default")}
+		if k.Default == "" {
+			k.Default = literal(v)
+		}
+		keys = append(keys, k)
+	})
+	return keys
+}
+
+// walk calls visit for each key of a table and of the tables in it.
+func walk(path string, table reflect.Value, visit func(path string, f reflect.StructField, v reflect.Value)) {
+	for i := range table.NumField() {
+		f, v := table.Type().Field(i), table.Field(i)
+		name := join(path, f.Tag.Get("toml"))
+		switch {
+		case f.Type.Kind() == reflect.Struct:
+			walk(name, v, visit)
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+			for j := range v.Len() {
+				walk(element(name, j), v.Index(j), visit)
+			}
+		default:
+			visit(name, f, v)
+		}
+	}
+}
+
+// literal writes a value as the file has it.
+func literal(v reflect.Value) string {
+	switch v.Kind() {
+	case reflect.Int:
+		return fmt.Sprint(v.Int())
+	case reflect.Slice:
+		var items []string
+		for i := range v.Len() {
+			items = append(items, literal(v.Index(i)))
+		}
+		return "[" + strings.Join(items, ", ") + "]"
+	}
+	return fmt.Sprintf("%q", fmt.Sprint(v.Interface()))
+}
+
+// Restart returns the keys, as the file has them, whose values differ between
+// two configurations and take a restart to change.
+func Restart(from, to *Config) (keys []string) {
+	values := func(c *Config) map[string]string {
+		m := make(map[string]string)
+		walk("", reflect.ValueOf(c).Elem(), func(path string, f reflect.StructField, v reflect.Value) {
+			if f.Tag.Get("reload") != "yes" {
+				m[path] = literal(v)
+			}
+		})
+		return m
+	}
+	old, next := values(from), values(to)
+	for _, c := range []*Config{from, to} {
+		walk("", reflect.ValueOf(c).Elem(), func(path string, _ reflect.StructField, _ reflect.Value) {
+			if old[path] != next[path] {
+				keys = append(keys, path)
+				delete(old, path)
+				delete(next, path)
+			}
+		})
+	}
+	return keys
+}
+
+// MaskURL returns a URL with its password masked, fit for a log. It does not
+// parse the URL: those of several hosts are none to net/url.
+func MaskURL(url string) string {
+	scheme, rest, _ := strings.Cut(url, "://")
+	at := strings.LastIndexByte(rest, '@')
+	user, _, found := strings.Cut(rest[:max(0, at)], ":")
+	if !found {
+		return url
+	}
+	return scheme + "://" + user + ":xxxxx" + rest[at:]
+}
+
+// Write writes a configuration as a file that loads again, each key with its
+// comment and passwords masked.
+func Write(w io.Writer, c *Config) error {
+	masked := *c
+	masked.Registry.URL = MaskURL(c.Registry.URL)
+	var b bytes.Buffer
+	if err := toml.NewEncoder(&b).Encode(&masked); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}

@@ -1,0 +1,98 @@
+package config_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"permalink-milter/config"
+)
+
+func TestExampleIsWhatIsGeneratedAndLoads(t *testing.T) {
+	var b strings.Builder
+	if err := config.Write(&b, config.Example()); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "example.toml", b.String())
+	want := config.Example()
+	want.LMTP.Hostname = want.Hostname
+	if diff := cmp.Diff(want, load(t, b.String()), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("example.toml does not say what Example does:\n%s", diff)
+	}
+}
+
+func TestReadmeHasTheKeys(t *testing.T) {
+	const start, end = "<!-- keys: go test ./config -update -->\n", "<!-- end of keys -->\n"
+	data, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(data), start)
+	_, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		t.Fatalf("README.md lacks the lines %q and %q", start, end)
+	}
+	golden(t, "../README.md", before+start+table()+end+after)
+}
+
+// table writes the schema as Markdown.
+func table() string {
+	var b strings.Builder
+	b.WriteString("| key | default | SIGHUP | meaning |\n| --- | --- | --- | --- |\n")
+	for _, k := range config.Keys() {
+		reload := ""
+		if k.Reload {
+			reload = "yes"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Path, k.Default, reload, k.Doc)
+	}
+	return b.String()
+}
+
+func TestEveryKeyIsDescribed(t *testing.T) {
+	for _, k := range config.Keys() {
+		if !strings.HasSuffix(k.Doc, ".") || strings.Contains(k.Doc, "|") {
+			t.Errorf("%s: comment %q: write a sentence", k.Path, k.Doc)
+		}
+	}
+}
+
+func TestKeysThatNeedARestart(t *testing.T) {
+	const before = "hostname = \"a\"\n[milter]\nlisten = [\"127.0.0.1:1\"]\n[[lmtp.domain]]\ndomain = \"d\"\ndeliver = \"lmtp:a:1\"\n"
+	for after, want := range map[string][]string{
+		before: nil,
+		strings.Replace(before, `"a"`, `"b"`, 1) + "[header]\nunmatched = \"skip\"\n":                 {"lmtp.hostname"},
+		strings.Replace(before, ":1", ":2", 1) + "[log]\nformat = \"json\"\nlevel = \"debug\"\n":      {"log.format", "milter.listen"},
+		before + "[[lmtp.domain]]\ndomain = \"e\"\ndeliver = \"lmtp:a:1\"\n":                          {"lmtp.domain[1].domain", "lmtp.domain[1].list", "lmtp.domain[1].deliver"},
+		"hostname = \"a\"\n[milter]\nlisten = [\"127.0.0.1:1\"]\n[[archive]]\nname=\"n\"\nlist=\"l\"": {"lmtp.domain[0].domain", "lmtp.domain[0].list", "lmtp.domain[0].deliver"},
+	} {
+		if diff := cmp.Diff(want, config.Restart(load(t, before), load(t, after))); diff != "" {
+			t.Errorf("%s\n%s", after, diff)
+		}
+	}
+}
+
+func TestPasswordsAreMasked(t *testing.T) {
+	for url, want := range map[string]string{
+		"bolt:a@b:c.db":                        "bolt:a@b:c.db",
+		"redis://h:6379/0":                     "redis://h:6379/0",
+		"redis://user@h:6379/0":                "redis://user@h:6379/0",
+		"redis://:secret@h":                    "redis://:xxxxx@h",
+		"rediss://u:sec@ret@h/0":               "rediss://u:xxxxx@h/0",
+		"redis+sentinel://u:secret@a:1,b:2/my": "redis+sentinel://u:xxxxx@a:1,b:2/my",
+	} {
+		c := config.Default()
+		c.Registry.URL = url
+		var b strings.Builder
+		if err := config.Write(&b, c); err != nil {
+			t.Fatal(err)
+		}
+		if got := config.MaskURL(url); got != want || !strings.Contains(b.String(), want) || strings.Contains(b.String(), "sec") && strings.Contains(b.String(), "ret@") {
+			t.Errorf("%s: %s", url, got)
+		}
+	}
+}
