@@ -3,52 +3,139 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
 
 	"permalink-milter/config"
 )
 
-// listen opens every listener of the configuration, or none.
-func listen(c config.Milter) (listeners []net.Listener, err error) {
-	for _, addr := range c.Listen {
-		ln, err := listenOne(c, addr)
+// sockets opens the listeners of all services.
+type sockets struct {
+	mode         os.FileMode // of unix sockets
+	owner, group int         // of unix sockets; -1: the daemon's own
+	passed       map[string][]net.Listener
+	opened       []net.Listener
+}
+
+// newSockets takes over the sockets that systemd passed (sd_listen_fds(3)).
+func newSockets(c config.Milter) (*sockets, error) {
+	s := &sockets{owner: -1, group: -1}
+	mode, err := strconv.ParseUint(c.SocketMode, 8, 9)
+	if err != nil {
+		return s, fmt.Errorf("milter.socket_mode: %w", err)
+	}
+	s.mode = os.FileMode(mode)
+	if s.passed, err = activation.ListenersWithNames(); err != nil {
+		return s, fmt.Errorf("sockets of systemd: %w", err)
+	}
+	return s, s.lookup(c)
+}
+
+// lookup finds the owner and the group of unix sockets.
+func (s *sockets) lookup(c config.Milter) error {
+	if c.SocketOwner != "" {
+		u, err := user.Lookup(c.SocketOwner)
 		if err != nil {
-			for _, open := range listeners {
-				open.Close()
-			}
-			return nil, fmt.Errorf("milter.listen %q: %w", addr, err)
+			return fmt.Errorf("milter.socket_owner: %w", err)
 		}
-		listeners = append(listeners, ln)
+		if s.owner, err = strconv.Atoi(u.Uid); err != nil {
+			return fmt.Errorf("milter.socket_owner: %w", err)
+		}
+	}
+	if c.SocketGroup != "" {
+		g, err := user.LookupGroup(c.SocketGroup)
+		if err != nil {
+			return fmt.Errorf("milter.socket_group: %w", err)
+		}
+		if s.group, err = strconv.Atoi(g.Gid); err != nil {
+			return fmt.Errorf("milter.socket_group: %w", err)
+		}
+	}
+	return nil
+}
+
+// open opens the addresses of a key; the empty one is off. After an error,
+// what is open stays so until close.
+func (s *sockets) open(key string, addresses ...config.Address) (listeners []net.Listener, err error) {
+	for _, a := range addresses {
+		if a == "" {
+			continue
+		}
+		some, err := s.listen(a)
+		if err != nil {
+			return nil, fmt.Errorf("%s %q: %w", key, a, err)
+		}
+		s.opened = append(s.opened, some...)
+		listeners = append(listeners, some...)
 	}
 	return listeners, nil
 }
 
-func listenOne(c config.Milter, addr config.Address) (net.Listener, error) {
-	scheme, rest := addr.Split()
+// listen opens one address. A name may stand for several sockets of
+// systemd's.
+func (s *sockets) listen(a config.Address) ([]net.Listener, error) {
+	scheme, rest := a.Split()
+	if scheme == "systemd" {
+		return s.take(rest)
+	}
+	var ln net.Listener
+	var err error
 	switch scheme {
 	case "inet":
-		return net.Listen("tcp4", rest)
+		ln, err = net.Listen("tcp4", rest)
 	case "inet6":
-		return net.Listen("tcp6", rest)
-	case "unix":
-		return listenUnix(c, rest)
+		ln, err = net.Listen("tcp6", rest)
+	default:
+		ln, err = s.listenUnix(rest)
 	}
-	return nil, errors.New("write inet:127.0.0.1:8899, inet6:[::1]:8899 or unix:/run/permalink-milter/milter.sock")
+	if err != nil {
+		return nil, err
+	}
+	return []net.Listener{ln}, nil
+}
+
+// take hands out the sockets of a name, once.
+func (s *sockets) take(name string) ([]net.Listener, error) {
+	listeners := s.passed[name]
+	if len(listeners) == 0 {
+		return nil, fmt.Errorf("systemd passed no such socket (it passed: %s): enable the socket unit with FileDescriptorName=%s",
+			strings.Join(slices.Sorted(maps.Keys(s.passed)), " "), name)
+	}
+	delete(s.passed, name)
+	return listeners, nil
+}
+
+// unused returns an error for sockets that nobody took: their clients would
+// wait for ever.
+func (s *sockets) unused() error {
+	if len(s.passed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("systemd passed sockets that no listen key names: write systemd:%s there, or disable the socket unit",
+		strings.Join(slices.Sorted(maps.Keys(s.passed)), " and systemd:"))
+}
+
+// close closes all that is open.
+func (s *sockets) close() (err error) {
+	for _, ln := range s.opened {
+		err = errors.Join(err, ln.Close())
+	}
+	return err
 }
 
 // listenUnix listens on a socket that a crashed daemon may have left behind.
 // Its mode is right from the start: the umask shuts everybody out until the
-// group and the mode are set.
-func listenUnix(c config.Milter, path string) (net.Listener, error) {
-	mode, err := strconv.ParseUint(c.SocketMode, 8, 9)
-	if err != nil {
-		return nil, fmt.Errorf("socket_mode = %q: write an octal mode, as 0660", c.SocketMode)
-	}
+// owner and the mode are set.
+func (s *sockets) listenUnix(path string) (net.Listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
@@ -58,9 +145,8 @@ func listenUnix(c config.Milter, path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = setGroup(path, c.SocketGroup)
-	if err == nil {
-		err = os.Chmod(path, os.FileMode(mode))
+	if err = os.Chown(path, s.owner, s.group); err == nil {
+		err = os.Chmod(path, s.mode)
 	}
 	if err != nil {
 		ln.Close()
@@ -91,19 +177,4 @@ func removeStale(path string) error {
 		return err
 	}
 	return os.Remove(path)
-}
-
-func setGroup(path, name string) error {
-	if name == "" {
-		return nil
-	}
-	group, err := user.LookupGroup(name)
-	if err != nil {
-		return fmt.Errorf("socket_group: %w", err)
-	}
-	gid, err := strconv.Atoi(group.Gid)
-	if err != nil {
-		return fmt.Errorf("socket_group: %w", err)
-	}
-	return os.Chown(path, -1, gid)
 }

@@ -1,20 +1,19 @@
-// Command permalink-milter is the daemon: it stamps the mail of an MTA.
+// Command permalink-milter is the daemon: it stamps the mail of an MTA. What
+// it serves stands in service.go, one file a service.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
+
+	"github.com/spf13/cobra"
 
 	"permalink-milter/config"
-	"permalink-milter/milter"
 )
 
 // Exit codes, as sysexits.h has them.
@@ -25,119 +24,100 @@ const (
 	exitConfig      = 78
 )
 
+// stdio is what the daemon writes to.
+type stdio struct{ out, err io.Writer }
+
+// An exitError ends the program with a code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdout, os.Stderr}))
 }
 
-// run is main without the process: it serves until ctx ends.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("permalink-milter", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	file := flags.String("config", "", "read the configuration from `FILE`; without one the defaults serve")
-	check := flags.Bool("check", false, "check the configuration and exit")
-	if err := flags.Parse(args); err != nil {
+// run is main without the process: it serves until ctx ends. An error that is
+// no exitError is one of usage.
+func run(ctx context.Context, args []string, std stdio) int {
+	root := newRoot(std)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var exit *exitError
+	switch {
+	case err == nil:
+		return exitOK
+	case !errors.As(err, &exit):
+		fmt.Fprintf(std.err, "permalink-milter: %v\nTry 'permalink-milter --help'.\n", err)
 		return exitUsage
 	}
-	c, policy, err := load(*file)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitConfig
-	}
-	if *check {
-		fmt.Fprintln(stdout, "configuration is fine")
-		return exitOK
-	}
-	if err := serve(ctx, *file, c, policy, newLog(c.Log, stderr)); err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitUnavailable
-	}
-	return exitOK
+	fmt.Fprintln(std.err, exit.err)
+	return exit.code
 }
 
-// load reads and checks the configuration; no file means the defaults.
-func load(file string) (*config.Config, *milter.Policy, error) {
-	c, problems := config.Load(file)
-	if c == nil {
-		return nil, nil, problems.Err()
-	}
-	p := newPolicy(c, problems)
-	return c, p, problems.Err()
+// flags are the command line's.
+type flags struct {
+	file, mta          string
+	check, printConfig bool
 }
 
-func newLog(c config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	if level.UnmarshalText([]byte(c.Level)) != nil {
-		level = slog.LevelInfo
+const long = `A milter that gives every mailing-list message a permalink. It hashes the Message-ID, writes the hash and the
+archive's URL into the header, and reserves the permalink in a registry.
+
+Without --config the defaults serve: inet:127.0.0.1:8899, the embedded registry in the state directory, and no
+archive, so that messages get the hash field alone.
+
+SIGHUP reads the configuration again; SIGTERM ends messages in progress, then the daemon.`
+
+// newRoot returns the command.
+func newRoot(std stdio) *cobra.Command {
+	var f flags
+	root := &cobra.Command{
+		Use:           "permalink-milter",
+		Short:         "Stamp the mail of an MTA with permalinks",
+		Long:          long,
+		Example:       "  permalink-milter --config /etc/permalink-milter.toml --check\n  permalink-milter --print-mta postfix",
+		Args:          cobra.NoArgs,
+		Version:       version(),
+		RunE:          func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), std) },
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
-	o := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	root.Flags().StringVar(&f.file, "config", "", "read the configuration from `FILE`")
+	root.Flags().BoolVar(&f.check, "check", false, "check the configuration and exit")
+	root.Flags().BoolVar(&f.printConfig, "print-config", false, "print the configuration in force, passwords masked, and exit")
+	root.Flags().StringVar(&f.mta, "print-mta", "", "print what `postfix|sendmail` must be told, and exit")
+	root.MarkFlagsMutuallyExclusive("check", "print-config", "print-mta")
+	return root
 }
 
-// serve runs the milter until ctx ends, then lets messages in progress end.
-func serve(ctx context.Context, file string, c *config.Config, policy *milter.Policy, log *slog.Logger) error {
-	slog.SetDefault(log) // go-milter logs through package log
-	reg, err := openGuarded(c, policy.OnFailure, log)
+// run does what the flags say.
+func (f *flags) run(ctx context.Context, std stdio) error {
+	if _, known := mtaLines[f.mta]; f.mta != "" && !known {
+		return fmt.Errorf("--print-mta %s: write postfix or sendmail", f.mta)
+	}
+	c, policy, err := load(f.file)
 	if err != nil {
-		return err
+		return &exitError{exitConfig, err}
 	}
-	defer reg.Close()
-	server := milter.NewServer(milter.Options{
-		Policy: policy, Reserve: reg.Reserve, Log: log,
-		MaxConnections: c.Milter.MaxConnections, IdleTimeout: time.Duration(c.Milter.IdleTimeout),
-		MessageBudget:   time.Duration(c.Milter.MessageBudget),
-		MaxHeaderFields: c.Milter.MaxHeaderFields, MaxHeaderBytes: int(c.Milter.MaxHeaderBytes),
-	})
-	listeners, err := listen(c.Milter)
-	if err != nil {
-		return err
-	}
-	ended := make(chan error, len(listeners))
-	for _, ln := range listeners {
-		log.Info("listening", "addr", ln.Addr())
-		go func() { ended <- server.Serve(ln) }()
-	}
-	err = wait(ctx, ended, func() { reload(file, server, log) })
-	budget, cancel := context.WithTimeout(context.Background(), time.Duration(c.Milter.ShutdownBudget))
-	defer cancel()
-	if shut := server.Shutdown(budget); shut != nil {
-		log.Warn("messages in progress were cut off, their MTAs try again", "error", shut)
-	}
-	if errors.Is(err, milter.ErrServerClosed) {
+	switch {
+	case f.check:
+		fmt.Fprintln(std.out, "configuration is fine")
 		return nil
+	case f.printConfig:
+		return config.Write(std.out, c)
+	case f.mta != "":
+		return printMTA(std.out, f.mta, c.Milter.Listen)
 	}
-	return err
-}
-
-// wait returns when a listener or ctx ends. It calls reload at each SIGHUP.
-func wait(ctx context.Context, ended <-chan error, reload func()) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	for {
-		select {
-		case err := <-ended:
-			return err
-		case <-ctx.Done():
-			return milter.ErrServerClosed
-		case <-hup:
-			reload()
-		}
+	if err := serve(ctx, f.file, c, policy, std); err != nil {
+		return &exitError{exitUnavailable, fmt.Errorf("permalink-milter: %w", err)}
 	}
-}
-
-// reload makes [header] and [[archive]] of the file, as it is now, count for
-// the messages that begin from now on. A bad file changes nothing.
-func reload(file string, server *milter.Server, log *slog.Logger) {
-	_, policy, err := load(file)
-	if err != nil {
-		log.Error("configuration not reloaded, the old one stays in force", "error", err)
-		return
-	}
-	server.SetPolicy(policy)
-	log.Info("configuration reloaded; all but [header] and [[archive]] needs a restart")
+	return nil
 }

@@ -2,21 +2,26 @@ package main
 
 import (
 	"fmt"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
 	"permalink-milter/milter"
 	"permalink-milter/registry"
-	"permalink-milter/registry/boltreg"
-	"permalink-milter/registry/guard"
-	"permalink-milter/registry/memreg"
 )
+
+// load reads and checks the configuration; no file means the defaults. Its
+// error tells all that is wrong.
+func load(file string) (*config.Config, *milter.Policy, error) {
+	c, problems := config.Load(file)
+	if c == nil {
+		return nil, nil, problems.Err()
+	}
+	problems.Add("registry.url", checkRegistryURL(c.Registry.URL))
+	p := newPolicy(c, problems)
+	return c, p, problems.Err()
+}
 
 // newPolicy turns the configuration into the milter's policy. What is wrong
 // with it goes to problems, by its key.
@@ -80,41 +85,4 @@ func newArchive(a config.Archive, algorithm hashheader.Algorithm, key string, pr
 		problems.Add(key+".list", err)
 	}
 	return milter.ArchivePolicy{Name: a.Name, Lists: a.Lists, List: a.List, URL: url, Share: a.OnCollision == "share"}
-}
-
-// openGuarded opens the registry and puts the guard before it.
-func openGuarded(c *config.Config, onFailure milter.FailureMode, log *slog.Logger) (registry.Registry, error) {
-	inner, err := openRegistry(c)
-	if err != nil {
-		return nil, err
-	}
-	g, err := guard.New(inner, guard.Options{Dir: filepath.Join(c.StateDir, "journal"), Stamp: onFailure == milter.FailureStamp,
-		Timeout: time.Duration(c.Registry.Timeout), Log: log})
-	if err != nil {
-		inner.Close()
-		return nil, err
-	}
-	return g, nil
-}
-
-// openRegistry opens what registry.url names.
-func openRegistry(c *config.Config) (registry.Registry, error) {
-	o := registry.Options{TTL: time.Duration(c.Registry.ReservationTTL)}
-	scheme, file, _ := strings.Cut(c.Registry.URL, ":")
-	switch {
-	case scheme == "memory":
-		return registry.New(memreg.New(), o), nil
-	case scheme != "bolt" || file == "":
-		return nil, fmt.Errorf("registry.url = %q: write bolt:FILE, or memory: to try things out", c.Registry.URL)
-	case !filepath.IsAbs(file):
-		file = filepath.Join(c.StateDir, file)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		return nil, fmt.Errorf("state_dir: %w", err)
-	}
-	store, err := boltreg.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	return registry.New(store, o), nil
 }

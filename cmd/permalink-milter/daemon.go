@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"permalink-milter/config"
+	"permalink-milter/milter"
+	"permalink-milter/registry"
+)
+
+// A daemon runs the services of one configuration.
+type daemon struct {
+	file     string         // of the configuration; empty: none
+	config   *config.Config // as at the start
+	log      *slog.Logger
+	level    slog.LevelVar
+	metrics  *metrics
+	registry registry.Registry
+	sockets  *sockets
+	services []service
+	ready    atomic.Bool // serving, and not about to end
+}
+
+// serve runs the daemon until ctx ends, then lets messages in progress end.
+func serve(ctx context.Context, file string, c *config.Config, policy *milter.Policy, std stdio) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	d := &daemon{file: file, config: c, metrics: newMetrics()}
+	d.log = newLog(c.Log, &d.level, std.err)
+	slog.SetDefault(d.log) // go-milter logs through package log
+	if err := d.open(policy); err != nil {
+		return err
+	}
+	ended := startAll(d.services)
+	for _, s := range d.services {
+		for _, ln := range s.listeners {
+			d.log.Info("listening", "service", s.name, "addr", ln.Addr().String())
+		}
+	}
+	if file == "" {
+		greet(std.out, c)
+	}
+	err := d.wait(ctx, ended, hup)
+	return errors.Join(err, d.shutdown())
+}
+
+// newLog returns the log of the configuration; its level follows level.
+func newLog(c config.Log, level *slog.LevelVar, w io.Writer) *slog.Logger {
+	setLevel(level, c.Level)
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// setLevel takes a name that the configuration's check found good.
+func setLevel(level *slog.LevelVar, name string) {
+	var l slog.Level
+	if l.UnmarshalText([]byte(name)) == nil {
+		level.Set(l)
+	}
+}
+
+// greet tells those who start the daemon as it is how to go on.
+func greet(w io.Writer, c *config.Config) {
+	fmt.Fprintf(w, "No --config: the defaults serve. Tell the MTA of the daemon; Postfix:\n\n%s\nSendmail, in sendmail.mc:\n\n%s\n",
+		postfixLines(c.Milter.Listen[0]), sendmailLines(c.Milter.Listen[0]))
+}
+
+// open opens the registry and all listeners, or nothing.
+func (d *daemon) open(policy *milter.Policy) (err error) {
+	if d.registry, err = d.openGuarded(policy.OnFailure); err != nil {
+		return err
+	}
+	if d.sockets, err = newSockets(d.config.Milter); err == nil {
+		err = d.openServices(policy)
+	}
+	if err != nil {
+		return errors.Join(err, d.sockets.close(), d.registry.Close())
+	}
+	return nil
+}
+
+func (d *daemon) openServices(policy *milter.Policy) error {
+	for _, open := range doors {
+		s, err := open(d, policy)
+		if err != nil {
+			return err
+		}
+		if len(s.listeners) > 0 {
+			d.services = append(d.services, s)
+		}
+	}
+	return d.sockets.unused()
+}
+
+// wait returns when a service or ctx ends. Meanwhile it reloads at each
+// signal and tells systemd that the daemon lives.
+func (d *daemon) wait(ctx context.Context, ended <-chan error, hup <-chan os.Signal) error {
+	alive, stop := d.watchdog()
+	defer stop()
+	d.ready.Store(true)
+	d.notifyReady()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return nil
+		case <-hup:
+			d.reload()
+		case <-alive:
+			d.notify(sdAlive)
+		}
+	}
+}
+
+// reload makes the file, as it is now, count for the messages that begin from
+// now on. A bad file changes nothing.
+func (d *daemon) reload() {
+	d.notifyReloading()
+	defer d.notifyReady()
+	c, policy, err := load(d.file)
+	d.metrics.reloaded(err == nil)
+	if err != nil {
+		d.log.Error("configuration not reloaded, the old one stays in force", "error", err)
+		return
+	}
+	setLevel(&d.level, c.Log.Level)
+	for _, s := range d.services {
+		if s.reload != nil {
+			s.reload(c, policy)
+		}
+	}
+	d.log.Info("configuration reloaded")
+	if keys := config.Restart(d.config, c); len(keys) > 0 {
+		d.log.Warn("these keys differ from those at the start; restart the daemon to change them", "keys", keys)
+	}
+}
+
+// shutdown ends the services, then closes the registry.
+func (d *daemon) shutdown() error {
+	d.ready.Store(false)
+	d.notifyStopping()
+	d.log.Info("stopping")
+	budget, cancel := context.WithTimeout(context.Background(), time.Duration(d.config.Milter.ShutdownBudget))
+	defer cancel()
+	for _, s := range d.services {
+		if err := s.shutdown(budget); err != nil {
+			d.log.Warn("work in progress was cut off, clients try again", "service", s.name, "error", err)
+		}
+	}
+	return d.registry.Close()
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"permalink-milter/config"
+	"permalink-milter/milter"
+)
+
+// A service is one door of the daemon. One without listeners is off.
+type service struct {
+	name      string
+	listeners []net.Listener
+	serve     func(net.Listener) error // until shutdown; called once a listener
+	shutdown  func(context.Context) error
+	reload    func(*config.Config, *milter.Policy) // may be nil
+}
+
+// doors open the services, in the order in which they are shut down: health
+// is told until the end.
+var doors = []func(*daemon, *milter.Policy) (service, error){openMilter, openAdmin}
+
+// openMilter opens the door for MTAs.
+func openMilter(d *daemon, policy *milter.Policy) (service, error) {
+	c := d.config.Milter
+	listeners, err := d.sockets.open("milter.listen", c.Listen...)
+	server := milter.NewServer(milter.Options{
+		Policy: policy, Reserve: d.registry.Reserve, Log: d.log, Observe: d.metrics,
+		MaxConnections: c.MaxConnections, IdleTimeout: time.Duration(c.IdleTimeout),
+		MessageBudget:   time.Duration(c.MessageBudget),
+		MaxHeaderFields: c.MaxHeaderFields, MaxHeaderBytes: int(c.MaxHeaderBytes),
+	})
+	reload := func(_ *config.Config, p *milter.Policy) { server.SetPolicy(p) }
+	return service{"milter", listeners, server.Serve, server.Shutdown, reload}, err
+}
+
+// startAll serves every listener of the services. What ends one comes from the
+// channel.
+func startAll(services []service) <-chan error {
+	n := 0
+	for _, s := range services {
+		n += len(s.listeners)
+	}
+	ended := make(chan error, n)
+	for _, s := range services {
+		for _, ln := range s.listeners {
+			go func() { ended <- fmt.Errorf("%s on %s: %w", s.name, ln.Addr(), s.serve(ln)) }()
+		}
+	}
+	return ended
+}
