@@ -112,7 +112,7 @@ func TestGeneratedMessageIDsAreUnique(t *testing.T) {
 }
 
 func TestDaemonInFIPSMode(t *testing.T) {
-	fips := func(cmd *exec.Cmd) { cmd.Env = append(os.Environ(), "GODEBUG=fips140=only") }
+	fips := func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "GODEBUG=fips140=only") }
 	p := start(t, "[header]\nalgorithm = \"sha256\"\nemit = [\"Message-ID-SHA256\"]\n"+archive("one.example"), fips)
 	fields := connect(t, "unix", p.socket()).begin(messageID, listID).end()
 	hash, _ := fields.First("Message-ID-SHA256")

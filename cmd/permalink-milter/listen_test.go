@@ -134,7 +134,7 @@ func passed(t *testing.T, names string, addresses ...string) func(*exec.Cmd) {
 			t.Cleanup(func() { f.Close() })
 			cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 		}
-		cmd.Env = append(os.Environ(), "LISTEN_FDS="+strconv.Itoa(len(addresses)), "LISTEN_FDNAMES="+names)
+		cmd.Env = append(cmd.Env, "LISTEN_FDS="+strconv.Itoa(len(addresses)), "LISTEN_FDNAMES="+names)
 		// The process id is known only to the process itself.
 		cmd.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}, cmd.Args...)
 		cmd.Path = "/bin/sh"
@@ -161,6 +161,7 @@ func TestSocketOfSystemdThatNobodyNamesIsAnError(t *testing.T) {
 	file := filepath.Join(dir, "c.toml")
 	write(t, file, "state_dir = \""+dir+"\"\nmilter.listen = [\"systemd:mta\"]\n")
 	cmd := exec.Command("permalink-milter", "--config", file)
+	cmd.Env = os.Environ()
 	passed(t, "mta:other", "127.0.0.1:0", "127.0.0.1:0")(cmd)
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != exitUnavailable || !strings.Contains(string(out), "write systemd:other there") {

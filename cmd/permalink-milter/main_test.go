@@ -11,13 +11,20 @@ import (
 
 var update = flag.Bool("update", false, "write the generated files anew")
 
+// quickExit keeps the race detector from waiting a second at each exit.
+const quickExit = "GORACE=atexit_sleep_ms=10"
+
 // The scripts in testdata, and start, run the real main.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"permalink-milter": main})
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update})
+	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update,
+		Setup: func(e *testscript.Env) error {
+			e.Vars = append(e.Vars, quickExit)
+			return nil
+		}})
 }
 
 // golden compares with a file that is generated.

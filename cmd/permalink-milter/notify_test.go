@@ -2,7 +2,6 @@ package main
 
 import (
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -48,7 +47,7 @@ func (m manager) next() string {
 
 func TestSystemdIsToldOfTheState(t *testing.T) {
 	m := newManager(t)
-	p := start(t, "", func(cmd *exec.Cmd) { cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path) })
+	p := start(t, "", func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+m.path) })
 	if got, want := m.next(), "READY=1\nSTATUS=serving milter on "+p.socket(); got != want {
 		t.Errorf("at the start: %q", got)
 	}
@@ -69,7 +68,7 @@ func TestSystemdIsToldOfTheState(t *testing.T) {
 func TestWatchdogIsFed(t *testing.T) {
 	m := newManager(t)
 	p := start(t, "", func(cmd *exec.Cmd) {
-		cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=20000")
+		cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=20000")
 	})
 	buffer := make([]byte, 4096)
 	for fed := 0; fed < 3; {
