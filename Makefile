@@ -2,10 +2,10 @@
 # ./... does not see testdata.
 PACKAGES = ./... $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go testdata/*/*/*.go))))
 # The Debian packages that the tests drive.
-DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel
+DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test check install
+.PHONY: build demo test check install man
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -20,6 +20,9 @@ check: ## gofmt, go vet, staticcheck
 
 install: ## the programs that the tests drive
 	testdata/install.sh $(DEBIAN)
+
+man: ## what is generated from the schema and the flags: manual pages, example.toml, the README's table
+	go test ./config ./cmd/permalink-milter -update
 
 demo: ## real mail through a private Postfix and the daemon, shown and verified
 	testdata/install.sh postfix

@@ -72,7 +72,10 @@ archive's URL into the header, and reserves the permalink in a registry.
 Without --config the defaults serve: inet:127.0.0.1:8899, the embedded registry in the state directory, and no
 archive, so that messages get the hash field alone.
 
-SIGHUP reads the configuration again; SIGTERM ends messages in progress, then the daemon.`
+SIGHUP reads the configuration again: a bad file changes nothing, and the log says why. SIGTERM stops accepting, ends
+the messages in progress and then the daemon.
+
+Exit codes: 0 after SIGTERM, 64 wrong usage, 69 an address or the registry cannot be opened, 78 bad configuration.`
 
 // newRoot returns the command.
 func newRoot(std stdio) *cobra.Command {

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cpuguy83/go-md2man/v2/md2man"
+	"github.com/spf13/cobra/doc"
+
+	"permalink-milter/config"
+)
+
+// manDate stands in the manual pages; a fixed one makes them reproducible.
+var manDate = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
+
+func TestManualPageOfTheCommand(t *testing.T) {
+	root := newRoot(stdio{io.Discard, io.Discard})
+	root.DisableAutoGenTag = true
+	root.InitDefaultVersionFlag()
+	var b bytes.Buffer
+	header := &doc.GenManHeader{Section: "8", Date: &manDate, Source: "permalink-milter", Manual: "System Manager's Manual"}
+	if err := doc.GenMan(root, header, &b); err != nil {
+		t.Fatal(err)
+	}
+	b.WriteString(".SH SEE ALSO\npermalink-milter.toml(5), postconf(5), systemd.socket(5)\n")
+	golden(t, "permalink-milter.8", b.String())
+}
+
+const manHead = `PERMALINK-MILTER.TOML 5 "Nov 2026" permalink-milter "File Formats Manual"
+==================================================
+
+# NAME
+
+permalink-milter.toml - the configuration of permalink-milter(8)
+
+# DESCRIPTION
+
+One file in TOML. Every key has a default. A table [[NAME]] may stand several times. Durations are numbers with a
+unit, as "500ms" or "2h"; sizes are numbers of B, KiB, MiB or GiB, as "1MiB". Unknown keys are errors.
+**permalink-milter --check** tells all that is wrong with a file, each with its line and column, and
+**--print-config** prints what is in force.
+
+SIGHUP makes the daemon read the file again. Keys marked (SIGHUP) count from then on; the log names other keys that
+differ from those at the start, for they need a restart.
+`
+
+const manTail = `
+# SEE ALSO
+
+permalink-milter(8)
+`
+
+func TestManualPageOfTheConfiguration(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(manHead)
+	section := "-"
+	for _, k := range config.Keys() {
+		table := k.Path[:max(0, strings.LastIndexByte(k.Path, '.'))]
+		if table != section {
+			section = table
+			fmt.Fprintf(&b, "\n# %s\n", title(table))
+		}
+		reload := ""
+		if k.Reload {
+			reload = " (SIGHUP)"
+		}
+		fmt.Fprintf(&b, "\n**%s**\n: %s Default: %s%s\n", strings.TrimPrefix(k.Path[len(table):], "."), escape(k.Doc), escape(k.Default), reload)
+	}
+	b.WriteString(manTail)
+	golden(t, "permalink-milter.toml.5", string(md2man.Render([]byte(b.String()))))
+}
+
+// title heads the keys of a table.
+func title(table string) string {
+	switch table {
+	case "":
+		return "KEYS BEFORE THE FIRST TABLE"
+	case "archive", "lmtp.domain":
+		return "[[" + table + "]]"
+	}
+	return "[" + table + "]"
+}
+
+// escape keeps Markdown from reading marks into a text.
+func escape(s string) string {
+	return strings.NewReplacer("*", `\*`, "[", `\[`, "]", `\]`, "<", `\<`, "_", `\_`, "{", `\{`, "}", `\}`).Replace(s)
+}
+
+func TestManualPagesAreSoundRoff(t *testing.T) {
+	for _, page := range []string{"permalink-milter.8", "permalink-milter.toml.5"} {
+		out, err := exec.Command("groff", "-man", "-ww", "-z", "-Tutf8", page).CombinedOutput()
+		if err != nil || len(out) > 0 {
+			t.Errorf("%s: %v (apt-get install groff-base)\n%s", page, err, out)
+		}
+	}
+}

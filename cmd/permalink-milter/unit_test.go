@@ -1,0 +1,44 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The daemon's units, the program's path replaced by one that is there.
+func units(t *testing.T) (service, socket string) {
+	t.Helper()
+	program, err := exec.LookPath("permalink-milter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"permalink-milter.service", "permalink-milter.socket"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name), strings.Replace(string(data), "/usr/bin/permalink-milter", program, 1))
+	}
+	return filepath.Join(dir, "permalink-milter.service"), filepath.Join(dir, "permalink-milter.socket")
+}
+
+func TestUnitsAreSound(t *testing.T) {
+	service, socket := units(t)
+	out, err := exec.Command("systemd-analyze", "verify", "--man=no", service, socket).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%v (apt-get install systemd)\n%s", err, out)
+	}
+}
+
+// The exposure is 1.6 of 10 by systemd 252; later ones weigh anew.
+func TestServiceIsHardened(t *testing.T) {
+	service, _ := units(t)
+	out, err := exec.Command("systemd-analyze", "security", "--offline=yes", "--threshold=20", "--no-pager", service).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v (apt-get install systemd)\n%s", err, out)
+	}
+}
