@@ -48,6 +48,11 @@ func ParseTemplate(text string) (Template, error) {
 			return t, fmt.Errorf("%q: %q cannot stand in a URL: percent-encode it (RFC 3986)", text, c)
 		}
 	}
+	// No hexadecimal digit stands for the values: an escape must not reach
+	// into one.
+	if _, err := url.Parse(strings.Join(t.literals, "x")); err != nil {
+		return t, fmt.Errorf("%q: %w", text, err)
+	}
 	if !slices.ContainsFunc(t.names, func(name string) bool { return slices.Contains(placeholders[:distinct], name) }) {
 		return t, fmt.Errorf("%q gives every message the same URL: add one of {%s}", text, strings.Join(placeholders[:distinct], "} {"))
 	}
