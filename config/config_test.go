@@ -135,6 +135,79 @@ func TestValuesAreWrittenAsTheyAreRead(t *testing.T) {
 	}
 }
 
+func TestAddresses(t *testing.T) {
+	for text, want := range map[string]config.Address{
+		"":                    "",
+		"inet:127.0.0.1:8899": "inet:127.0.0.1:8899",
+		"127.0.0.1:8899":      "inet:127.0.0.1:8899",
+		"localhost:0":         "inet:localhost:0",
+		":8899":               "inet::8899",
+		"[::1]:8899":          "inet6:[::1]:8899",
+		"inet6:[::]:1":        "inet6:[::]:1",
+		"unix:/run//m.sock":   "unix:/run/m.sock",
+		"systemd:milter":      "systemd:milter",
+	} {
+		var a config.Address
+		if err := a.UnmarshalText([]byte(text)); err != nil || a != want {
+			t.Errorf("%q: %q, %v", text, a, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"8899":                 "is no address",
+		"inet:127.0.0.1":       "is no address",
+		"inet:127.0.0.1:smtp":  "is no address",
+		"inet:127.0.0.1:65536": "is no address",
+		"inet:8899@127.0.0.1":  "is no address",
+		"inet6:::1:8899":       "is no address",
+		"unix:m.sock":          "absolute path",
+		"systemd:":             "FileDescriptorName=",
+	} {
+		var a config.Address
+		if err := a.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %q, %v", text, a, err)
+		}
+	}
+}
+
+// Each document has one unknown key, x, in some place.
+func TestPlacesOfKeys(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"behind a byte order mark":       {"\uFEFFx = 1", "c.toml:1:1: x:"},
+		"with Windows line ends":         {"# c\r\n[log]\r\n  x = 1\r\n", "c.toml:3:3: log.x:"},
+		"in a dotted key":                {"milter . x = 1", "c.toml:1:10: milter.x:"},
+		"in an inline table":             {"log = { level = \"info\", x = 1 }", "c.toml:1:25: log.x:"},
+		"a quoted key":                   {"[log]\n\"x y\" = 1", "c.toml:2:1: log.\"x y\":"},
+		"in the second of two tables":    {"[[lmtp.domain]]\ndomain=\"a\"\ndeliver=\"lmtp:a\"\n[[lmtp.domain]]\nx=1\ndomain=\"b\"\ndeliver=\"lmtp:a\"", "c.toml:5:1: lmtp.domain[1].x:"},
+		"a table":                        {"[milter]\n[x]\ny = 1", "c.toml:2:2: x:"},
+		"a table in one of an array":     {"[[archive]]\nname=\"a\"\nlist=\"a\"\n[archive.x]", "c.toml:4:10: archive[0].x:"},
+		"in an inline array of tables":   {"archive = [\n  {name=\"a\", list=\"a\"},\n  {name=\"b\", list=\"b\", x=1},\n]", "c.toml:3:24: archive[1].x:"},
+		"behind other letters than ours": {"hostname = \"\u00fc\"; x = 1", "c.toml:1:16:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, problems := config.Parse("c.toml", []byte(test.text))
+			if err := problems.Err(); err == nil || !strings.HasPrefix(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v, want %s…", err, test.want)
+			}
+		})
+	}
+}
+
+func TestHintsForUnknownKeys(t *testing.T) {
+	for text, want := range map[string]string{
+		"[milter]\nsocket_mod = 1":           "did you mean socket_mode?",
+		"[registry]\nrl = 1":                 "the keys here are url timeout",
+		"[regisrty]\nurl = \"memory:\"":      "did you mean registry?",
+		"max_body = 1":                       "it belongs into [http]",
+		"[header]\nurl = 1":                  "it belongs into [archive] or [registry]",
+		strings.Repeat("long", 100) + " = 1": "the keys here are hostname",
+	} {
+		_, problems := config.Parse("c.toml", []byte(text))
+		if err := problems.Err(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.80q: %v", text, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	example, err := os.ReadFile("example.toml")
 	if err != nil {

@@ -25,6 +25,21 @@ func TestExampleIsWhatIsGeneratedAndLoads(t *testing.T) {
 	}
 }
 
+func TestReadmesConfigurationLoads(t *testing.T) {
+	data, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, found := strings.Cut(string(data), "```toml\n")
+	block, _, closed := strings.Cut(block, "```")
+	if !found || !closed {
+		t.Fatal("README.md has no ```toml block")
+	}
+	if c := load(t, block); len(c.Archives) != 1 {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestReadmeHasTheKeys(t *testing.T) {
 	const start, end = "<!-- keys: go test ./config -update -->\n", "<!-- end of keys -->\n"
 	data, err := os.ReadFile("../README.md")

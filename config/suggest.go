@@ -28,25 +28,27 @@ func tablesWith(key string) (tables []string) {
 	return tables
 }
 
-// nearest returns the candidate that a third of a word's letters, or fewer,
-// tell from it; none if no candidate is as near.
+// longest bounds the words that are compared; our keys are shorter.
+const longest = 32
+
+// nearest returns the candidate that differs from a word in the fewest
+// letters; none where that is more than a third of the shorter one's.
 func nearest(word string, candidates []string) (best string) {
-	least := len(word)/3 + 1
+	if len(word) > longest {
+		return ""
+	}
+	least := longest
 	for _, c := range candidates {
-		if d := distance(word, c); d < least {
+		if d := distance(word, c); d < least && d <= min(len(word), len(c))/3 {
 			best, least = c, d
 		}
 	}
 	return best
 }
 
-// distance is Levenshtein's, of words bounded to keep its cost so: the
-// deletions, insertions and exchanges that turn a into b.
+// distance is Levenshtein's: the deletions, insertions and exchanges of
+// letters that turn a into b.
 func distance(a, b string) int {
-	const longest = 64
-	if len(a) > longest {
-		return longest
-	}
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"permalink-milter/hashheader"
 )
 
@@ -134,6 +136,7 @@ func TestOneProcessHoldsTheRegistry(t *testing.T) {
 }
 
 func TestDaemonWithoutAFileSaysHowToGoOn(t *testing.T) {
+	defer goleak.VerifyNone(t)
 	t.Setenv("STATE_DIRECTORY", t.TempDir())
 	untilFree(t, "127.0.0.1:8899")
 	ctx, stop := context.WithCancel(t.Context())
