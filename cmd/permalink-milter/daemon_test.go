@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,10 +49,14 @@ func TestDaemonReloadsAndStops(t *testing.T) {
 }
 
 func TestMessageInProgressEndsBeforeTheDaemon(t *testing.T) {
-	p := start(t, "log.format = \"json\"\n"+archive("one.example"))
+	admin := "127.0.0.1:" + freePort(t)
+	p := start(t, "log.format = \"json\"\nadmin.listen = \""+admin+"\"\n"+archive("one.example"))
 	m := connect(t, "unix", p.socket()).begin(messageID, listID)
 	p.signal(t, syscall.SIGTERM)
 	p.log.wait(t, `"msg":"stopping"`)
+	if code, body := get(t, "http://"+admin+"/readyz"); code != http.StatusServiceUnavailable {
+		t.Errorf("ready while it stops: %d %s", code, body)
+	}
 	if fields := m.end(); len(fields) != 2 {
 		t.Errorf("the message got %q", fields)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"os"
 	"os/exec"
@@ -160,7 +161,9 @@ func TestSocketOfSystemdThatNobodyNamesIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "c.toml")
 	write(t, file, "state_dir = \""+dir+"\"\nmilter.listen = [\"systemd:mta\"]\n")
-	cmd := exec.Command("permalink-milter", "--config", file)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "permalink-milter", "--config", file)
 	cmd.Env = os.Environ()
 	passed(t, "mta:other", "127.0.0.1:0", "127.0.0.1:0")(cmd)
 	out, err := cmd.CombinedOutput()
