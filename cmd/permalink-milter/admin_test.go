@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
 	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
@@ -112,6 +114,15 @@ func TestMetricNames(t *testing.T) {
 	families, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
+	}
+	problems, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, namespace) {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
 	}
 	var b strings.Builder
 	for _, f := range families {

@@ -129,6 +129,35 @@ func TestDaemonInFIPSMode(t *testing.T) {
 	p.stop(t)
 }
 
+func TestExitCodes(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "unknown.toml"), "x = 1\n")
+	write(t, filepath.Join(dir, "address.toml"), "state_dir = \""+dir+"\"\nmilter.listen = [\"unix:"+dir+"/unknown.toml\"]\n")
+	for _, test := range []struct {
+		name, args, env string
+		code            int
+	}{
+		{"nothing to do but print", "--print-config", "", exitOK},
+		{"an unknown flag", "--nonsense", "", exitUsage},
+		{"an unknown MTA", "--print-mta exim", "", exitUsage},
+		{"an unknown key", "--config unknown.toml", "", exitConfig},
+		{"a missing file", "--config missing.toml", "", exitConfig},
+		{"MD5 in FIPS mode", "", "GODEBUG=fips140=only", exitConfig},
+		{"an address that cannot be opened", "--config address.toml", "", exitUnavailable},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, "permalink-milter", strings.Fields(test.args)...)
+			cmd.Dir, cmd.Env = dir, append(os.Environ(), quickExit, test.env)
+			out, _ := cmd.CombinedOutput()
+			if code := cmd.ProcessState.ExitCode(); code != test.code {
+				t.Errorf("exit code %d, want %d: %s", code, test.code, out)
+			}
+		})
+	}
+}
+
 func TestOneProcessHoldsTheRegistry(t *testing.T) {
 	p := start(t, "")
 	other := filepath.Join(t.TempDir(), "c.toml")
