@@ -76,7 +76,7 @@ type Registry struct {
 	URL             string   `toml:"url" comment:"bolt:FILE in the state directory, redis:// rediss:// unix:// redis+sentinel:// redis+cluster://, or memory: to try things out."`
 	Timeout         Duration `toml:"timeout" min:"1" comment:"For one call of the registry."`
 	ReservationTTL  Duration `toml:"reservation_ttl" comment:"A reservation that no archiver confirms ends after this; 0s: never."`
-	OnFailure       string   `toml:"on_failure" reload:"yes" oneof:"stamp tempfail accept" comment:"stamp, tempfail or accept: while the registry does not answer, write the bare hash, answer 451 4.7.1, or pass the message unmarked."`
+	OnFailure       string   `toml:"on_failure" oneof:"stamp tempfail accept" comment:"stamp, tempfail or accept: while the registry does not answer, write the bare hash, answer 451 4.7.1, or pass the message unmarked."`
 	JournalMaxBytes Size     `toml:"journal_max_bytes" min:"1" comment:"Room on disk for reservations that wait for the registry."`
 	MinReplicas     int      `toml:"min_replicas" min:"0" comment:"Redis: replicas that must have a reservation before it counts (WAIT)."`
 	TLSCA           string   `toml:"tls_ca" comment:"Redis: file of the CA that signed the server's certificate; the system's CAs where empty."`

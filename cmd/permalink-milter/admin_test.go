@@ -55,6 +55,8 @@ func TestMetricsFollowWhatHappens(t *testing.T) {
 	check("permalink_milter_connections 1", `permalink_milter_messages_total{result="stamped"} 2`,
 		`permalink_milter_reservations_total{outcome="reserved"} 1`, `permalink_milter_reservations_total{outcome="held"} 1`,
 		"permalink_milter_message_duration_seconds_count 2", "permalink_milter_config_last_reload_successful 1")
+	m.begin(messageID, listID, "Date: Tue, 24 Nov 2026 11:00:00 +0000").end() // another message by the same Message-ID
+	check("permalink_milter_collisions_total 1", `permalink_milter_breaker_state{state="closed"} 1`, "permalink_milter_journal_records 0")
 	p.configure(t, "x = 1\n")
 	p.signal(t, syscall.SIGHUP)
 	p.log.wait(t, "not reloaded")
@@ -105,12 +107,35 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
+func TestMetricsOfTheGuard(t *testing.T) {
+	m := newMetrics()
+	g := newGuardMetrics(m.registry)
+	g.Journalled()
+	g.JournalFailed()
+	g.Replayed(false)
+	g.Replayed(true)
+	g.Replayed(true)
+	g.Journal(3, 99)
+	g.Breaker("closed")
+	g.Breaker("open")
+	d := &daemon{metrics: m, log: slog.New(slog.DiscardHandler)}
+	w := httptest.NewRecorder()
+	d.adminHandler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, line := range []string{"journalled_total 1", "journal_failures_total 1", `replayed_total{result="same"} 1`, `replayed_total{result="conflict"} 2`,
+		"journal_records 3", "journal_bytes 99", `breaker_state{state="closed"} 0`, `breaker_state{state="open"} 1`} {
+		if !strings.Contains(w.Body.String(), namespace+"_"+line+"\n") {
+			t.Errorf("no %q in:\n%s", line, w.Body)
+		}
+	}
+}
+
 // Dashboards and alerts name these: a change of the golden breaks them.
 func TestMetricNames(t *testing.T) {
 	m := newMetrics()
 	m.Message("stamped", time.Second)
 	m.Reservation("reserved", time.Second)
 	m.Refused("header_limit")
+	newGuardMetrics(m.registry).Breaker("open")
 	families, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,9 @@ const namespace = "permalink_milter"
 // longest budget that makes sense.
 var buckets = []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5, 30}
 
+// reserveFunc is registry.Registry's Reserve.
+type reserveFunc = func(context.Context, registry.Request) (registry.Result, error)
+
 // metrics are the daemon's own; they implement milter.Observer. A service
 // registers its further ones with the registry.
 type metrics struct {
@@ -26,6 +30,7 @@ type metrics struct {
 	messageSeconds     prometheus.Histogram
 	reservations       *prometheus.CounterVec
 	reservationSeconds prometheus.Histogram
+	collisions         prometheus.Counter
 	refused            *prometheus.CounterVec
 	reloadSuccess      prometheus.Gauge
 	reloadTime         prometheus.Gauge
@@ -41,7 +46,9 @@ func newMetrics() *metrics {
 		messageSeconds:     histogram("message_duration_seconds", "Time from a message's end to the decision about it."),
 		reservations:       counter("reservations_total", "Calls of the registry by their outcome.", "outcome"),
 		reservationSeconds: histogram("reservation_duration_seconds", "Time that a call of the registry took."),
-		refused:            counter("refused_total", "Connections and messages that were not served, by the reason.", "reason"),
+		collisions: prometheus.NewCounter(prometheus.CounterOpts(opts("collisions_total",
+			"Messages that got a suffixed token, as HASH-2, for another message held the bare hash."))),
+		refused: counter("refused_total", "Connections and messages that were not served, by the reason.", "reason"),
 		reloadSuccess: prometheus.NewGauge(prometheus.GaugeOpts(opts("config_last_reload_successful",
 			"Whether the configuration was read without error the last time."))),
 		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts(opts("config_last_reload_success_timestamp_seconds",
@@ -51,7 +58,7 @@ func newMetrics() *metrics {
 	build.ConstLabels = prometheus.Labels{"version": version()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(build), func() float64 { return 1 }),
-		m.connections, m.messages, m.messageSeconds, m.reservations, m.reservationSeconds, m.refused, m.reloadSuccess, m.reloadTime)
+		m.connections, m.messages, m.messageSeconds, m.reservations, m.reservationSeconds, m.collisions, m.refused, m.reloadSuccess, m.reloadTime)
 	m.zero()
 	m.reloaded(true)
 	return m
@@ -94,6 +101,17 @@ func (m *metrics) Message(result string, took time.Duration) {
 func (m *metrics) Reservation(outcome string, took time.Duration) {
 	m.reservations.WithLabelValues(outcome).Inc()
 	m.reservationSeconds.Observe(took.Seconds())
+}
+
+// countCollisions counts the new reservations with a suffix.
+func (m *metrics) countCollisions(reserve reserveFunc) reserveFunc {
+	return func(ctx context.Context, r registry.Request) (registry.Result, error) {
+		result, err := reserve(ctx, r)
+		if err == nil && result.Outcome == registry.Fresh && result.Ordinal > 1 {
+			m.collisions.Inc()
+		}
+		return result, err
+	}
 }
 
 // Refused implements milter.Observer.

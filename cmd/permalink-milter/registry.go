@@ -47,7 +47,7 @@ func (d *daemon) openGuarded(onFailure milter.FailureMode) (registry.Registry, e
 	c := d.config.Registry
 	g, err := guard.New(inner, guard.Options{
 		Dir: filepath.Join(d.config.StateDir, "journal"), Stamp: onFailure == milter.FailureStamp, Timeout: time.Duration(c.Timeout),
-		JournalMaxBytes: int64(c.JournalMaxBytes), Log: d.log})
+		JournalMaxBytes: int64(c.JournalMaxBytes), Log: d.log, Observe: newGuardMetrics(d.metrics.registry)})
 	if err != nil {
 		return nil, errors.Join(err, inner.Close())
 	}

@@ -28,12 +28,14 @@ func openMilter(d *daemon, policy *milter.Policy) (service, error) {
 	c := d.config.Milter
 	listeners, err := d.sockets.open("milter.listen", c.Listen...)
 	server := milter.NewServer(milter.Options{
-		Policy: policy, Reserve: d.registry.Reserve, Log: d.log, Observe: d.metrics,
+		Policy: policy, Reserve: d.metrics.countCollisions(d.registry.Reserve), Log: d.log, Observe: d.metrics,
 		MaxConnections: c.MaxConnections, IdleTimeout: time.Duration(c.IdleTimeout),
-		MessageBudget:   time.Duration(c.MessageBudget),
-		MaxHeaderFields: c.MaxHeaderFields, MaxHeaderBytes: int(c.MaxHeaderBytes),
+		MessageBudget: time.Duration(c.MessageBudget), MaxHeaderFields: c.MaxHeaderFields, MaxHeaderBytes: int(c.MaxHeaderBytes),
 	})
-	reload := func(_ *config.Config, p *milter.Policy) { server.SetPolicy(p) }
+	reload := func(_ *config.Config, p *milter.Policy) {
+		p.OnFailure = policy.OnFailure // the guard's journal is open for this one
+		server.SetPolicy(p)
+	}
 	return service{"milter", listeners, server.Serve, server.Shutdown, reload}, err
 }
 

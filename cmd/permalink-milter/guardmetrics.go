@@ -1,0 +1,67 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// breakerStates are the names of a circuit breaker's states, as the guard
+// tells them.
+var breakerStates = []string{"closed", "half-open", "open"}
+
+// guardMetrics are those of the guard; they implement guard.Observer.
+type guardMetrics struct {
+	journalled    prometheus.Counter
+	journalFailed prometheus.Counter
+	replayed      *prometheus.CounterVec
+	records       prometheus.Gauge
+	bytes         prometheus.Gauge
+	breaker       *prometheus.GaugeVec
+}
+
+func newGuardMetrics(r prometheus.Registerer) *guardMetrics {
+	m := &guardMetrics{
+		journalled: prometheus.NewCounter(prometheus.CounterOpts(opts("journalled_total",
+			"Reservations written to the journal because the registry did not answer."))),
+		journalFailed: prometheus.NewCounter(prometheus.CounterOpts(opts("journal_failures_total",
+			"Reservations lost because the journal, or its disk, was full."))),
+		replayed: counter("replayed_total", "Reservations of the journal that the registry took later, by the result: same token, or conflict.", "result"),
+		records:  prometheus.NewGauge(prometheus.GaugeOpts(opts("journal_records", "Reservations in the journal that wait for the registry."))),
+		bytes:    prometheus.NewGauge(prometheus.GaugeOpts(opts("journal_bytes", "Size of the journal on disk."))),
+		breaker: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("breaker_state",
+			"1 for the state of the circuit breaker before the registry: closed, half-open or open.")), []string{"state"}),
+	}
+	r.MustRegister(m.journalled, m.journalFailed, m.replayed, m.records, m.bytes, m.breaker)
+	for _, result := range []string{"same", "conflict"} {
+		m.replayed.WithLabelValues(result)
+	}
+	return m
+}
+
+// Journalled implements guard.Observer.
+func (m *guardMetrics) Journalled() { m.journalled.Inc() }
+
+// JournalFailed implements guard.Observer.
+func (m *guardMetrics) JournalFailed() { m.journalFailed.Inc() }
+
+// Replayed implements guard.Observer.
+func (m *guardMetrics) Replayed(conflict bool) {
+	result := "same"
+	if conflict {
+		result = "conflict"
+	}
+	m.replayed.WithLabelValues(result).Inc()
+}
+
+// Journal implements guard.Observer.
+func (m *guardMetrics) Journal(records int, bytes int64) {
+	m.records.Set(float64(records))
+	m.bytes.Set(float64(bytes))
+}
+
+// Breaker implements guard.Observer.
+func (m *guardMetrics) Breaker(state string) {
+	for _, s := range breakerStates {
+		m.breaker.WithLabelValues(s).Set(0)
+	}
+	m.breaker.WithLabelValues(state).Set(1)
+}
