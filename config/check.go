@@ -16,7 +16,9 @@ func (c *Config) complete() {
 	for i := range c.Archives {
 		c.Archives[i].OnCollision = cmp.Or(c.Archives[i].OnCollision, "suffix")
 	}
-	c.LMTP.Hostname = cmp.Or(c.LMTP.Hostname, c.Hostname)
+	if c.LMTP.Listen != "" {
+		c.LMTP.Hostname = cmp.Or(c.LMTP.Hostname, c.Hostname)
+	}
 }
 
 // check adds what is wrong with values of the right type.

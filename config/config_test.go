@@ -85,6 +85,7 @@ func TestFileStandsOverTheDefaults(t *testing.T) {
 	c := load(t, `hostname = "mx.example.org"
 milter = {listen = ["127.0.0.1:1", "[::1]:2", "unix:/run//a/../s", "systemd:m"], max_header_bytes = 65536}
 http.listen = "inet:127.0.0.1:3"
+lmtp = {listen = "127.0.0.1:24", domain = [{domain = "d", deliver = "lmtp:127.0.0.1:25"}]}
 http.max_body = "10 KiB"
 registry.timeout = "1s"
 [[archive]]
@@ -141,7 +142,9 @@ func TestAddresses(t *testing.T) {
 		"inet:127.0.0.1:8899": "inet:127.0.0.1:8899",
 		"127.0.0.1:8899":      "inet:127.0.0.1:8899",
 		"localhost:0":         "inet:localhost:0",
-		":8899":               "inet::8899",
+		":8899":               "inet:127.0.0.1:8899",
+		"inet6::8899":         "inet6:[::1]:8899",
+		"0.0.0.0:8899":        "inet:0.0.0.0:8899",
 		"[::1]:8899":          "inet6:[::1]:8899",
 		"inet6:[::]:1":        "inet6:[::]:1",
 		"unix:/run//m.sock":   "unix:/run/m.sock",

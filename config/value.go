@@ -92,7 +92,8 @@ func (a Address) Split() (scheme, rest string) {
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler. An address without a
-// scheme is inet: or, where its host is in brackets, inet6:.
+// scheme is inet: or, where its host is in brackets, inet6:; one without a
+// host is the loopback's, so that nobody listens to all the world by a slip.
 func (a *Address) UnmarshalText(text []byte) error {
 	*a = Address(text)
 	if *a == "" {
@@ -118,11 +119,14 @@ func (a *Address) UnmarshalText(text []byte) error {
 			scheme = "inet6"
 		}
 	}
-	_, port, err := net.SplitHostPort(rest)
+	host, port, err := net.SplitHostPort(rest)
 	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
 		return fmt.Errorf("%.200q is no address: %s", text, addressHint)
 	}
-	*a = Address(scheme + ":" + rest)
+	if host == "" {
+		host = map[string]string{"inet": "127.0.0.1", "inet6": "::1"}[scheme]
+	}
+	*a = Address(scheme + ":" + net.JoinHostPort(host, port))
 	return nil
 }
 

@@ -58,7 +58,7 @@ func sendmailLines(a config.Address) string {
 func hostPort(a config.Address) (host, port string) {
 	scheme, rest := a.Split()
 	host, port, _ = net.SplitHostPort(rest)
-	if ip := net.ParseIP(host); host != "" && !ip.IsUnspecified() {
+	if !net.ParseIP(host).IsUnspecified() {
 		return host, port
 	}
 	if scheme == "inet6" {
