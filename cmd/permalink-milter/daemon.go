@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -134,7 +135,9 @@ func (d *daemon) reload() {
 	c, policy, err := load(d.file)
 	d.metrics.reloaded(err == nil)
 	if err != nil {
-		d.log.Error("configuration not reloaded, the old one stays in force", "error", err)
+		for problem := range strings.Lines(err.Error()) {
+			d.log.Error("configuration not reloaded, the old one stays in force", "problem", strings.TrimSpace(problem))
+		}
 		return
 	}
 	setLevel(&d.level, c.Log.Level)

@@ -33,8 +33,9 @@ func openMilter(d *daemon, policy *milter.Policy) (service, error) {
 		MessageBudget: time.Duration(c.MessageBudget), MaxHeaderFields: c.MaxHeaderFields, MaxHeaderBytes: int(c.MaxHeaderBytes),
 	})
 	reload := func(_ *config.Config, p *milter.Policy) {
-		p.OnFailure = policy.OnFailure // the guard's journal is open for this one
-		server.SetPolicy(p)
+		next := *p
+		next.OnFailure = policy.OnFailure // the guard's journal is open for this one
+		server.SetPolicy(&next)
 	}
 	return service{"milter", listeners, server.Serve, server.Shutdown, reload}, err
 }
