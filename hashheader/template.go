@@ -15,7 +15,15 @@ type Permalink struct {
 	Token     string    // the reserved token
 	MessageID []byte    // the canonical Message-ID
 	Algorithm Algorithm // the algorithm of {hash}
+	// Hash serves in place of a MessageID that is not known, as when a token
+	// is resolved: templates without {message_id} and without another
+	// algorithm's hash can still be filled.
+	Hash string
 }
+
+// ErrNeedsID is returned by Expand where the Message-ID's Hash alone does not
+// fill the template.
+var ErrNeedsID = errors.New("the template needs the Message-ID, not its hash alone")
 
 // placeholders lists the names a template may hold; the first ones tell
 // messages apart.
@@ -102,7 +110,8 @@ func (t Template) String() string {
 }
 
 // Expand fills the template, each value percent-encoded for a path segment.
-// Its only error is ErrFIPS.
+// Its only errors are ErrFIPS and, for a Permalink without MessageID,
+// ErrNeedsID.
 func (t Template) Expand(p Permalink) (string, error) {
 	var room [256]byte
 	out := append(room[:0], t.literals[0]...)
@@ -123,6 +132,9 @@ func (p Permalink) value(name string) (string, error) {
 	case "token":
 		return p.Token, nil
 	case "message_id":
+		if p.hashOnly() {
+			return "", ErrNeedsID
+		}
 		return string(p.MessageID), nil
 	case "list":
 		return p.List, nil
@@ -133,13 +145,25 @@ func (p Permalink) value(name string) (string, error) {
 	case "list_id":
 		return p.ListID, nil
 	case "hash":
-		return p.Algorithm.Hash(p.MessageID)
+		return p.hash(p.Algorithm)
 	}
 	a, err := ParseAlgorithm(name)
 	if err != nil {
 		return "", err
 	}
-	return a.Hash(p.MessageID)
+	return p.hash(a)
+}
+
+func (p Permalink) hashOnly() bool { return len(p.MessageID) == 0 && p.Hash != "" }
+
+func (p Permalink) hash(a Algorithm) (string, error) {
+	if !p.hashOnly() {
+		return a.Hash(p.MessageID)
+	}
+	if len(p.Hash) != a.HashLen() {
+		return "", ErrNeedsID
+	}
+	return p.Hash, nil
 }
 
 // appendSegment appends value, all but RFC 3986's pchar percent-encoded.
