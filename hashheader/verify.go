@@ -1,0 +1,256 @@
+package hashheader
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// A Result is a result word (RFC 8601, section 2.7).
+type Result string
+
+// The words. Policy is a message that could be read in two ways, or a hash
+// that may not be computed here; PermError one that is malformed.
+const (
+	Pass      Result = "pass"
+	Fail      Result = "fail"
+	None      Result = "none" // nothing to check
+	Policy    Result = "policy"
+	PermError Result = "permerror"
+	TempError Result = "temperror" // a later try may end otherwise
+)
+
+// Fine tells if nothing is wrong. Absence is not wrong by itself.
+func (r Result) Fine() bool { return r == Pass || r == None }
+
+// The methods of Examine, as Authentication-Results names them.
+const (
+	MethodMessageID  = "message-id"
+	MethodHash       = "message-id-hash"
+	MethodArchivedAt = "archived-at"
+)
+
+// A Check is what one check of a message found. Field and Value are the
+// checked field's, as the message spells them and without white space; they
+// are empty where there is none.
+type Check struct {
+	Method string `json:"method"`
+	Result Result `json:"result"`
+	Field  string `json:"field,omitempty"`
+	Value  string `json:"value,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Examine checks a header section: the Message-ID itself, each hash field
+// against it, and each Archived-At against RFC 5064 and the template under
+// whose prefix it lies. There is at least one check of each method. It needs
+// the fields that Examined tells of, and no others.
+func Examine(h Header, templates []Template) []Check {
+	id := h.CanonicalID()
+	checks := make([]Check, 1, 4)
+	checks[0] = examineID(h, id)
+	checks = append(checks, examineHashes(h, id)...)
+	return append(checks, examineArchivedAt(h, id, templates)...)
+}
+
+// Examined tells if Examine looks at fields of this name.
+func Examined(name string) bool {
+	f := Field{Name: name}
+	_, hash := FieldAlgorithm(name)
+	return hash || f.Is(MessageIDField) || f.Is(ArchivedAtField)
+}
+
+func examineID(h Header, id []byte) Check {
+	value, _ := h.First(MessageIDField)
+	c := Check{Method: MethodMessageID, Result: Pass, Field: MessageIDField, Value: string(appendStripped(nil, value)), Reason: OddID(value)}
+	count := h.Count(MessageIDField)
+	switch {
+	case count == 0:
+		return Check{Method: MethodMessageID, Result: None, Reason: "no Message-ID"}
+	case len(id) == 0:
+		c.Result, c.Reason = PermError, "an empty Message-ID"
+	case count > 1:
+		c.Result, c.Reason = Policy, fmt.Sprintf("%d Message-ID fields, the first counts", count)
+	}
+	return c
+}
+
+func examineHashes(h Header, id []byte) (checks []Check) {
+	for i, f := range h {
+		a, ok := FieldAlgorithm(f.Name)
+		if !ok {
+			continue
+		}
+		c := Check{Method: MethodHash, Field: strings.TrimRight(f.Name, " \t"), Value: string(appendStripped(nil, f.Value))}
+		c.Result, c.Reason = verifyWord(a, f.Value, id)
+		if c.Result == Pass && h[:i].Count(c.Field) > 0 {
+			c.Result, c.Reason = Policy, "more than one field of this name"
+		}
+		checks = append(checks, c)
+	}
+	if checks == nil {
+		return []Check{{Method: MethodHash, Result: None, Reason: "no hash field"}}
+	}
+	return checks
+}
+
+// verifyWord is Verify in a word and the reason for it.
+func verifyWord(a Algorithm, value string, id []byte) (Result, string) {
+	if len(id) == 0 {
+		return PermError, "no Message-ID to check it against"
+	}
+	err := Verify(a, value, id)
+	switch {
+	case err == nil:
+		return Pass, ""
+	case errors.Is(err, ErrMismatch):
+		return Fail, err.Error()
+	case errors.Is(err, ErrFIPS):
+		return Policy, err.Error()
+	}
+	return PermError, err.Error()
+}
+
+func examineArchivedAt(h Header, id []byte, templates []Template) (checks []Check) {
+	for _, f := range h {
+		if !f.Is(ArchivedAtField) {
+			continue
+		}
+		c := Check{Method: MethodArchivedAt, Field: strings.TrimRight(f.Name, " \t"), Value: string(appendStripped(nil, f.Value))}
+		url, err := ParseArchivedAt(f.Value)
+		if err != nil {
+			c.Result, c.Reason = PermError, err.Error()
+		} else {
+			c.Result, c.Reason = permalinkWord(url, id, templates)
+		}
+		checks = append(checks, c)
+	}
+	if checks == nil {
+		return []Check{{Method: MethodArchivedAt, Result: None, Reason: "no Archived-At"}}
+	}
+	return checks
+}
+
+// permalinkWord tells if a URL is the permalink of this id under the first
+// template that can make it.
+func permalinkWord(url string, id []byte, templates []Template) (Result, string) {
+	if len(templates) == 0 {
+		return Pass, "its syntax alone: no template was given"
+	}
+	result, reason := None, "of another archive"
+	for _, t := range templates {
+		if !strings.HasPrefix(url, t.Prefix()) {
+			continue
+		}
+		values, err := t.Match(url)
+		if err != nil {
+			result, reason = Fail, "not as the template "+t.String()+" makes it"
+			continue
+		}
+		if result, reason = partsWord(values, id); result == Pass {
+			break
+		}
+	}
+	return result, reason
+}
+
+// partsWord checks the variable parts of a permalink, the worst first.
+func partsWord(values map[string]string, id []byte) (Result, string) {
+	for _, name := range placeholders[:distinct] {
+		value, ok := values[name]
+		if !ok {
+			continue
+		}
+		if result, reason := partWord(name, value, id); result != Pass {
+			return result, reason
+		}
+	}
+	return Pass, ""
+}
+
+func partWord(name, value string, id []byte) (Result, string) {
+	switch name {
+	case "message_id":
+		if len(id) == 0 || !bytes.Equal(Canonical(nil, value), id) {
+			return Fail, "another Message-ID"
+		}
+		return Pass, ""
+	case "token":
+		value = cutOrdinal(value)
+		fallthrough
+	case "hash":
+		for _, a := range Algorithms {
+			if len(value) == a.HashLen() {
+				return malformedFails(verifyWord(a, value, id))
+			}
+		}
+		return Fail, "its variable part is no hash"
+	}
+	a, err := ParseAlgorithm(name)
+	if err != nil {
+		return PermError, err.Error()
+	}
+	return malformedFails(verifyWord(a, value, id))
+}
+
+// malformedFails tells of a URL whose variable part is no hash that it is not
+// the permalink; only a message without Message-ID leaves that open.
+func malformedFails(result Result, reason string) (Result, string) {
+	if result == PermError && !strings.HasPrefix(reason, "no Message-ID") {
+		return Fail, reason
+	}
+	return result, reason
+}
+
+// cutOrdinal takes the -2, -3, … of a collision off a token.
+func cutOrdinal(token string) string {
+	hash, suffix, _ := strings.Cut(token, "-")
+	if n, err := strconv.Atoi(suffix); err == nil && n > 1 && strconv.Itoa(n) == suffix {
+		return hash
+	}
+	return token
+}
+
+// OddID tells in which ways a Message-ID field's value is not the msg-id of
+// RFC 5322, section 3.6.4, as archives show it; empty for a regular one. Odd
+// ids are hashed like others.
+func OddID(value string) string {
+	id := strings.Trim(value, " \t\r\n")
+	inner, open := strings.CutPrefix(id, "<")
+	inner, closed := strings.CutSuffix(inner, ">")
+	if open && closed && regularID(inner) {
+		return ""
+	}
+	var odd []string
+	note := func(is bool, what string) {
+		if is {
+			odd = append(odd, what)
+		}
+	}
+	note(!open || !closed, "no angle brackets around it")
+	note(strings.ContainsAny(inner, " \t\r\n"), "white space inside")
+	note(strings.ContainsAny(inner, "<>"), "more than one id in the field")
+	note(strings.ContainsAny(inner, "()"), "a comment")
+	note(strings.Contains(inner, "=?"), "an encoded word (RFC 2047)")
+	note(strings.Count(inner, "@") != 1, "not one @")
+	note(strings.ContainsFunc(inner, func(r rune) bool { return r >= 0x80 }), "not ASCII")
+	note(strings.ContainsFunc(inner, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\r\n", r) || r == 0x7f }), "a control character")
+	return strings.Join(odd, ", ")
+}
+
+// regularID tells if an id has one @ and only printable ASCII of no special
+// meaning: what nearly all ids are.
+func regularID(id string) bool {
+	ats := 0
+	for i := range len(id) {
+		switch c := id[i]; {
+		case c == '@':
+			ats++
+		case c <= ' ', c >= 0x7f, c == '<', c == '>', c == '(', c == ')', c == '?' && i > 0 && id[i-1] == '=':
+			return false
+		}
+	}
+	return ats == 1
+}
