@@ -1,0 +1,69 @@
+package httpapi_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"permalink-milter/registry"
+	"permalink-milter/registry/httpapi"
+	"permalink-milter/registry/memreg"
+	"permalink-milter/registry/registrytest"
+)
+
+// The proof of server and client: what the suite asks of a store holds over
+// HTTP.
+func TestSuiteThroughTheAPI(t *testing.T) {
+	registrytest.RunRegistry(t, func(t *testing.T, o registry.Options) registry.Registry {
+		token, tokens := everything(t)
+		h := newHandler(t, httpapi.Options{Registry: registry.New(memreg.New(), o), Tokens: tokens})
+		server := httptest.NewServer(h)
+		t.Cleanup(server.Close)
+		c := &httpapi.Client{Base: server.URL + "/", Token: token, HTTP: server.Client()}
+		t.Cleanup(func() { c.Close() })
+		return c
+	})
+}
+
+func TestClientCallsNoAnswerUnavailable(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"a proxy's 502":        func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad gateway", 502) },
+		"a page in its place":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+		"a problem of others":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404); _, _ = w.Write([]byte(`{"type":"x"}`)) },
+		"a connection cut off": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"a listing cut off": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(`{"list":"devel@lists.example.org","token":"` + hash + `","identity":"` + strings.Repeat("0", 32) + `","state":"reserved"}` + "\n"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(answer)
+			defer server.Close()
+			c := &httpapi.Client{Base: server.URL, HTTP: server.Client()}
+			_, err := c.Reserve(t.Context(), registry.Request{List: list, Hash: hash})
+			if name == "a listing cut off" {
+				for _, err = range c.List(t.Context(), list) {
+				}
+			}
+			if !errors.Is(err, registry.ErrUnavailable) {
+				t.Errorf("got %v, want ErrUnavailable", err)
+			}
+		})
+	}
+}
+
+func TestClientGivesUpWithItsContext(t *testing.T) {
+	slow := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-slow }))
+	defer server.Close()
+	defer close(slow)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := (&httpapi.Client{Base: server.URL, HTTP: server.Client()}).Lookup(ctx, list, hash)
+	if !errors.Is(err, registry.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,135 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"permalink-milter/registry"
+)
+
+// problemPrefix is before a kind's name in a problem's type.
+const problemPrefix = "urn:permalink-milter:problem:"
+
+// retryAfter is what a client that comes too often, or while the registry
+// does not answer, is told to wait, in seconds.
+const retryAfter = "5"
+
+// Errors of the HTTP side; the others are the registry's.
+var (
+	errNoToken  = errors.New("a token is needed")
+	errScope    = errors.New("the token does not allow this")
+	errTooMany  = errors.New("too many requests")
+	errBusy     = errors.New("too many requests are in progress")
+	errTooLarge = errors.New("the body is too large")
+	errType     = errors.New("the body's type is not taken here")
+	errNoRoute  = errors.New("there is nothing here")
+	errNoLink   = errors.New("this is no permalink of ours")
+	errMethod   = errors.New("the method is not allowed here")
+	errNoID     = errors.New("the message cannot be named")
+)
+
+// A kind is what an error looks like from outside: the name in the problem's
+// type, the status, and what the client can do.
+type kind struct {
+	err    error
+	name   string
+	status int
+	advice string
+}
+
+// kinds lists all errors that are told to clients. ErrFull is a conflict like
+// ErrOccupied: 507 would say that the server is short of room, and that
+// another try may help. The order counts: the first that errors.Is finds.
+var kinds = []kind{
+	{registry.ErrInvalid, "invalid", 400, "Mend what the message names and send it again."},
+	{errNoToken, "token-needed", 401, "Send the header field Authorization: Bearer TOKEN with a token of the server's tokens file."},
+	{errScope, "scope", 403, "Ask the server's operator to add this scope and list to the token."},
+	{registry.ErrNotFound, "not-found", 404, "Reserve it first, or look its hash up: it may have another token or have expired."},
+	{errNoRoute, "no-route", 404, "The document at /api/v1/openapi.json lists what there is."},
+	{errNoLink, "no-permalink", 404, "Compare it with the link that you have, letter by letter; the reservation may have expired, or be on another list."},
+	{errMethod, "method", 405, "The header field Allow lists the methods that are."},
+	{registry.ErrOccupied, "occupied", 409, "Reserve the message: it gets a token of its own."},
+	{registry.ErrArchived, "archived", 409, "It cannot be released; confirm it with another URL if the message has moved."},
+	{registry.ErrFull, "full", 409, "Nothing can be done by trying again; look at what holds them, it may be a flood."},
+	{errTooLarge, "too-large", 413, "Send the header section of the message alone; the body is not needed."},
+	{errType, "media-type", 415, "Set the header field Content-Type to what the detail names."},
+	{errNoID, "no-message-id", 422, "Send a whole message, its header section first, with a Message-ID, From or Date field."},
+	{errTooMany, "too-many", 429, "Wait as long as Retry-After says, or use a token."},
+	{errBusy, "busy", 503, "Wait as long as Retry-After says."},
+	{registry.ErrUnavailable, "unavailable", 503, "Wait as long as Retry-After says and try again; nothing was lost."},
+}
+
+// A problem is the body of an answer that is an error (RFC 9457).
+type problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+}
+
+// newProblem describes an error to a client. What is not of kinds is ours to
+// know alone.
+func newProblem(err error) problem {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		err = registry.ErrUnavailable
+	}
+	for _, k := range kinds {
+		if !errors.Is(err, k.err) {
+			continue
+		}
+		text := err.Error()
+		if k.err == registry.ErrUnavailable {
+			text = k.err.Error() // the rest names files and hosts
+		}
+		return problem{problemPrefix + k.name, http.StatusText(k.status), k.status, strings.ToValidUTF8(text, "?") + ". " + k.advice}
+	}
+	return problem{"about:blank", http.StatusText(500), 500, "The server failed. Its log says why."}
+}
+
+// Err returns the error that a problem was made of, as far as the detail
+// tells.
+func (p problem) Err() error {
+	for _, k := range kinds {
+		if p.Type == problemPrefix+k.name {
+			return fmt.Errorf("%w (HTTP %d: %s)", k.err, p.Status, p.Detail)
+		}
+	}
+	return fmt.Errorf("HTTP %d: %s %s", p.Status, p.Title, p.Detail)
+}
+
+// invalid returns an error for a request that is wrong in itself.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", registry.ErrInvalid, fmt.Sprintf(format, args...))
+}
+
+// fail answers with an error, as JSON or as a page.
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := newProblem(err)
+	if p.Status >= 500 && r.Context().Err() == nil {
+		h.Log.Warn("http request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	switch p.Status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		w.Header().Set("WWW-Authenticate", challenge(r, err))
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	if !wantsJSON(r) {
+		h.render(w, p.Status, "problem", p)
+		return
+	}
+	writeJSON(w, "application/problem+json", p.Status, p)
+}
+
+func writeJSON(w http.ResponseWriter, contentType string, status int, body any) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(true)
+	e.SetIndent("", "  ")
+	_ = e.Encode(body) // the client is gone, or it gets what it asked for
+}

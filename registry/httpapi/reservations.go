@@ -1,0 +1,252 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"permalink-milter/registry"
+)
+
+// reserve answers POST /api/v1/reservations.
+func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) error {
+	var body reserveRequest
+	if err := readJSON(w, r, &body); err != nil {
+		return err
+	}
+	if body.Identity == "" {
+		return invalid("identity: write the 32 hexadecimal digits that POST /api/v1/messages returns")
+	}
+	id, err := parseIdentity(body.Identity)
+	if err != nil {
+		return err
+	}
+	if err := h.allow(r, ScopeReserve, body.List); err != nil {
+		return err
+	}
+	ctx, cancel := h.budget(r)
+	defer cancel()
+	result, err := h.Registry.Reserve(ctx, registry.Request{List: body.List, Hash: body.Hash, Identity: id, Share: body.Share})
+	if err != nil {
+		return err
+	}
+	answer := h.reservation(result.Reservation)
+	answer.Outcome = result.Outcome.String()
+	w.Header().Set("Location", h.root+path("/api/v1/reservations", answer.List, answer.Token))
+	status := http.StatusOK
+	if result.Outcome == registry.Fresh {
+		status = http.StatusCreated
+	}
+	writeJSON(w, "application/json", status, answer)
+	return nil
+}
+
+// named returns list and token of a request's path, the caller's right to
+// them checked.
+func (h *Handler) named(r *http.Request, scope Scope) (list, token string, err error) {
+	list, err = registry.CheckList(r.PathValue("list"))
+	if err == nil {
+		_, _, err = registry.ParseToken(r.PathValue("token"))
+	}
+	if err == nil {
+		err = h.allow(r, scope, list)
+	}
+	return list, r.PathValue("token"), err
+}
+
+// lookup answers GET /api/v1/reservations/{list}/{token}.
+func (h *Handler) lookup(w http.ResponseWriter, r *http.Request) error {
+	list, token, err := h.named(r, ScopeRead)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := h.budget(r)
+	defer cancel()
+	found, err := h.Registry.Lookup(ctx, list, token)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, "application/json", http.StatusOK, h.reservation(found))
+	return nil
+}
+
+// lookupHash answers GET /api/v1/hashes/{list}/{hash}.
+func (h *Handler) lookupHash(w http.ResponseWriter, r *http.Request) error {
+	list := r.PathValue("list")
+	if err := h.allow(r, ScopeRead, list); err != nil {
+		return err
+	}
+	ctx, cancel := h.budget(r)
+	defer cancel()
+	all, err := h.Registry.LookupHash(ctx, list, r.PathValue("hash"))
+	if err != nil {
+		return err
+	}
+	answer := reservations{Reservations: []reservation{}}
+	for _, found := range all {
+		answer.Reservations = append(answer.Reservations, h.reservation(found))
+	}
+	writeJSON(w, "application/json", http.StatusOK, answer)
+	return nil
+}
+
+// confirm answers PUT /api/v1/reservations/{list}/{token}/archived.
+func (h *Handler) confirm(w http.ResponseWriter, r *http.Request) error {
+	list, token, err := h.named(r, ScopeConfirm)
+	if err != nil {
+		return err
+	}
+	var body confirmRequest
+	if err := readJSON(w, r, &body); err != nil {
+		return err
+	}
+	id, err := parseIdentity(body.Identity)
+	if err == nil {
+		err = h.checkTarget(body.URL)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := h.budget(r)
+	defer cancel()
+	done, err := h.Registry.Confirm(ctx, registry.Confirmation{List: list, Token: token, Identity: id, URL: body.URL, Subject: body.Subject})
+	if err != nil {
+		return err
+	}
+	h.Log.Info("confirmed", "list", list, "token", done.Token(), "url", done.URL)
+	writeJSON(w, "application/json", http.StatusOK, h.reservation(done))
+	return nil
+}
+
+// checkTarget returns an error for a URL that the resolver would not lead to:
+// one that is not of the web, one with a user's name in it, which serves to
+// deceive, and one of the resolver's own.
+func (h *Handler) checkTarget(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || !isWeb(u) || u.User != nil:
+		return invalid("url %.80q: write the absolute http or https URL of the message in the archive", text)
+	case h.ours(text):
+		return invalid("url %.80q: it is the permalink itself: write where the archive shows the message", text)
+	}
+	return nil
+}
+
+func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
+
+// ours tells if a URL is the resolver's.
+func (h *Handler) ours(text string) bool {
+	return h.BaseURL != "" && strings.HasPrefix(strings.ToLower(text)+"/", strings.ToLower(h.BaseURL)+"/")
+}
+
+// release answers DELETE /api/v1/reservations/{list}/{token}.
+func (h *Handler) release(w http.ResponseWriter, r *http.Request) error {
+	list, token, err := h.named(r, ScopeRelease)
+	if err != nil {
+		return err
+	}
+	id, err := parseIdentity(r.URL.Query().Get("identity"))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := h.budget(r)
+	defer cancel()
+	if err := h.Registry.Release(ctx, list, token, id); err != nil {
+		return err
+	}
+	h.Log.Info("released", "list", list, "token", token)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// The bounds of a listing.
+const (
+	maxListing  = 1_000_000        // lines
+	listTimeout = 10 * time.Minute // for all of it
+	lineTimeout = 30 * time.Second // for the client to take some lines
+	someLines   = 256
+)
+
+// list answers GET /api/v1/reservations: a line of JSON for each reservation.
+func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
+	query := r.URL.Query()
+	list, state := query.Get("list"), query.Get("state")
+	limit, err := strconv.Atoi(query.Get("limit"))
+	switch {
+	case query.Get("limit") == "":
+		limit = maxListing
+	case err != nil || limit < 1 || limit > maxListing:
+		return invalid("limit %.20q: write a number from 1 to %d", query.Get("limit"), maxListing)
+	}
+	if state != "" && state != registry.Reserved.String() && state != registry.Archived.String() {
+		return invalid("state %.20q: write reserved or archived", state)
+	}
+	if err := h.allow(r, ScopeRead, list); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), listTimeout)
+	defer cancel()
+	s := &lines{w: w, handler: h, limit: limit}
+	for found, err := range h.Registry.List(ctx, list) {
+		if err != nil {
+			return s.broken(err)
+		}
+		if state != "" && found.State.String() != state {
+			continue
+		}
+		if !s.add(found) {
+			break
+		}
+	}
+	s.end()
+	return nil
+}
+
+// lines writes a listing.
+type lines struct {
+	w       http.ResponseWriter
+	handler *Handler
+	limit   int
+	sum     listEnd
+	json    *json.Encoder // nil before the first line
+}
+
+func (s *lines) write(line any) error {
+	if s.json == nil {
+		s.w.Header().Set("Content-Type", "application/jsonl")
+		s.json = json.NewEncoder(s.w)
+	}
+	return s.json.Encode(line)
+}
+
+// add writes a line and tells if more are wanted. The client has lineTimeout
+// to take each someLines of them, however many there are.
+func (s *lines) add(r registry.Reservation) bool {
+	if s.sum.Count == s.limit {
+		s.sum.More = true
+		return false
+	}
+	if s.sum.Count%someLines == 0 {
+		_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(lineTimeout)) // tests have none
+	}
+	s.sum.Count++
+	return s.write(s.handler.reservation(r)) == nil
+}
+
+func (s *lines) end() { _ = s.write(lastLine{End: &s.sum}) }
+
+// broken tells of an error: as the answer, or as the last line of one that
+// has begun.
+func (s *lines) broken(err error) error {
+	if s.json == nil {
+		return err
+	}
+	s.handler.Log.Warn("listing broken off", "lines", s.sum.Count, "error", err)
+	p := newProblem(fmt.Errorf("after %d lines: %w", s.sum.Count, err))
+	return s.write(lastLine{Problem: &p})
+}

@@ -1,0 +1,166 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"permalink-milter/hashheader"
+	"permalink-milter/registry"
+)
+
+// maxJSON bounds the JSON body of a request, in bytes.
+const maxJSON = 64 << 10
+
+// The bodies of API version 1, as openapi.json describes them.
+type (
+	reservation struct {
+		List      string    `json:"list"`
+		Token     string    `json:"token"`
+		Identity  string    `json:"identity"`
+		State     string    `json:"state"`
+		Outcome   string    `json:"outcome,omitempty"` // of a request to reserve
+		Since     time.Time `json:"since"`
+		Expires   time.Time `json:"expires,omitzero"`
+		URL       string    `json:"url,omitempty"`
+		Subject   string    `json:"subject,omitempty"`
+		Permalink string    `json:"permalink"`
+	}
+	reservations struct {
+		Reservations []reservation `json:"reservations"`
+	}
+	reserveRequest struct {
+		List     string `json:"list"`
+		Hash     string `json:"hash"`
+		Identity string `json:"identity"`
+		Share    bool   `json:"share,omitempty"`
+	}
+	confirmRequest struct {
+		URL      string `json:"url"`
+		Subject  string `json:"subject,omitempty"`
+		Identity string `json:"identity,omitempty"`
+	}
+	// The last line of a listing: its end, or a problem. A listing without
+	// either was cut off.
+	lastLine struct {
+		End     *listEnd `json:"end,omitempty"`
+		Problem *problem `json:"problem,omitempty"`
+	}
+	listEnd struct {
+		Count int  `json:"count"`
+		More  bool `json:"more"`
+	}
+	statsBody struct {
+		Lists      int       `json:"lists"`
+		Hashes     int       `json:"hashes"`
+		Reserved   int       `json:"reserved"`
+		Archived   int       `json:"archived"`
+		Collisions int       `json:"collisions"`
+		At         time.Time `json:"at"`
+	}
+)
+
+func (h *Handler) reservation(r registry.Reservation) reservation {
+	return reservation{List: r.List, Token: r.Token(), Identity: r.Identity.String(), State: r.State.String(), Since: r.Since,
+		Expires: r.Expires, URL: r.URL, Subject: r.Subject, Permalink: h.permalink(r.List, r.Token())}
+}
+
+// registry returns the reservation that a body describes.
+func (r reservation) registry() (out registry.Reservation, err error) {
+	out = registry.Reservation{List: r.List, Since: r.Since.UTC(), Expires: r.Expires, URL: r.URL, Subject: r.Subject, State: registry.Reserved}
+	if r.State == registry.Archived.String() {
+		out.State = registry.Archived
+	}
+	if out.Hash, out.Ordinal, err = registry.ParseToken(r.Token); err != nil {
+		return out, err
+	}
+	out.Identity, err = hashheader.ParseIdentity(r.Identity)
+	return out, err
+}
+
+// readJSON reads a request's body strictly: one JSON value, its fields known.
+func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
+	if err := wantType(r, "application/json"); err != nil {
+		return err
+	}
+	data, err := readAll(http.MaxBytesReader(w, r.Body, maxJSON))
+	if err != nil {
+		return err
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return invalid("body: %s", position(data, d.InputOffset(), err))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return invalid("body: %s", position(data, d.InputOffset(), errors.New("more than one JSON value")))
+	}
+	return nil
+}
+
+// position puts the line and column before an error of encoding/json.
+func position(data []byte, offset int64, err error) string {
+	var syntax *json.SyntaxError
+	var wrong *json.UnmarshalTypeError
+	text := strings.TrimPrefix(err.Error(), "json: ")
+	switch {
+	case errors.As(err, &syntax):
+		offset = syntax.Offset
+	case errors.As(err, &wrong):
+		offset, text = wrong.Offset, fmt.Sprintf("%s is a %s, want a %s", wrong.Field, wrong.Value, wrong.Type)
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		offset, text = int64(len(data)), "it ends too early"
+	}
+	before := data[:min(int(offset), len(data))]
+	line := 1 + bytes.Count(before, []byte{'\n'})
+	return fmt.Sprintf("line %d, column %d: %s", line, len(before)-bytes.LastIndexByte(before, '\n')-1, text)
+}
+
+// wantType returns errType for a body of another media type.
+func wantType(r *http.Request, types ...string) error {
+	got, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	for _, t := range types {
+		if got == t {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: got %.80q, want %s", errType, got, strings.Join(types, " or "))
+}
+
+// readAll reads a body. It returns errTooLarge past the limit of a
+// MaxBytesReader.
+func readAll(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(r)
+	return data, bodyError(err)
+}
+
+// bodyError tells apart why a body could not be read.
+func bodyError(err error) error {
+	var large *http.MaxBytesError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &large):
+		return fmt.Errorf("%w: more than %d bytes", errTooLarge, large.Limit)
+	}
+	return invalid("body: %v", err)
+}
+
+// parseIdentity reads an identity; empty is the zero one, which is not
+// checked.
+func parseIdentity(text string) (hashheader.Identity, error) {
+	if text == "" {
+		return hashheader.Identity{}, nil
+	}
+	id, err := hashheader.ParseIdentity(text)
+	if err != nil {
+		return id, invalid("%v", err)
+	}
+	return id, nil
+}
