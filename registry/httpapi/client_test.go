@@ -31,9 +31,12 @@ func TestSuiteThroughTheAPI(t *testing.T) {
 
 func TestClientCallsNoAnswerUnavailable(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
-		"a proxy's 502":        func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad gateway", 502) },
-		"a page in its place":  func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
-		"a problem of others":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404); _, _ = w.Write([]byte(`{"type":"x"}`)) },
+		"a proxy's 502":       func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad gateway", 502) },
+		"a page in its place": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+		"a problem of others": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(404)
+			_, _ = w.Write([]byte(`{"type":"x"}`))
+		},
 		"a connection cut off": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"a listing cut off": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(`{"list":"devel@lists.example.org","token":"` + hash + `","identity":"` + strings.Repeat("0", 32) + `","state":"reserved"}` + "\n"))

@@ -55,12 +55,12 @@ var kinds = []kind{
 	{registry.ErrOccupied, "occupied", 409, "Reserve the message: it gets a token of its own."},
 	{registry.ErrArchived, "archived", 409, "It cannot be released; confirm it with another URL if the message has moved."},
 	{registry.ErrFull, "full", 409, "Nothing can be done by trying again; look at what holds them, it may be a flood."},
-	{errTooLarge, "too-large", 413, "Send the header section of the message alone; the body is not needed."},
+	{errTooLarge, "too-large", 413, "Send less; of a message the header section is enough."},
 	{errType, "media-type", 415, "Set the header field Content-Type to what the detail names."},
 	{errNoID, "no-message-id", 422, "Send a whole message, its header section first, with a Message-ID, From or Date field."},
 	{errTooMany, "too-many", 429, "Wait as long as Retry-After says, or use a token."},
 	{errBusy, "busy", 503, "Wait as long as Retry-After says."},
-	{registry.ErrUnavailable, "unavailable", 503, "Wait as long as Retry-After says and try again; nothing was lost."},
+	{registry.ErrUnavailable, "unavailable", 503, "Wait as long as Retry-After says and try again; every call may be repeated without harm."},
 }
 
 // A problem is the body of an answer that is an error (RFC 9457).
@@ -103,7 +103,7 @@ func (p problem) Err() error {
 
 // invalid returns an error for a request that is wrong in itself.
 func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", registry.ErrInvalid, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w request: %s", registry.ErrInvalid, fmt.Sprintf(format, args...))
 }
 
 // fail answers with an error, as JSON or as a page.

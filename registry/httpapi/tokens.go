@@ -167,7 +167,7 @@ func (h *Handler) authenticate(r *http.Request) error {
 		return nil
 	}
 	if r.Header.Get("Authorization") != "" {
-		return fmt.Errorf("the token is not known: %w", errNoToken)
+		return fmt.Errorf("%w: the one that was sent is not known", errNoToken)
 	}
 	return errNoToken
 }
