@@ -2,7 +2,7 @@ package httpapi_test
 
 import (
 	"context"
-	"net"
+	"encoding/base64"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -11,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -23,8 +26,9 @@ const chromium = "/usr/bin/chromium"
 
 // A browser is one window of a real Chromium, and what its console said.
 type browser struct {
-	ctx context.Context
-	url string
+	ctx   context.Context
+	url   string
+	basic string // the value of Authorization that opens the status page
 
 	mu      sync.Mutex
 	console []string
@@ -37,8 +41,9 @@ func newBrowser(t *testing.T, width int64) *browser {
 	if _, err := os.Stat(chromium); err != nil {
 		t.Fatalf("%v: install the Debian package chromium", err)
 	}
-	_, tokens := everything(t)
-	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: prepared(t), Tokens: tokens, Rate: -1}))
+	token, tokens := everything(t)
+	counters := func() []httpapi.Counter { return []httpapi.Counter{{Name: "messages stamped", Value: 1234567}} }
+	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: prepared(t), Tokens: tokens, Rate: -1, Counters: counters}))
 	t.Cleanup(server.Close)
 	profile, err := os.MkdirTemp("", "chromium")
 	if err != nil {
@@ -52,33 +57,63 @@ func newBrowser(t *testing.T, width int64) *browser {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
 	t.Cleanup(cancel)
-	b := &browser{url: server.URL}
+	b := &browser{url: server.URL, basic: "Basic " + base64.StdEncoding.EncodeToString([]byte("me:"+token))}
 	b.ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	chromedp.ListenTarget(b.ctx, b.listen)
-	b.do(t, log.Enable(), emulation.SetDeviceMetricsOverride(width, 800, 1, width < 500))
+	b.do(t, chromedp.EmulateViewport(width, 800))
+	if err := chromedp.Listen(b.ctx, b.hear); err != nil {
+		t.Fatal(err)
+	}
+	send(t, b, log.Enable, cdp.Empty{})
 	return b
 }
 
-// listen keeps what the console says: violations of the policy, errors.
-func (b *browser) listen(event any) {
+// hear keeps what the console says: violations of the policy, errors.
+func (b *browser) hear(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e := event.(type) {
 	case *log.EventEntryAdded:
 		b.console = append(b.console, e.Entry.Text)
 	case *runtime.EventExceptionThrown:
-		b.console = append(b.console, e.ExceptionDetails.Error())
+		b.console = append(b.console, e.ExceptionDetails.Text)
 	case *runtime.EventConsoleAPICalled:
 		b.console = append(b.console, "console."+string(e.Type))
 	}
 }
 
-func (b *browser) do(t *testing.T, actions ...chromedp.Action) {
+// heard returns what the console has said since the last call.
+func (b *browser) heard() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lines := b.console
+	b.console = nil
+	return lines
+}
+
+// send sends a command of the browser's protocol.
+func send[P, R any](t *testing.T, b *browser, command cdp.Command[P, R], params P) {
 	t.Helper()
-	if err := chromedp.Run(b.ctx, actions...); err != nil {
+	if _, err := chromedp.Call(b.ctx, command, params); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (b *browser) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(b.ctx, steps...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask returns what an action returns.
+func ask[T any](t *testing.T, b *browser, action chromedp.Action[T]) T {
+	t.Helper()
+	answer, err := chromedp.Run(b.ctx, action)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
 }
 
 // open loads a page of ours.
@@ -87,17 +122,10 @@ func (b *browser) open(t *testing.T, path string) {
 	b.do(t, chromedp.Navigate(b.url+path), chromedp.WaitVisible("main"))
 }
 
-// text returns what the page shows.
-func (b *browser) text(t *testing.T) (text string) {
-	t.Helper()
-	b.do(t, chromedp.Text("main", &text))
-	return text
-}
-
 // shows fails for a page without these texts.
 func (b *browser) shows(t *testing.T, texts ...string) {
 	t.Helper()
-	page := b.text(t)
+	page := ask(t, b, chromedp.Text("main"))
 	for _, want := range texts {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not show %q:\n%s", want, page)
@@ -109,21 +137,16 @@ func (b *browser) shows(t *testing.T, texts ...string) {
 // not empty. With SCREENSHOTS set to a folder, it leaves a picture there.
 func (b *browser) fits(t *testing.T, name string) {
 	t.Helper()
-	var wide bool
-	var picture []byte
-	b.do(t, chromedp.Evaluate(`document.documentElement.scrollWidth > window.innerWidth`, &wide))
-	if wide {
+	if ask(t, b, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)) {
 		t.Errorf("%s scrolls sideways", name)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, line := range b.console {
+	for _, line := range b.heard() {
 		t.Errorf("%s: console: %s", name, line)
 	}
-	b.console = nil
 	if dir := os.Getenv("SCREENSHOTS"); dir != "" {
-		if err := chromedp.Run(b.ctx, chromedp.FullScreenshot(&picture, 100)); err == nil {
-			_ = os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644)
+		picture := ask(t, b, chromedp.FullScreenshot(100))
+		if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -140,19 +163,105 @@ func TestPageInChromium(t *testing.T) {
 			b.open(t, "/")
 			b.fits(t, name+"-home")
 			b.do(t, chromedp.SetValue("#message", pasted), chromedp.Click("#check-form button"), chromedp.WaitVisible("#checks"))
-			b.shows(t, firstID, hash, "pass", "fail", "permerror", hash+"-3", "archived", "https://one.example/3", "of another archive")
+			b.shows(t, firstID, "1 of 4 checks found something wrong", "the hash is not this Message-ID's", hash+"-3", "archived",
+				"https://one.example/3", "of another archive")
 			b.fits(t, name+"-checked")
 			b.open(t, "/")
 			b.do(t, chromedp.SendKeys("#q", "<"+firstID+">\r"), chromedp.WaitVisible(".messages"))
 			b.shows(t, "3 messages share this hash", "<b>Bold & brash</b>", "https://one.example/3")
 			b.fits(t, name+"-found")
-			b.open(t, "/"+list+"/"+hash)
-			b.shows(t, "Several messages share this permalink", hash+"-2")
-			b.fits(t, name+"-choices")
-			b.open(t, "/search?q="+hash+"-9&list="+list)
-			b.shows(t, "Not reserved")
+			send(t, b, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Authorization": b.basic}})
+			b.open(t, "/status")
+			b.shows(t, "Collisions", "messages stamped", "1234567")
+			b.fits(t, name+"-status")
 		})
 	}
 }
 
-var _ = net.JoinHostPort
+// What redirects and answers with an error status is heard on the console,
+// too: the page is what counts.
+func TestResolverInChromium(t *testing.T) {
+	b := newBrowser(t, 360)
+	send(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
+	b.open(t, "/"+list+"/"+strings.ToLower(hash))
+	b.shows(t, "Several messages share this permalink", hash+"-2", "Subject not known")
+	b.heard()
+	b.fits(t, "dark-choices")
+	b.open(t, "/search?q="+hash+"-9&list="+list)
+	b.shows(t, "Not reserved")
+	b.heard()
+	b.fits(t, "dark-not-reserved")
+	b.open(t, "/"+list+"/nothing")
+	b.shows(t, "Not Found", "letter by letter")
+	b.heard()
+	b.fits(t, "dark-problem")
+}
+
+func TestFileIsReadWithoutItsBody(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "message.eml")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(pasted, "\n", "\r\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, take := range map[string]func(t *testing.T, b *browser){
+		"chosen": func(t *testing.T, b *browser) { b.do(t, chromedp.SetUploadFiles("#file", []string{file})) },
+		"dropped": func(t *testing.T, b *browser) {
+			data := &input.DragData{Items: []*input.DragDataItem{}, Files: []string{file}, DragOperationsMask: 1}
+			for _, step := range []input.DispatchDragEventType{"dragEnter", "dragOver", "drop"} {
+				send(t, b, input.DispatchDragEvent, input.DispatchDragEventParams{Type: step, X: 400, Y: 500, Data: data})
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBrowser(t, 1200)
+			b.open(t, "/")
+			take(t, b)
+			b.do(t, chromedp.WaitVisible("#note"))
+			b.shows(t, "The header section of message.eml was read. Nothing is sent until you press Check.")
+			if value := ask(t, b, chromedp.Value("#message")); !strings.Contains(value, firstID) || strings.Contains(value, "body") {
+				t.Errorf("the text is %q", value)
+			}
+			b.fits(t, "file-"+name)
+			b.do(t, chromedp.Click("#check-form button"), chromedp.WaitVisible("#checks"))
+			b.shows(t, "1 of 4 checks found something wrong", hash+"-3")
+			b.fits(t, "file-"+name+"-checked")
+		})
+	}
+}
+
+func TestPageWithoutJavaScript(t *testing.T) {
+	b := newBrowser(t, 360)
+	file := filepath.Join(t.TempDir(), "message.eml")
+	if err := os.WriteFile(file, []byte(pasted), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.open(t, "/")
+	send(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.open(t, "/")
+	b.do(t, chromedp.SetUploadFiles("#file", []string{file}), chromedp.SendKeys("#check-list", list), chromedp.Click("#check-form button"), chromedp.WaitReady("#checks"))
+	b.shows(t, "1 of 4 checks found something wrong", hash+"-3")
+	b.open(t, "/")
+	b.do(t, chromedp.SendKeys("#q", hash), chromedp.SendKeys("#find-list", list+"\r"), chromedp.WaitReady(".messages"))
+	b.shows(t, "3 messages share this hash")
+}
+
+// The other tests take a silent console for a policy that is kept: this shows
+// that it is not silent when it is broken.
+func TestPolicyKeepsOthersOut(t *testing.T) {
+	b := newBrowser(t, 1200)
+	b.open(t, "/")
+	for name, html := range map[string]string{
+		"another site's picture": `<img src="https://other.example/x.png">`,
+		"a style of its own":     `<p style="color: red">`,
+		"a handler of its own":   `<img src="/static/none.svg" onerror="document.title='taken'">`,
+	} {
+		b.heard()
+		ask(t, b, chromedp.Evaluate[bool]("document.body.insertAdjacentHTML('beforeend', `"+html+"`), true"))
+		b.do(t, chromedp.Sleep(200*time.Millisecond))
+		if lines := strings.Join(b.heard(), "\n"); !strings.Contains(lines, "Content Security Policy") {
+			t.Errorf("%s: the console says %q", name, lines)
+		}
+	}
+	if title := ask(t, b, chromedp.Title()); title != "Permalinks" {
+		t.Errorf("the title is %q", title)
+	}
+}

@@ -86,6 +86,16 @@ type checked struct {
 	Hashes []headerLine // by algorithm, in order
 }
 
+// Wrong counts the checks that found something wrong.
+func (c checked) Wrong() (n int) {
+	for _, check := range c.Checks {
+		if !check.Result.Fine() {
+			n++
+		}
+	}
+	return n
+}
+
 // check answers POST /check: a message that was pasted or sent as a file.
 func (h *Handler) check(w http.ResponseWriter, r *http.Request) error {
 	header, lists, err := h.readForm(w, r)
@@ -102,10 +112,13 @@ func (h *Handler) check(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// algorithmNames are those that people know.
+var algorithmNames = map[hashheader.Algorithm]string{hashheader.MD5: "MD5", hashheader.SHA1: "SHA-1", hashheader.SHA256: "SHA-256"}
+
 func hashRows(canonical []byte) (rows []headerLine) {
 	for _, a := range hashheader.Algorithms {
 		if hash, err := a.Hash(canonical); err == nil {
-			rows = append(rows, headerLine{strings.ToUpper(a.String()), hash})
+			rows = append(rows, headerLine{algorithmNames[a], hash})
 		}
 	}
 	return rows
