@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,23 +140,10 @@ func do(h http.Handler, method, target string, fields ...string) *http.Response 
 		}
 		r.Header.Add(name, value)
 	}
-	path, query, _ := strings.Cut(target, "?")
-	if err := setPath(r, path, query); err != nil {
-		panic(err)
-	}
+	r.URL, r.RequestURI = must(url.ParseRequestURI(target)), target // as net/http does
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w.Result()
-}
-
-func setPath(r *http.Request, path, query string) error {
-	u, err := r.URL.Parse("http://permalink.example.org" + path)
-	if err != nil {
-		return err
-	}
-	u.Scheme, u.Host, u.RawQuery = "", "", query
-	r.URL = u
-	return nil
 }
 
 func text(r *http.Response) string { return string(must(io.ReadAll(r.Body))) }

@@ -85,7 +85,8 @@ func newProblem(err error) problem {
 		if k.err == registry.ErrUnavailable {
 			text = k.err.Error() // the rest names files and hosts
 		}
-		return problem{problemPrefix + k.name, http.StatusText(k.status), k.status, strings.ToValidUTF8(text, "?") + ". " + k.advice}
+		detail := strings.ToUpper(text[:1]) + strings.ToValidUTF8(text[1:], "?") + ". " + k.advice
+		return problem{problemPrefix + k.name, http.StatusText(k.status), k.status, detail}
 	}
 	return problem{"about:blank", http.StatusText(500), 500, "The server failed. Its log says why."}
 }

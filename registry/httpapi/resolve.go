@@ -65,7 +65,7 @@ func (h *Handler) resolve(w http.ResponseWriter, r *http.Request) error {
 	}
 	found.Token = held[0].Token()
 	switch links := found.Choices[0].Links; {
-	case len(links) == 1 && held[0].State == registry.Archived:
+	case len(links) == 1 && h.safeURL(held[0]) != "":
 		w.Header().Set("Cache-Control", movedFor)
 		http.Redirect(w, r, links[0].URL, http.StatusMovedPermanently)
 	case len(links) == 1:

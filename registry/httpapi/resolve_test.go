@@ -1,0 +1,145 @@
+package httpapi_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"permalink-milter/registry"
+	"permalink-milter/registry/httpapi"
+	"permalink-milter/registry/memreg"
+)
+
+const asJSON = "Accept: application/json"
+
+func TestResolver(t *testing.T) {
+	g := prepared(t)
+	reserve := func(list string) {
+		must(g.Reserve(t.Context(), registry.Request{List: list, Hash: hash, Identity: identity(1)}))
+	}
+	confirm := func(list, url string) {
+		reserve(list)
+		must(g.Confirm(t.Context(), registry.Confirmation{List: list, Token: hash, URL: url}))
+	}
+	for _, list := range []string{"x@one.example.org", "users@lists.example.org", "ids@lists.example.org", "loop@lists.example.org", "nobody@lists.example.org"} {
+		reserve(list)
+	}
+	confirm("moved@one.example.org", "https://archive.example/a?b=c#d")
+	confirm("script@one.example.org", "ftp://archive.example/1")
+	confirm("self@one.example.org", base+"/self@one.example.org/"+hash)
+	confirm("name@one.example.org", "https://one.example@evil.example/")
+	h := newHandler(t, httpapi.Options{Registry: g})
+	for name, c := range map[string]struct {
+		target, accept string
+		status         int
+		want           string // the Location, or part of the body
+	}{
+		"a reserved one leads to the archive's template": {"/x@one.example.org/" + hash, "", 302, "https://one.example/x@one.example.org/" + hash},
+		"in any case":                            {"/X@One.Example.ORG/" + strings.ToLower(hash), "", 302, "https://one.example/x@one.example.org/" + hash},
+		"with an escaped @":                      {"/x%40one.example.org/" + hash, "", 302, "https://one.example/x@one.example.org/" + hash},
+		"with a query that is left out":          {"/x@one.example.org/" + hash + "?u=https://evil.example", "", 302, "https://one.example/x@one.example.org/" + hash},
+		"as JSON it is a redirect too":           {"/x@one.example.org/" + hash, asJSON, 302, "https://one.example/x@one.example.org/" + hash},
+		"an archived one leads to its URL":       {"/moved@one.example.org/" + hash, "", 301, "https://archive.example/a?b=c#d"},
+		"a collision's token leads to its own":   {"/" + list + "/" + hash + "-2", "", 302, "https://one.example/devel@lists.example.org/" + hash + "-2"},
+		"a collision's archived one, too":        {"/" + list + "/" + hash + "-3", "", 301, "https://one.example/3"},
+		"a bare hash of several offers them":     {"/" + list + "/" + hash, "", 300, "&lt;b&gt;Bold &amp; brash&lt;/b&gt;"},
+		"a bare hash of several as JSON":         {"/" + list + "/" + hash, asJSON, 300, `"url": "https://one.example/devel@lists.example.org/` + hash + `-2"`},
+		"several archives offer the choice":      {"/users@lists.example.org/" + hash, "", 300, `<a href="https://second.example/users/` + hash + `"`},
+		"several archives as JSON":               {"/users@lists.example.org/" + hash, asJSON, 300, `"archive": "second"`},
+		"a template of Message-IDs waits":        {"/ids@lists.example.org/" + hash, "", 404, "No archive has confirmed it yet"},
+		"a template of ours is no loop":          {"/loop@lists.example.org/" + hash, "", 404, "No archive has confirmed it yet"},
+		"a list of no archive waits":             {"/nobody@lists.example.org/" + hash, asJSON, 404, `"links": []`},
+		"a confirmed ftp URL is not followed":    {"/script@one.example.org/" + hash, "", 302, "https://one.example/script@one.example.org/" + hash},
+		"one confirmed as itself is no loop":     {"/self@one.example.org/" + hash, "", 302, "https://one.example/self@one.example.org/" + hash},
+		"a name in a URL is not followed":        {"/name@one.example.org/" + hash, "", 302, "https://one.example/name@one.example.org/" + hash},
+		"an unknown one is a page":               {"/other@one.example.org/" + hash, "", 404, "letter by letter"},
+		"an unknown one as JSON":                 {"/other@one.example.org/" + hash, asJSON, 404, "urn:permalink-milter:problem:no-permalink"},
+		"what is no token is a page":             {"/x@one.example.org/index.php", "", 404, "Find a permalink"},
+		"what is no list is a page":              {"/wp-admin/" + hash, "", 404, "no permalink of ours"},
+		"a line end in the list is no header":    {"/x%0d%0aSet-Cookie:%20a=b@one.example.org/" + hash, "", 404, "no permalink of ours"},
+		"a line end in the token is no header":   {"/x@one.example.org/" + hash + "%0d%0aLocation:%20https:%2f%2fevil.example", "", 404, "no permalink of ours"},
+		"HTML in the list is text":               {"/%3Cscript%3Ealert(1)%3C%2Fscript%3E@a.example/" + hash, "", 404, "&lt;script&gt;alert(1)&lt;/script&gt;"},
+		"HTML in the token is text":              {"/x@a.example/%3Cscript%3Ealert(1)%3C%2Fscript%3E", "", 404, "&lt;script&gt;"},
+		"two slashes are no other host":          {"//evil.example/x", "", 307, "/evil.example/x"},
+		"a backslash is no other host":           {`/\evil.example/` + hash, "", 404, "no permalink of ours"},
+		"a path that climbs stays here":          {"/a/../../evil@one.example.org/" + hash, "", 307, "/evil@one.example.org/" + hash},
+		"a URL as the list is none":              {"/https:%2f%2fevil.example@x.example/" + hash, "", 404, "no permalink of ours"},
+		"a bad byte in the list is text":         {"/%ff%fe@one.example.org/" + hash, asJSON, 404, "no-permalink"},
+		"a path of thousands of segments is 404": {strings.Repeat("/a", 3000), "", 404, "There is nothing here"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := do(h, "GET", c.target, c.accept)
+			got := answer.Header.Get("Location")
+			if answer.StatusCode < 301 || answer.StatusCode > 308 {
+				got = text(answer)
+			}
+			redirect := strings.HasPrefix(c.want, "http") || strings.HasPrefix(c.want, "/")
+			if answer.StatusCode != c.status || redirect && got != c.want || !strings.Contains(got, c.want) {
+				t.Errorf("%d %s, want %d %s", answer.StatusCode, got, c.status, c.want)
+			}
+			if strings.Contains(got, "<script>alert") || answer.Header.Get("Set-Cookie") != "" {
+				t.Errorf("it got through: %v %s", answer.Header, got)
+			}
+			head := do(h, "HEAD", c.target, c.accept)
+			if head.StatusCode != c.status || head.Header.Get("Location") != answer.Header.Get("Location") {
+				t.Errorf("HEAD: %d %s", head.StatusCode, head.Header.Get("Location"))
+			}
+		})
+	}
+}
+
+func TestAnArchiveThatMovesIsFollowed(t *testing.T) {
+	h := newHandler(t, httpapi.Options{Registry: reserved(t, list, 1)})
+	moved := policy(t)
+	moved.Archives[0].URL = template(t, "https://new.example/{token}")
+	h.SetPolicy(moved)
+	if got := do(h, "GET", "/"+list+"/"+hash).Header.Get("Location"); got != "https://new.example/"+hash {
+		t.Errorf("it leads to %s", got)
+	}
+}
+
+func TestTheFirstMessageOfAHashGoneIsNotItsSequel(t *testing.T) {
+	g := reserved(t, list, 2)
+	if err := g.Release(t.Context(), list, hash, identity(1)); err != nil {
+		t.Fatal(err)
+	}
+	answer := do(newHandler(t, httpapi.Options{Registry: g}), "GET", "/"+list+"/"+hash)
+	if page := text(answer); answer.StatusCode != 300 || !strings.Contains(page, hash+"-2") {
+		t.Errorf("%d %s", answer.StatusCode, page)
+	}
+}
+
+func TestResolverWhileTheRegistryIsDown(t *testing.T) {
+	h := newHandler(t, httpapi.Options{Registry: down{}})
+	answer := do(h, "GET", "/"+list+"/"+hash)
+	if page := text(answer); answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" || strings.Contains(page, "10.0.0.1") {
+		t.Errorf("%d %v %s", answer.StatusCode, answer.Header, page)
+	}
+}
+
+// A stuck is a registry that answers when its caller gives up.
+type stuck struct{ registry.Registry }
+
+func (stuck) LookupHash(ctx context.Context, _, _ string) ([]registry.Reservation, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestTimeoutBoundsTheRegistry(t *testing.T) {
+	h := newHandler(t, httpapi.Options{Registry: stuck{}, Timeout: time.Millisecond})
+	if answer := do(h, "GET", "/"+list+"/"+hash); answer.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("%d", answer.StatusCode)
+	}
+}
+
+func TestBaseURLWithAPathIsBeforeEveryLink(t *testing.T) {
+	h := newHandler(t, httpapi.Options{BaseURL: "https://lists.example.org/permalink/", Registry: registry.New(memreg.New(), registry.Options{})})
+	page := text(do(h, "GET", "/"))
+	for _, want := range []string{`href="/permalink/static/style.css"`, `action="/permalink/check"`, `action="/permalink/search"`, `href="/permalink/status"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+}
