@@ -2,7 +2,6 @@ package httpapi_test
 
 import (
 	"context"
-	"encoding/base64"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -57,7 +56,7 @@ func newBrowser(t *testing.T, width int64) *browser {
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
 	t.Cleanup(cancel)
-	b := &browser{url: server.URL, basic: "Basic " + base64.StdEncoding.EncodeToString([]byte("me:"+token))}
+	b := &browser{url: server.URL, basic: basic(token)}
 	b.ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
 	b.do(t, chromedp.EmulateViewport(width, 800))

@@ -21,13 +21,18 @@ import (
 //go:embed templates static
 var files embed.FS
 
-// pages are the templates; each page is one of its own, inside layout.html.
+// templates are the pages; each is one of its own, inside layout.html.
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"path": path,
-	"date": func(t time.Time) string { return t.Format("2 January 2006, 15:04 MST") },
+	"path":   path,
+	"method": func(name string) string { return methodNames[name] },
+	"date":   func(t time.Time) string { return t.Format("2 January 2006, 15:04 MST") },
 }).ParseFS(files, "templates/*.html"))
 
-// view is what every page is made of.
+// methodNames are what people call the checks of a field that is not there.
+var methodNames = map[string]string{hashheader.MethodMessageID: "Message-ID", hashheader.MethodHash: "Hash of the Message-ID",
+	hashheader.MethodArchivedAt: hashheader.ArchivedAtField}
+
+// A view is what every page is made of.
 type view struct {
 	Root  string // before each path of ours
 	Lists []string

@@ -46,7 +46,7 @@ type kind struct {
 // another try may help. The order counts: the first that errors.Is finds.
 var kinds = []kind{
 	{registry.ErrInvalid, "invalid", 400, "Mend what the message names and send it again."},
-	{errNoToken, "token-needed", 401, "Send the header field Authorization: Bearer TOKEN with a token of the server's tokens file."},
+	{errNoToken, "token-needed", 401, "Send one of the server's tokens file: in Authorization: Bearer TOKEN to the API, as the password to the status page."},
 	{errScope, "scope", 403, "Ask the server's operator to add this scope and list to the token."},
 	{registry.ErrNotFound, "not-found", 404, "Reserve it first, or look its hash up: it may have another token or have expired."},
 	{errNoRoute, "no-route", 404, "The document at /api/v1/openapi.json lists what there is."},

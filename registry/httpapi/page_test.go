@@ -1,0 +1,153 @@
+package httpapi_test
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+
+	"permalink-milter/registry"
+	"permalink-milter/registry/httpapi"
+)
+
+// basic is the value of Authorization with a token as the password.
+func basic(token string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte("me:"+token))
+}
+
+// The main part of every page.
+func TestPages(t *testing.T) {
+	token, tokens := everything(t)
+	counters := func() []httpapi.Counter { return []httpapi.Counter{{Name: "messages stamped", Value: 1234567}} }
+	h := newHandler(t, httpapi.Options{Registry: prepared(t), Tokens: tokens, Counters: counters})
+	var printed strings.Builder
+	for _, c := range []struct {
+		name, method, target string
+		fields               []string
+	}{
+		{"home", "GET", "/", nil},
+		{"a checked message", "POST", "/check", form("message=" + pasted)},
+		{"a checked message that is new", "POST", "/check", form("message=From: a@b.example\nDate: x\n", "list="+list)},
+		{"a search by Message-ID", "GET", "/search?q=" + firstID, nil},
+		{"a search that finds nothing", "GET", "/search?q=a@b", nil},
+		{"a choice of messages", "GET", "/" + list + "/" + hash, nil},
+		{"an unknown permalink", "GET", "/" + list + "/" + hash + "-9", nil},
+		{"status", "GET", "/status", []string{"Authorization: " + basic(token)}},
+		{"a problem", "GET", "/status", nil},
+	} {
+		page := text(do(h, c.method, c.target, c.fields...))
+		if !strings.HasPrefix(page, "<!DOCTYPE html>\n<html lang=\"en\">") || !strings.HasSuffix(page, "</html>\n\n") || strings.Count(page, "<h1>") != 1 {
+			t.Errorf("%s is no whole page: %s", c.name, page)
+		}
+		_, main, _ := strings.Cut(page, "<main")
+		main, _, _ = strings.Cut(main, "</main>")
+		fmt.Fprintf(&printed, "== %s\n<main%s</main>\n", c.name, main)
+	}
+	golden(t, "pages.golden", printed.String())
+}
+
+// Each control of a form has its label.
+func TestEveryInputHasALabel(t *testing.T) {
+	page := text(do(newHandler(t, httpapi.Options{}), "GET", "/"))
+	inputs := 0
+	for _, tag := range []string{"<input ", "<textarea "} {
+		for _, part := range strings.Split(page, tag)[1:] {
+			id, _, _ := strings.Cut(strings.TrimPrefix(part, `id="`), `"`)
+			inputs++
+			if !strings.Contains(page, `<label for="`+id+`"`) {
+				t.Errorf("%s has no label", id)
+			}
+		}
+	}
+	if inputs != 5 {
+		t.Errorf("%d inputs", inputs)
+	}
+}
+
+func TestStaticFilesAreKeptByClients(t *testing.T) {
+	h := newHandler(t, httpapi.Options{})
+	for file, contentType := range map[string]string{"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"} {
+		answer := do(h, "GET", "/static/"+file)
+		tag := answer.Header.Get("ETag")
+		if answer.StatusCode != 200 || !strings.HasPrefix(answer.Header.Get("Content-Type"), contentType) || tag == "" {
+			t.Errorf("%s: %d %v", file, answer.StatusCode, answer.Header)
+		}
+		if again := do(h, "GET", "/static/"+file, "If-None-Match: "+tag); again.StatusCode != 304 {
+			t.Errorf("%s again: %d", file, again.StatusCode)
+		}
+	}
+}
+
+// A counting registry counts how often the whole store is read.
+type counting struct {
+	registry.Registry
+	n   int
+	err error
+}
+
+func (c *counting) Stats(context.Context) (registry.Stats, error) {
+	c.n++
+	return registry.Stats{Hashes: c.n}, c.err
+}
+
+func TestCountsAreReusedForAWhile(t *testing.T) {
+	at := &clock{now: now()}
+	g := &counting{err: errDown}
+	token, tokens := everything(t)
+	h := newHandler(t, httpapi.Options{Registry: g, Tokens: tokens, StatsTTL: time.Minute, Now: at.Now})
+	stats := func() string { return text(do(h, "GET", "/api/v1/stats", "Authorization: Bearer "+token)) }
+	if first := stats(); !strings.Contains(first, "unavailable") {
+		t.Errorf("an error: %s", first)
+	}
+	g.err = nil
+	stats()
+	at.advance(59 * time.Second)
+	if second := stats(); !strings.Contains(second, `"hashes": 2`) || !strings.Contains(second, `"at": "2026-11-24T11:00:00Z"`) {
+		t.Errorf("within the minute: %s", second)
+	}
+	at.advance(time.Second)
+	if third := stats(); !strings.Contains(third, `"hashes": 3`) {
+		t.Errorf("a minute later: %s", third)
+	}
+}
+
+// A broken registry ends its listing with an error.
+type broken struct{ registry.Registry }
+
+func (b broken) List(ctx context.Context, list string) iter.Seq2[registry.Reservation, error] {
+	return func(yield func(registry.Reservation, error) bool) {
+		for r, err := range b.Registry.List(ctx, list) {
+			if !yield(r, err) {
+				return
+			}
+		}
+		yield(registry.Reservation{}, errDown)
+	}
+}
+
+func TestAListingThatBreaksOffSaysSo(t *testing.T) {
+	token, tokens := everything(t)
+	h := newHandler(t, httpapi.Options{Registry: broken{prepared(t)}, Tokens: tokens})
+	answer := do(h, "GET", listOp.target, "Authorization: Bearer "+token)
+	lines := strings.Split(strings.TrimSpace(text(answer)), "\n")
+	if answer.StatusCode != 200 || len(lines) != 4 || !strings.Contains(lines[3], `"problem":{"type":"urn:permalink-milter:problem:unavailable"`) {
+		t.Errorf("%d %q", answer.StatusCode, lines)
+	}
+}
+
+func TestObserveIsToldOfEveryRequest(t *testing.T) {
+	var told []string
+	h := newHandler(t, httpapi.Options{Registry: prepared(t), Observe: func(pattern string, status int, _ time.Duration) {
+		told = append(told, fmt.Sprint(pattern, " ", status))
+	}})
+	for _, target := range []string{"/", "/" + list + "/" + hash + "-3", "/a/b/c", "/api/v1/stats", "/static/icon.svg"} {
+		do(h, "GET", target)
+	}
+	want := "[GET /{$} 200 GET /{list}/{token} 301  404 GET /api/v1/stats 401 GET /static/{file} 200]"
+	if got := fmt.Sprint(told); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
