@@ -33,31 +33,52 @@ type browser struct {
 	console []string
 }
 
-// newBrowser starts Chromium on a window of this width, and a server with
-// three messages of one hash.
-func newBrowser(t *testing.T, width int64) *browser {
-	t.Helper()
+// All flows share one Chromium; each has a window and a server of its own.
+func TestInChromium(t *testing.T) {
 	if _, err := os.Stat(chromium); err != nil {
 		t.Fatalf("%v: install the Debian package chromium", err)
 	}
-	token, tokens := everything(t)
-	counters := func() []httpapi.Counter { return []httpapi.Counter{{Name: "messages stamped", Value: 1234567}} }
-	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: prepared(t), Tokens: tokens, Rate: -1, Counters: counters}))
-	t.Cleanup(server.Close)
 	profile, err := os.MkdirTemp("", "chromium")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(profile) })
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, chromedp.ExecPath(chromium), chromedp.UserDataDir(profile),
+	defer os.RemoveAll(profile)
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), chromedp.ExecPath(chromium), chromedp.UserDataDir(profile),
 		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
+	defer cancel()
+	ctx, cancel = chromedp.NewContext(ctx)
+	defer cancel()
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]func(*testing.T, func(width int64) *browser){
+		"pages on a desktop":               func(t *testing.T, open func(int64) *browser) { pages(t, open(1200), "desktop") },
+		"pages on a phone":                 func(t *testing.T, open func(int64) *browser) { pages(t, open(360), "phone") },
+		"the resolver's pages in the dark": resolver,
+		"a file is read without its body":  files,
+		"without JavaScript":               withoutJavaScript,
+		"the policy keeps others out":      policyHolds,
+	} {
+		t.Run(name, func(t *testing.T) {
+			test(t, func(width int64) *browser { return newBrowser(t, ctx, width) })
+		})
+	}
+}
+
+// newBrowser opens a window of this width, and starts a server with three
+// messages of one hash.
+func newBrowser(t *testing.T, chromium context.Context, width int64) *browser {
+	t.Helper()
+	token, tokens := everything(t)
+	counters := func() []httpapi.Counter { return []httpapi.Counter{{Name: "messages stamped", Value: 1234567}} }
+	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: prepared(t), Tokens: tokens, Rate: -1, Counters: counters}))
+	t.Cleanup(server.Close)
+	ctx, cancel := context.WithTimeout(chromium, time.Minute)
 	t.Cleanup(cancel)
 	b := &browser{url: server.URL, basic: basic(token)}
-	b.ctx, cancel = chromedp.NewContext(ctx)
+	b.ctx, cancel = chromedp.NewContext(ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
 	b.do(t, chromedp.EmulateViewport(width, 800))
 	if err := chromedp.Listen(b.ctx, b.hear); err != nil {
@@ -155,32 +176,27 @@ const pasted = "Received: from mx.example.org\n\tby list.example.org; Mon, 23 No
 	"Message-ID-MD5: " + hash + "\nMessage-ID-Hash: GZLPKEL44H7JOP7YXWIPYND25DN4RJAO\nDate: Mon, 23 Nov 2026 10:00:00 +0000\n" +
 	"List-Post: <mailto:" + list + ">\nArchived-At: <https://other.example/1>\n\nThe body stays here.\n"
 
-func TestPageInChromium(t *testing.T) {
-	for name, width := range map[string]int64{"desktop": 1200, "phone": 360} {
-		t.Run(name, func(t *testing.T) {
-			b := newBrowser(t, width)
-			b.open(t, "/")
-			b.fits(t, name+"-home")
-			b.do(t, chromedp.SetValue("#message", pasted), chromedp.Click("#check-form button"), chromedp.WaitVisible("#checks"))
-			b.shows(t, firstID, "1 of 4 checks found something wrong", "the hash is not this Message-ID's", hash+"-3", "archived",
-				"https://one.example/3", "of another archive")
-			b.fits(t, name+"-checked")
-			b.open(t, "/")
-			b.do(t, chromedp.SendKeys("#q", "<"+firstID+">\r"), chromedp.WaitVisible(".messages"))
-			b.shows(t, "3 messages share this hash", "<b>Bold & brash</b>", "https://one.example/3")
-			b.fits(t, name+"-found")
-			send(t, b, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Authorization": b.basic}})
-			b.open(t, "/status")
-			b.shows(t, "Collisions", "messages stamped", "1234567")
-			b.fits(t, name+"-status")
-		})
-	}
+func pages(t *testing.T, b *browser, name string) {
+	b.open(t, "/")
+	b.fits(t, name+"-home")
+	b.do(t, chromedp.SetValue("#message", pasted), chromedp.Click("#check-form button"), chromedp.WaitVisible("#checks"))
+	b.shows(t, firstID, "1 of 4 checks found something wrong", "the hash is not this Message-ID's", hash+"-3", "archived",
+		"https://one.example/3", "of another archive")
+	b.fits(t, name+"-checked")
+	b.open(t, "/")
+	b.do(t, chromedp.SendKeys("#q", "<"+firstID+">\r"), chromedp.WaitVisible(".messages"))
+	b.shows(t, "3 messages share this hash", "<b>Bold & brash</b>", "https://one.example/3")
+	b.fits(t, name+"-found")
+	send(t, b, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Authorization": b.basic}})
+	b.open(t, "/status")
+	b.shows(t, "Collisions", "messages stamped", "1234567")
+	b.fits(t, name+"-status")
 }
 
 // What redirects and answers with an error status is heard on the console,
 // too: the page is what counts.
-func TestResolverInChromium(t *testing.T) {
-	b := newBrowser(t, 360)
+func resolver(t *testing.T, window func(int64) *browser) {
+	b := window(360)
 	send(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
 	b.open(t, "/"+list+"/"+strings.ToLower(hash))
 	b.shows(t, "Several messages share this permalink", hash+"-2", "Subject not known")
@@ -196,7 +212,7 @@ func TestResolverInChromium(t *testing.T) {
 	b.fits(t, "dark-problem")
 }
 
-func TestFileIsReadWithoutItsBody(t *testing.T) {
+func files(t *testing.T, window func(int64) *browser) {
 	file := filepath.Join(t.TempDir(), "message.eml")
 	if err := os.WriteFile(file, []byte(strings.ReplaceAll(pasted, "\n", "\r\n")), 0o600); err != nil {
 		t.Fatal(err)
@@ -211,7 +227,7 @@ func TestFileIsReadWithoutItsBody(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBrowser(t, 1200)
+			b := window(1200)
 			b.open(t, "/")
 			take(t, b)
 			b.do(t, chromedp.WaitVisible("#note"))
@@ -227,8 +243,8 @@ func TestFileIsReadWithoutItsBody(t *testing.T) {
 	}
 }
 
-func TestPageWithoutJavaScript(t *testing.T) {
-	b := newBrowser(t, 360)
+func withoutJavaScript(t *testing.T, window func(int64) *browser) {
+	b := window(360)
 	file := filepath.Join(t.TempDir(), "message.eml")
 	if err := os.WriteFile(file, []byte(pasted), 0o600); err != nil {
 		t.Fatal(err)
@@ -245,8 +261,8 @@ func TestPageWithoutJavaScript(t *testing.T) {
 
 // The other tests take a silent console for a policy that is kept: this shows
 // that it is not silent when it is broken.
-func TestPolicyKeepsOthersOut(t *testing.T) {
-	b := newBrowser(t, 1200)
+func policyHolds(t *testing.T, window func(int64) *browser) {
+	b := window(1200)
 	b.open(t, "/")
 	for name, html := range map[string]string{
 		"another site's picture": `<img src="https://other.example/x.png">`,

@@ -31,7 +31,7 @@ func TestSuiteThroughTheAPI(t *testing.T) {
 
 func TestClientCallsNoAnswerUnavailable(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
-		"a proxy's 502":       func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad gateway", 502) },
+		"a proxy's 502":       func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad gateway", http.StatusBadGateway) },
 		"a page in its place": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
 		"a problem of others": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(404)

@@ -28,9 +28,9 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// from asks for the first page and returns the status.
+// from asks for a small file and returns the status.
 func from(h *httpapi.Handler, peer string, forwarded ...string) int {
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest("GET", "/static/icon.svg", nil)
 	r.RemoteAddr = peer
 	for _, f := range forwarded {
 		r.Header.Add("X-Forwarded-For", f)
