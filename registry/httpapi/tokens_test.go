@@ -10,10 +10,11 @@ import (
 func TestScopesCountForTheirListsAlone(t *testing.T) {
 	token, sum := httpapi.NewToken()
 	other, otherSum := httpapi.NewToken()
+	none, noneSum := httpapi.NewToken()
 	grant := func(sum, scope, lists string) string {
 		return "[[token]]\nname = \"x\"\nsha256 = \"" + sum + "\"\nscopes = [\"" + scope + "\"]\nlists = [\"" + lists + "\"]\n"
 	}
-	tokens, err := loadTokens(t, grant(sum, "read", "*@lists.example.org")+grant(sum, "confirm", "Devel@*")+grant(otherSum, "release", "*"))
+	tokens, err := loadTokens(t, grant(sum, "read", "*@lists.example.org")+grant(sum, "confirm", "Devel@*")+grant(otherSum, "release", "*")+grant(noneSum, "read", ""))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,20 +22,21 @@ func TestScopesCountForTheirListsAlone(t *testing.T) {
 		token, method, target string
 		status                int
 	}{
-		"read on its lists":          {token, "GET", one, 200},
-		"read on another's":          {token, "GET", "/api/v1/reservations/devel@other.example/" + hash, 403},
-		"read on all is not given":   {token, "GET", "/api/v1/stats", 403},
-		"list all is not given":      {token, "GET", "/api/v1/reservations", 403},
-		"confirm by the other table": {token, "PUT", one + "/archived", 200},
-		"release is not given":       {token, "DELETE", one, 403},
-		"release by the other token": {other, "DELETE", one, 204},
-		"reading by the other token": {other, "GET", one, 403},
-		"a digest is no token":       {sum, "GET", one, 401},
-		"an empty token is none":     {"", "GET", one, 401},
-		"a part of a token is none":  {token[:len(token)-1], "GET", one, 401},
-		"a token and more is none":   {token + "x", "GET", one, 401},
-		"another case of it is none": {strings.ToUpper(token), "GET", one, 401},
-		"a line end changes nothing": {token + "\t", "GET", one, 200},
+		"read on its lists":           {token, "GET", one, 200},
+		"read on another's":           {token, "GET", "/api/v1/reservations/devel@other.example/" + hash, 403},
+		"read on all is not given":    {token, "GET", "/api/v1/stats", 403},
+		"list all is not given":       {token, "GET", "/api/v1/reservations", 403},
+		"confirm by the other table":  {token, "PUT", one + "/archived", 200},
+		"release is not given":        {token, "DELETE", one, 403},
+		"release by the other token":  {other, "DELETE", one, 204},
+		"reading by the other token":  {other, "GET", one, 403},
+		"no pattern is not all lists": {none, "GET", "/api/v1/stats", 403},
+		"a digest is no token":        {sum, "GET", one, 401},
+		"an empty token is none":      {"", "GET", one, 401},
+		"a part of a token is none":   {token[:len(token)-1], "GET", one, 401},
+		"a token and more is none":    {token + "x", "GET", one, 401},
+		"another case of it is none":  {strings.ToUpper(token), "GET", one, 401},
+		"a line end changes nothing":  {token + "\t", "GET", one, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHandler(t, httpapi.Options{Registry: prepared(t), Tokens: tokens})
