@@ -113,6 +113,7 @@ func apiCases(t *testing.T) []apiCase {
 		{"confirm with a name in the URL", confirmOp, saying(`{"url": "https://one.example@evil.example/"}`), 400},
 		{"confirm with a line end in the URL", confirmOp, saying(`{"url": "https://one.example/\r\nSet-Cookie: a=b"}`), 400},
 		{"confirm with the permalink itself", confirmOp, saying(`{"url": "` + base + `/` + list + `/` + hash + `"}`), 400},
+		{"confirm with the permalink by http", confirmOp, saying(`{"url": "HTTP` + strings.TrimPrefix(base, "https") + `/x"}`), 400},
 		{"release", releaseOp, nil, 204},
 		{"release with the identity", releaseOp, at(one + "?identity=" + identity(1).String()), 204},
 		{"release another's", releaseOp, at(one + "?identity=" + identity(2).String()), 409},

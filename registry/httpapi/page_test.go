@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"iter"
+	"math"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -136,6 +138,75 @@ func TestAListingThatBreaksOffSaysSo(t *testing.T) {
 	if answer.StatusCode != 200 || len(lines) != 4 || !strings.Contains(lines[3], `"problem":{"type":"urn:permalink-milter:problem:unavailable"`) {
 		t.Errorf("%d %q", answer.StatusCode, lines)
 	}
+}
+
+// A slow registry takes longer for a listing than a server for other answers.
+type slow struct{ registry.Registry }
+
+func (slow) List(context.Context, string) iter.Seq2[registry.Reservation, error] {
+	return func(yield func(registry.Reservation, error) bool) {
+		for n := range 600 {
+			if n == 300 {
+				time.Sleep(300 * time.Millisecond)
+			}
+			if !yield(registry.Reservation{List: list, Hash: hash, Ordinal: n + 1, State: registry.Reserved}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func TestAListingMayTakeLongerThanOtherAnswers(t *testing.T) {
+	token, tokens := everything(t)
+	server := httptest.NewUnstartedServer(newHandler(t, httpapi.Options{Registry: slow{}, Tokens: tokens}))
+	server.Config.WriteTimeout = 100 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	n := 0
+	for _, err := range (&httpapi.Client{Base: server.URL, Token: token, HTTP: server.Client()}).List(t.Context(), list) {
+		if err != nil {
+			t.Fatalf("after %d: %v", n, err)
+		}
+		n++
+	}
+	if n != 600 {
+		t.Errorf("%d lines", n)
+	}
+}
+
+// The colours of text on what is behind it, by WCAG 2.1, 1.4.3: 4.5 to 1.
+func TestColoursHaveContrast(t *testing.T) {
+	style := text(do(newHandler(t, httpapi.Options{}), "GET", "/static/style.css"))
+	light, dark, _ := strings.Cut(style, "prefers-color-scheme: dark")
+	for name, part := range map[string]string{"light": light, "dark": dark} {
+		for _, pair := range []string{"text back", "text card", "soft back", "soft card", "link card", "link back", "on-link link",
+			"good good-back", "bad bad-back", "mid mid-back", "soft none-back"} {
+			front, back, _ := strings.Cut(pair, " ")
+			a, b := luminance(t, part, front), luminance(t, part, back)
+			if ratio := (max(a, b) + 0.05) / (min(a, b) + 0.05); ratio < 4.5 {
+				t.Errorf("%s: %s on %s has %.2f to 1", name, front, back, ratio)
+			}
+		}
+	}
+}
+
+// luminance is the relative luminance of a colour of the style.
+func luminance(t *testing.T, style, name string) (sum float64) {
+	t.Helper()
+	_, value, _ := strings.Cut(style, "--"+name+": #")
+	var rgb [3]uint8
+	if _, err := fmt.Sscanf(value, "%02x%02x%02x", &rgb[0], &rgb[1], &rgb[2]); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+		c := float64(rgb[i]) / 255
+		if c <= 0.04045 {
+			sum += weight * c / 12.92
+			continue
+		}
+		sum += weight * math.Pow((c+0.055)/1.055, 2.4)
+	}
+	return sum
 }
 
 func TestObserveIsToldOfEveryRequest(t *testing.T) {

@@ -139,9 +139,11 @@ func (h *Handler) checkTarget(text string) error {
 
 func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
-// ours tells if a URL is the resolver's.
+// ours tells if a URL is the resolver's, by http or https.
 func (h *Handler) ours(text string) bool {
-	return h.BaseURL != "" && strings.HasPrefix(strings.ToLower(text)+"/", strings.ToLower(h.BaseURL)+"/")
+	_, base, _ := strings.Cut(strings.ToLower(h.BaseURL), "://")
+	_, target, _ := strings.Cut(strings.ToLower(text), "://")
+	return base != "" && strings.HasPrefix(target+"/", base+"/")
 }
 
 // release answers DELETE /api/v1/reservations/{list}/{token}.

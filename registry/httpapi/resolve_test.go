@@ -3,10 +3,12 @@ package httpapi_test
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
 	"permalink-milter/registry/memreg"
@@ -142,4 +144,31 @@ func TestBaseURLWithAPathIsBeforeEveryLink(t *testing.T) {
 			t.Errorf("the page has no %s", want)
 		}
 	}
+}
+
+// Whatever is asked for, a redirect leads to a configured archive or stays
+// here.
+func FuzzResolver(f *testing.F) {
+	f.Add("/"+list+"/"+hash, "text/html")
+	f.Add("//evil.example/"+hash, "application/json")
+	f.Add("/x@one.example.org%0d%0a/"+hash+"-2", "*/*")
+	f.Add("/a/..//\\evil.example@one.example.org/x", "")
+	g := registry.New(memreg.New(), registry.Options{Now: now})
+	must(g.Reserve(context.Background(), registry.Request{List: list, Hash: hash, Identity: identity(1)}))
+	h := must(httpapi.New(httpapi.Options{Registry: g, Rate: -1, BaseURL: base, Policy: &httpapi.Policy{
+		Archives: []httpapi.Archive{{Name: "one", Lists: []string{"*"}, URL: must(hashheader.ParseTemplate("https://one.example/{list}/{token}"))}}}}))
+	f.Fuzz(func(t *testing.T, target, accept string) {
+		if _, err := url.ParseRequestURI(target); err != nil || !strings.HasPrefix(target, "/") {
+			return // net/http refuses it
+		}
+		answer := do(h, "GET", target, "Accept: "+accept)
+		location := answer.Header.Get("Location")
+		here := strings.HasPrefix(location, "/") && !strings.HasPrefix(location, "//") && !strings.HasPrefix(location, `/\`)
+		if location != "" && !here && !strings.HasPrefix(location, "https://one.example/") || strings.ContainsAny(location, "\r\n") {
+			t.Errorf("%q leads to %q", target, location)
+		}
+		if answer.StatusCode >= 500 {
+			t.Errorf("%q: %d", target, answer.StatusCode)
+		}
+	})
 }
