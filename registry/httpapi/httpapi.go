@@ -76,7 +76,7 @@ type Policy struct {
 
 // A Handler is the http.Handler of API, resolver and page. Make one with New.
 type Handler struct {
-	Options
+	o       Options
 	policy  atomic.Pointer[Policy]
 	tokens  atomic.Pointer[Tokens]
 	root    string // the path of BaseURL, without a slash at its end
@@ -110,7 +110,7 @@ func New(o Options) (*Handler, error) {
 	if o.TrustedProxies == nil {
 		o.TrustedProxies = loopback
 	}
-	h := &Handler{Options: o, root: root, clients: newLimiter(o.Rate), busy: make(chan struct{}, o.MaxRequests), counts: newCounts()}
+	h := &Handler{o: o, root: root, clients: newLimiter(o.Rate), busy: make(chan struct{}, o.MaxRequests), counts: newCounts()}
 	h.policy.Store(o.Policy)
 	h.SetTokens(o.Tokens)
 	h.mux = h.routes()
@@ -134,7 +134,7 @@ func (h *Handler) SetTokens(t *Tokens) { h.tokens.Store(cmp.Or(t, new(Tokens))) 
 
 // permalink returns where the resolver answers for a token.
 func (h *Handler) permalink(list, token string) string {
-	return h.BaseURL + path("", list, token)
+	return h.o.BaseURL + path("", list, token)
 }
 
 // path joins segments behind a prefix, each escaped.

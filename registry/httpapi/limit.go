@@ -73,7 +73,7 @@ func (l *limiter) forget(now time.Time) {
 
 // admit returns errTooMany for a client without a token that comes too often.
 func (h *Handler) admit(r *http.Request) error {
-	if h.Rate < 0 || len(h.grants(r)) > 0 || h.clients.allow(h.client(r), h.Now()) {
+	if h.o.Rate < 0 || len(h.grants(r)) > 0 || h.clients.allow(h.client(r), h.o.Now()) {
 		return nil
 	}
 	return errTooMany
@@ -106,5 +106,5 @@ func (h *Handler) client(r *http.Request) netip.Addr {
 }
 
 func (h *Handler) trusts(peer netip.Addr) bool {
-	return slices.ContainsFunc(h.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer) })
+	return slices.ContainsFunc(h.o.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer) })
 }

@@ -59,10 +59,10 @@ func (h *Handler) message(w http.ResponseWriter, r *http.Request) error {
 	if err := wantType(r, "message/rfc822", "message/global", "text/rfc822-headers"); err != nil {
 		return err
 	}
-	if r.ContentLength > h.MaxBody {
-		return fmt.Errorf("%w: %d bytes, at most %d are taken", errTooLarge, r.ContentLength, h.MaxBody)
+	if r.ContentLength > h.o.MaxBody {
+		return fmt.Errorf("%w: %d bytes, at most %d are taken", errTooLarge, r.ContentLength, h.o.MaxBody)
 	}
-	header, err := readHeader(http.MaxBytesReader(w, r.Body, h.MaxBody))
+	header, err := readHeader(http.MaxBytesReader(w, r.Body, h.o.MaxBody))
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (h *Handler) permalinkOf(ctx context.Context, t target, header hashheader.H
 	if err != nil {
 		return permalink{}, err
 	}
-	all, err := h.Registry.LookupHash(ctx, t.list, hash)
+	all, err := h.o.Registry.LookupHash(ctx, t.list, hash)
 	if err != nil {
 		return permalink{}, err
 	}

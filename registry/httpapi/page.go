@@ -10,7 +10,6 @@ import (
 	"html/template"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,36 +33,22 @@ var methodNames = map[string]string{hashheader.MethodMessageID: "Message-ID", ha
 
 // A view is what every page is made of.
 type view struct {
-	Root  string // before each path of ours
-	Lists []string
-	Data  any
+	Root string // before each path of ours
+	Data any
 }
 
 // render answers with a page.
 func (h *Handler) render(w http.ResponseWriter, status int, name string, data any) {
 	var page bytes.Buffer
-	v := view{Root: h.root, Lists: h.policy.Load().knownLists(), Data: data}
+	v := view{Root: h.root, Data: data}
 	if err := templates.ExecuteTemplate(&page, name+".html", v); err != nil {
-		h.Log.Error("page not made", "page", name, "error", err)
+		h.o.Log.Error("page not made", "page", name, "error", err)
 		http.Error(w, "The server failed. Its log says why.", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(page.Bytes())
-}
-
-// knownLists returns the lists that the configuration names plainly.
-func (p *Policy) knownLists() (lists []string) {
-	for _, a := range p.Archives {
-		for _, name := range append(slices.Clone(a.Lists), a.List) {
-			list, err := registry.CheckList(name)
-			if err == nil && !strings.ContainsAny(list, `*?`) && !slices.Contains(lists, list) {
-				lists = append(lists, list)
-			}
-		}
-	}
-	return lists
 }
 
 // home answers GET /.
@@ -138,7 +123,7 @@ func (h *Handler) readForm(w http.ResponseWriter, r *http.Request) (header hashh
 	if err := wantType(r, "multipart/form-data"); err != nil {
 		return nil, nil, err
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, h.MaxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, h.o.MaxBody)
 	form, err := r.MultipartReader()
 	if err != nil {
 		return nil, nil, invalid("form: %v", err)
@@ -193,8 +178,8 @@ func (h *Handler) status(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v := statusView{Stats: s, At: at}
-	if h.Counters != nil {
-		v.Counters = h.Counters()
+	if h.o.Counters != nil {
+		v.Counters = h.o.Counters()
 	}
 	h.render(w, http.StatusOK, "status", v)
 	return nil

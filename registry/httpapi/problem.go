@@ -111,7 +111,7 @@ func invalid(format string, args ...any) error {
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	p := newProblem(err)
 	if p.Status >= 500 && r.Context().Err() == nil {
-		h.Log.Warn("http request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		h.o.Log.Warn("http request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	switch p.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:

@@ -31,7 +31,7 @@ func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := h.budget(r)
 	defer cancel()
-	result, err := h.Registry.Reserve(ctx, registry.Request{List: body.List, Hash: body.Hash, Identity: id, Share: body.Share})
+	result, err := h.o.Registry.Reserve(ctx, registry.Request{List: body.List, Hash: body.Hash, Identity: id, Share: body.Share})
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (h *Handler) lookup(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := h.budget(r)
 	defer cancel()
-	found, err := h.Registry.Lookup(ctx, list, token)
+	found, err := h.o.Registry.Lookup(ctx, list, token)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (h *Handler) lookupHash(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := h.budget(r)
 	defer cancel()
-	all, err := h.Registry.LookupHash(ctx, list, r.PathValue("hash"))
+	all, err := h.o.Registry.LookupHash(ctx, list, r.PathValue("hash"))
 	if err != nil {
 		return err
 	}
@@ -114,11 +114,11 @@ func (h *Handler) confirm(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := h.budget(r)
 	defer cancel()
-	done, err := h.Registry.Confirm(ctx, registry.Confirmation{List: list, Token: token, Identity: id, URL: body.URL, Subject: body.Subject})
+	done, err := h.o.Registry.Confirm(ctx, registry.Confirmation{List: list, Token: token, Identity: id, URL: body.URL, Subject: body.Subject})
 	if err != nil {
 		return err
 	}
-	h.Log.Info("confirmed", "list", list, "token", done.Token(), "url", done.URL)
+	h.o.Log.Info("confirmed", "list", list, "token", done.Token(), "url", done.URL)
 	writeJSON(w, "application/json", http.StatusOK, h.reservation(done))
 	return nil
 }
@@ -141,7 +141,7 @@ func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https")
 
 // ours tells if a URL is the resolver's, by http or https.
 func (h *Handler) ours(text string) bool {
-	_, base, _ := strings.Cut(strings.ToLower(h.BaseURL), "://")
+	_, base, _ := strings.Cut(strings.ToLower(h.o.BaseURL), "://")
 	_, target, _ := strings.Cut(strings.ToLower(text), "://")
 	return base != "" && strings.HasPrefix(target+"/", base+"/")
 }
@@ -158,10 +158,10 @@ func (h *Handler) release(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := h.budget(r)
 	defer cancel()
-	if err := h.Registry.Release(ctx, list, token, id); err != nil {
+	if err := h.o.Registry.Release(ctx, list, token, id); err != nil {
 		return err
 	}
-	h.Log.Info("released", "list", list, "token", token)
+	h.o.Log.Info("released", "list", list, "token", token)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -194,7 +194,7 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), listTimeout)
 	defer cancel()
 	s := &lines{w: w, handler: h, limit: limit}
-	for found, err := range h.Registry.List(ctx, list) {
+	for found, err := range h.o.Registry.List(ctx, list) {
 		if err != nil {
 			return s.broken(err)
 		}
@@ -248,7 +248,7 @@ func (s *lines) broken(err error) error {
 	if s.json == nil {
 		return err
 	}
-	s.handler.Log.Warn("listing broken off", "lines", s.sum.Count, "error", err)
+	s.handler.o.Log.Warn("listing broken off", "lines", s.sum.Count, "error", err)
 	p := newProblem(fmt.Errorf("after %d lines: %w", s.sum.Count, err))
 	return s.write(lastLine{Problem: &p})
 }

@@ -87,10 +87,10 @@ func (h *Handler) behind(ctx context.Context, list, token string) ([]registry.Re
 		return nil, err
 	}
 	if ordinal > 1 {
-		one, err := h.Registry.Lookup(ctx, list, token)
+		one, err := h.o.Registry.Lookup(ctx, list, token)
 		return []registry.Reservation{one}, err
 	}
-	all, err := h.Registry.LookupHash(ctx, list, hash)
+	all, err := h.o.Registry.LookupHash(ctx, list, hash)
 	if err == nil && len(all) == 0 {
 		err = fmt.Errorf("look up %s on %s: %w", token, list, registry.ErrNotFound)
 	}

@@ -68,8 +68,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer := &response{ResponseWriter: w}
 	_, pattern := h.mux.Handler(r)
 	h.serve(answer, r, pattern)
-	if h.Observe != nil {
-		h.Observe(pattern, answer.status, time.Since(began))
+	if h.o.Observe != nil {
+		h.o.Observe(pattern, answer.status, time.Since(began))
 	}
 }
 
@@ -113,7 +113,7 @@ func (h *Handler) unrouted(w http.ResponseWriter, r *http.Request) {
 
 // budget bounds what a request may ask of the registry.
 func (h *Handler) budget(r *http.Request) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(r.Context(), h.Timeout)
+	return context.WithTimeout(r.Context(), h.o.Timeout)
 }
 
 // A response remembers the status of an answer.

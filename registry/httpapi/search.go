@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"permalink-milter/hashheader"
@@ -17,7 +18,7 @@ type finding struct {
 	MessageID string       // canonical; empty for a token
 	Hashes    []headerLine // of the Message-ID
 	Token     string
-	Lists     []string // where it was looked for
+	List      string // where it was looked for; empty: on the known lists
 	Found     []choices
 }
 
@@ -25,25 +26,9 @@ type finding struct {
 // Message-ID. It shows links and does not redirect: form-action of our
 // Content-Security-Policy holds for where a form's answer redirects to.
 func (h *Handler) search(w http.ResponseWriter, r *http.Request) error {
-	f := finding{Query: strings.TrimSpace(r.URL.Query().Get("q"))}
-	list := strings.TrimSpace(r.URL.Query().Get("list"))
-	if f.Query == "" || len(f.Query) > maxValue {
-		return invalid("search: write a Message-ID, a token or a permalink")
-	}
-	if l, token, ok := splitPermalink(f.Query); ok {
-		list, f.Token = l, token
-	} else if _, _, err := registry.ParseToken(f.Query); err == nil {
-		f.Token = strings.ToUpper(f.Query)
-	} else if err := h.hashQuery(&f); err != nil {
+	f, err := h.readQuery(r)
+	if err != nil {
 		return err
-	}
-	f.Lists = h.policy.Load().knownLists()
-	if list != "" {
-		list, err := registry.CheckList(list)
-		if err != nil {
-			return err
-		}
-		f.Lists = []string{list}
 	}
 	ctx, cancel := h.budget(r)
 	defer cancel()
@@ -56,6 +41,26 @@ func (h *Handler) search(w http.ResponseWriter, r *http.Request) error {
 	}
 	h.render(w, status, "found", f)
 	return nil
+}
+
+// readQuery finds out what is looked for, and where.
+func (h *Handler) readQuery(r *http.Request) (f finding, err error) {
+	f.Query = strings.TrimSpace(r.URL.Query().Get("q"))
+	list := strings.TrimSpace(r.URL.Query().Get("list"))
+	if f.Query == "" || len(f.Query) > maxValue {
+		return f, invalid("search: write a Message-ID, a token or a permalink")
+	}
+	if l, token, ok := splitPermalink(f.Query); ok {
+		list, f.Token = l, token
+	} else if _, _, bad := registry.ParseToken(f.Query); bad == nil {
+		f.Token = strings.ToUpper(f.Query)
+	} else if err := h.hashQuery(&f); err != nil {
+		return f, err
+	}
+	if list != "" {
+		f.List, err = registry.CheckList(list)
+	}
+	return f, err
 }
 
 // splitPermalink takes the list and the token off the end of a URL.
@@ -88,9 +93,30 @@ func (h *Handler) hashQuery(f *finding) (err error) {
 	return err
 }
 
-// find looks for the token on each list.
+// maxSearched bounds the lists that are searched where none is named.
+const maxSearched = 50
+
+// knownLists returns the lists that the configuration names plainly, the
+// first maxSearched of them. They are not shown: some may be private.
+func (p *Policy) knownLists() (lists []string) {
+	for _, a := range p.Archives {
+		for _, name := range append(slices.Clone(a.Lists), a.List) {
+			list, err := registry.CheckList(name)
+			if err == nil && !strings.ContainsAny(list, `*?`) && !slices.Contains(lists, list) {
+				lists = append(lists, list)
+			}
+		}
+	}
+	return lists[:min(len(lists), maxSearched)]
+}
+
+// find looks for the token on its list, or on all that are known.
 func (h *Handler) find(ctx context.Context, f *finding) error {
-	for _, list := range f.Lists {
+	lists := []string{f.List}
+	if f.List == "" {
+		lists = h.policy.Load().knownLists()
+	}
+	for _, list := range lists {
 		held, err := h.behind(ctx, list, f.Token)
 		if errors.Is(err, registry.ErrNotFound) {
 			continue

@@ -47,13 +47,13 @@ func (h *Handler) countAll(ctx context.Context) (registry.Stats, time.Time, erro
 		return registry.Stats{}, time.Time{}, ctx.Err()
 	}
 	defer func() { h.counts.turn <- struct{}{} }()
-	now := h.Now()
-	if !h.counts.at.IsZero() && now.Sub(h.counts.at) < h.StatsTTL {
+	now := h.o.Now()
+	if !h.counts.at.IsZero() && now.Sub(h.counts.at) < h.o.StatsTTL {
 		return h.counts.held, h.counts.at, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statsTimeout)
 	defer cancel()
-	s, err := h.Registry.Stats(ctx)
+	s, err := h.o.Registry.Stats(ctx)
 	if err == nil {
 		h.counts.held, h.counts.at = s, now.UTC().Truncate(time.Second)
 	}
