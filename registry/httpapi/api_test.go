@@ -13,27 +13,32 @@ import (
 	"permalink-milter/registry/memreg"
 )
 
-// A down is a registry that does not answer.
-type down struct{ registry.Registry }
+// A down is a registry that answers with an error.
+type down struct {
+	registry.Registry
+	err error
+}
 
 var errDown = fmt.Errorf("%w: dial tcp 10.0.0.1:6379: refused", registry.ErrUnavailable)
 
-func (down) Reserve(context.Context, registry.Request) (registry.Result, error) {
-	return registry.Result{}, errDown
+var errCorrupt = fmt.Errorf("%w: %w: /var/lib/x.db", registry.ErrUnavailable, registry.ErrCorrupt)
+
+func (d down) Reserve(context.Context, registry.Request) (registry.Result, error) {
+	return registry.Result{}, d.err
 }
-func (down) Lookup(context.Context, string, string) (registry.Reservation, error) {
-	return registry.Reservation{}, errDown
+func (d down) Lookup(context.Context, string, string) (registry.Reservation, error) {
+	return registry.Reservation{}, d.err
 }
-func (down) LookupHash(context.Context, string, string) ([]registry.Reservation, error) {
-	return nil, errDown
+func (d down) LookupHash(context.Context, string, string) ([]registry.Reservation, error) {
+	return nil, d.err
 }
-func (down) Confirm(context.Context, registry.Confirmation) (registry.Reservation, error) {
-	return registry.Reservation{}, errDown
+func (d down) Confirm(context.Context, registry.Confirmation) (registry.Reservation, error) {
+	return registry.Reservation{}, d.err
 }
-func (down) Release(context.Context, string, string, hashheader.Identity) error { return errDown }
-func (down) Stats(context.Context) (registry.Stats, error)                      { return registry.Stats{}, errDown }
-func (down) List(context.Context, string) iter.Seq2[registry.Reservation, error] {
-	return func(yield func(registry.Reservation, error) bool) { yield(registry.Reservation{}, errDown) }
+func (d down) Release(context.Context, string, string, hashheader.Identity) error { return d.err }
+func (d down) Stats(context.Context) (registry.Stats, error)                      { return registry.Stats{}, d.err }
+func (d down) List(context.Context, string) iter.Seq2[registry.Reservation, error] {
+	return func(yield func(registry.Reservation, error) bool) { yield(registry.Reservation{}, d.err) }
 }
 
 // An operation is a valid request of each route.
@@ -138,7 +143,8 @@ func apiCases(t *testing.T) []apiCase {
 	for _, op := range ops {
 		cases = append(cases, apiCase{op.pattern + " too often", op, with(func(c *call) { c.options.Rate, c.token, c.times = 0.001, "", 2 }), 429})
 		if op != openOp {
-			cases = append(cases, apiCase{op.pattern + " while the registry is down", op, with(func(c *call) { c.options.Registry = down{} }), 503})
+			cases = append(cases, apiCase{op.pattern + " while the registry is down", op, with(func(c *call) { c.options.Registry = down{err: errDown} }), 503},
+				apiCase{op.pattern + " of what cannot be read", op, with(func(c *call) { c.options.Registry = down{err: errCorrupt} }), 500})
 		}
 		if op != openOp && op != messageOp {
 			token, tokens := newTokens(t, `scopes = ["read", "reserve", "confirm", "release"]`+"\n"+`lists = ["*@other.example"]`)

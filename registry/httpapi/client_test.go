@@ -31,7 +31,15 @@ func TestSuiteThroughTheAPI(t *testing.T) {
 
 func TestClientCallsNoAnswerUnavailable(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
-		"a proxy's 502":       func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad gateway", http.StatusBadGateway) },
+		"a proxy's 502": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad gateway", http.StatusBadGateway) },
+		"a server that is busy": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = w.Write([]byte(`{"type":"urn:permalink-milter:problem:busy","status":503}`))
+		},
+		"too many requests": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = w.Write([]byte(`{"type":"urn:permalink-milter:problem:too-many","status":429}`))
+		},
 		"a page in its place": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
 		"a problem of others": func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(404)
@@ -68,5 +76,19 @@ func TestClientGivesUpWithItsContext(t *testing.T) {
 	_, err := (&httpapi.Client{Base: server.URL, HTTP: server.Client()}).Lookup(ctx, list, hash)
 	if !errors.Is(err, registry.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestClientTellsWhatKeepsAKeyFromBeingRead(t *testing.T) {
+	token, tokens := everything(t)
+	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: down{err: errCorrupt}, Tokens: tokens}))
+	defer server.Close()
+	c := &httpapi.Client{Base: server.URL, Token: token, HTTP: server.Client()}
+	if _, err := c.Lookup(t.Context(), list, hash); !errors.Is(err, registry.ErrCorrupt) || strings.Contains(err.Error(), "x.db") {
+		t.Errorf("got %v, want ErrCorrupt and no names", err)
+	}
+	c.Token = "other"
+	if _, err := c.Lookup(t.Context(), list, hash); err == nil || errors.Is(err, registry.ErrUnavailable) || !strings.Contains(err.Error(), "a token is needed") {
+		t.Errorf("got %v, want what is wrong with the token", err)
 	}
 }

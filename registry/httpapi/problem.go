@@ -60,6 +60,7 @@ var kinds = []kind{
 	{errNoID, "no-message-id", 422, "Send a whole message, its header section first, with a Message-ID, From or Date field."},
 	{errTooMany, "too-many", 429, "Wait as long as Retry-After says, or use a token."},
 	{errBusy, "busy", 503, "Wait as long as Retry-After says."},
+	{registry.ErrCorrupt, "corrupt", 500, "The server's log names it; its operator must repair the registry. Other permalinks are not touched."},
 	{registry.ErrUnavailable, "unavailable", 503, "Wait as long as Retry-After says and try again; every call may be repeated without harm."},
 }
 
@@ -82,7 +83,7 @@ func newProblem(err error) problem {
 			continue
 		}
 		text := err.Error()
-		if k.err == registry.ErrUnavailable {
+		if k.status >= 500 {
 			text = k.err.Error() // the rest names files and hosts
 		}
 		detail := strings.ToUpper(text[:1]) + strings.ToValidUTF8(text[1:], "?") + ". " + k.advice
@@ -91,15 +92,19 @@ func newProblem(err error) problem {
 	return problem{"about:blank", http.StatusText(500), 500, "The server failed. Its log says why."}
 }
 
-// Err returns the error that a problem was made of, as far as the detail
-// tells.
+// Err returns the error that a problem was made of. A server that may answer
+// later is unavailable, whatever keeps it.
 func (p problem) Err() error {
+	err := fmt.Errorf("HTTP %d: %s", p.Status, p.Detail)
+	if p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable {
+		return unavailable(err)
+	}
 	for _, k := range kinds {
 		if p.Type == problemPrefix+k.name {
-			return fmt.Errorf("%w (HTTP %d: %s)", k.err, p.Status, p.Detail)
+			return fmt.Errorf("%w (%w)", k.err, err)
 		}
 	}
-	return fmt.Errorf("HTTP %d: %s %s", p.Status, p.Title, p.Detail)
+	return err
 }
 
 // invalid returns an error for a request that is wrong in itself.

@@ -114,7 +114,7 @@ func TestTheFirstMessageOfAHashGoneIsNotItsSequel(t *testing.T) {
 }
 
 func TestResolverWhileTheRegistryIsDown(t *testing.T) {
-	h := newHandler(t, httpapi.Options{Registry: down{}})
+	h := newHandler(t, httpapi.Options{Registry: down{err: errDown}})
 	answer := do(h, "GET", "/"+list+"/"+hash)
 	if page := text(answer); answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" || strings.Contains(page, "10.0.0.1") {
 		t.Errorf("%d %v %s", answer.StatusCode, answer.Header, page)
