@@ -1,14 +1,9 @@
 package httpapi
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
 	"permalink-milter/registry"
 )
@@ -164,91 +159,4 @@ func (h *Handler) release(w http.ResponseWriter, r *http.Request) error {
 	h.o.Log.Info("released", "list", list, "token", token)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// The bounds of a listing.
-const (
-	maxListing  = 1_000_000        // lines
-	listTimeout = 10 * time.Minute // for all of it
-	lineTimeout = 30 * time.Second // for the client to take some lines
-	someLines   = 256
-)
-
-// list answers GET /api/v1/reservations: a line of JSON for each reservation.
-func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
-	list, state := query.Get("list"), query.Get("state")
-	limit, err := strconv.Atoi(query.Get("limit"))
-	switch {
-	case query.Get("limit") == "":
-		limit = maxListing
-	case err != nil || limit < 1 || limit > maxListing:
-		return invalid("limit %.20q: write a number from 1 to %d", query.Get("limit"), maxListing)
-	}
-	if state != "" && state != registry.Reserved.String() && state != registry.Archived.String() {
-		return invalid("state %.20q: write reserved or archived", state)
-	}
-	if err := h.allow(r, ScopeRead, list); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), listTimeout)
-	defer cancel()
-	s := &lines{w: w, handler: h, limit: limit}
-	for found, err := range h.o.Registry.List(ctx, list) {
-		if err != nil {
-			return s.broken(err)
-		}
-		if state != "" && found.State.String() != state {
-			continue
-		}
-		if !s.add(found) {
-			break
-		}
-	}
-	s.end()
-	return nil
-}
-
-// lines writes a listing.
-type lines struct {
-	w       http.ResponseWriter
-	handler *Handler
-	limit   int
-	sum     listEnd
-	json    *json.Encoder // nil before the first line
-}
-
-func (s *lines) write(line any) error {
-	if s.json == nil {
-		s.w.Header().Set("Content-Type", "application/jsonl")
-		s.json = json.NewEncoder(s.w)
-	}
-	return s.json.Encode(line)
-}
-
-// add writes a line and tells if more are wanted. The client has lineTimeout
-// to take each someLines of them, however many there are.
-func (s *lines) add(r registry.Reservation) bool {
-	if s.sum.Count == s.limit {
-		s.sum.More = true
-		return false
-	}
-	if s.sum.Count%someLines == 0 {
-		_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(lineTimeout)) // tests have none
-	}
-	s.sum.Count++
-	return s.write(s.handler.reservation(r)) == nil
-}
-
-func (s *lines) end() { _ = s.write(lastLine{End: &s.sum}) }
-
-// broken tells of an error: as the answer, or as the last line of one that
-// has begun.
-func (s *lines) broken(err error) error {
-	if s.json == nil {
-		return err
-	}
-	s.handler.o.Log.Warn("listing broken off", "lines", s.sum.Count, "error", err)
-	p := newProblem(fmt.Errorf("after %d lines: %w", s.sum.Count, err))
-	return s.write(lastLine{Problem: &p})
 }

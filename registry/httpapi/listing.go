@@ -1,0 +1,115 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"permalink-milter/registry"
+)
+
+// The bounds of a listing.
+const (
+	maxListing  = 1_000_000        // lines
+	listTimeout = 10 * time.Minute // for all of it
+	lineTimeout = 30 * time.Second // for the client to take some lines
+	someLines   = 256
+)
+
+// A listing is what a request to list asks for.
+type listing struct {
+	list, state string // "" for all
+	limit       int
+}
+
+func readListing(query url.Values) (l listing, err error) {
+	l = listing{query.Get("list"), query.Get("state"), maxListing}
+	if text := query.Get("limit"); text != "" {
+		l.limit, err = strconv.Atoi(text)
+		if err != nil || l.limit < 1 || l.limit > maxListing {
+			return l, invalid("limit %.20q: write a number from 1 to %d", text, maxListing)
+		}
+	}
+	if l.state != "" && l.state != registry.Reserved.String() && l.state != registry.Archived.String() {
+		return l, invalid("state %.20q: write reserved or archived", l.state)
+	}
+	return l, nil
+}
+
+// list answers GET /api/v1/reservations: a line of JSON for each reservation.
+func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
+	asked, err := readListing(r.URL.Query())
+	if err == nil {
+		err = h.allow(r, ScopeRead, asked.list)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), listTimeout)
+	defer cancel()
+	s := &lines{w: w, handler: h, asked: asked}
+	for found, err := range h.o.Registry.List(ctx, asked.list) {
+		if err != nil {
+			return s.broken(err)
+		}
+		if !s.add(found) {
+			break
+		}
+	}
+	s.end()
+	return nil
+}
+
+// lines writes a listing.
+type lines struct {
+	w       http.ResponseWriter
+	handler *Handler
+	asked   listing
+	seen    int
+	sum     listEnd
+	json    *json.Encoder // nil before the first line
+}
+
+func (s *lines) write(line any) error {
+	if s.json == nil {
+		s.w.Header().Set("Content-Type", "application/jsonl")
+		s.json = json.NewEncoder(s.w)
+	}
+	return s.json.Encode(line)
+}
+
+// add writes a line for what was asked for, and tells if more is wanted. The
+// client has lineTimeout for each someLines, however many there are.
+func (s *lines) add(r registry.Reservation) bool {
+	if s.seen%someLines == 0 {
+		_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(lineTimeout)) // tests have none
+	}
+	s.seen++
+	if s.asked.state != "" && r.State.String() != s.asked.state {
+		return true
+	}
+	if s.sum.Count == s.asked.limit {
+		s.sum.More = true
+		return false
+	}
+	s.sum.Count++
+	return s.write(s.handler.reservation(r)) == nil
+}
+
+func (s *lines) end() { _ = s.write(lastLine{End: &s.sum}) }
+
+// broken tells of an error: as the answer, or as the last line of one that
+// has begun.
+func (s *lines) broken(err error) error {
+	if s.json == nil {
+		return err
+	}
+	s.handler.o.Log.Warn("listing broken off", "lines", s.sum.Count, "error", err)
+	p := newProblem(fmt.Errorf("after %d lines: %w", s.sum.Count, err))
+	_ = s.write(lastLine{Problem: &p})
+	return nil
+}
