@@ -11,10 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -59,6 +56,7 @@ func TestInChromium(t *testing.T) {
 		"the resolver's pages in the dark": resolver,
 		"a file is read without its body":  files,
 		"without JavaScript":               withoutJavaScript,
+		"by keyboard alone":                byKeyboard,
 		"the policy keeps others out":      policyHolds,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -168,115 +166,5 @@ func (b *browser) fits(t *testing.T, name string) {
 		if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644); err != nil {
 			t.Error(err)
 		}
-	}
-}
-
-const pasted = "Received: from mx.example.org\n\tby list.example.org; Mon, 23 Nov 2026 10:00:01 +0000\n" +
-	"From: A Reader <reader@example.org>\nSubject: <script>alert(1)</script>\nMessage-ID:\n <" + firstID + ">\n" +
-	"Message-ID-MD5: " + hash + "\nMessage-ID-Hash: GZLPKEL44H7JOP7YXWIPYND25DN4RJAO\nDate: Mon, 23 Nov 2026 10:00:00 +0000\n" +
-	"List-Post: <mailto:" + list + ">\nArchived-At: <https://other.example/1>\n\nThe body stays here.\n"
-
-func pages(t *testing.T, b *browser, name string) {
-	b.open(t, "/")
-	b.fits(t, name+"-home")
-	b.do(t, chromedp.SetValue("#message", pasted), chromedp.Click("#check-form button"), chromedp.WaitVisible("#checks"))
-	b.shows(t, firstID, "1 of 4 checks found something wrong", "the hash is not this Message-ID's", hash+"-3", "archived",
-		"https://one.example/3", "of another archive")
-	b.fits(t, name+"-checked")
-	b.open(t, "/")
-	b.do(t, chromedp.SendKeys("#q", "<"+firstID+">\r"), chromedp.WaitVisible(".messages"))
-	b.shows(t, "3 messages share this hash", "<b>Bold & brash</b>", "https://one.example/3")
-	b.fits(t, name+"-found")
-	send(t, b, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Authorization": b.basic}})
-	b.open(t, "/status")
-	b.shows(t, "Collisions", "messages stamped", "1234567")
-	b.fits(t, name+"-status")
-}
-
-// What redirects and answers with an error status is heard on the console,
-// too: the page is what counts.
-func resolver(t *testing.T, window func(int64) *browser) {
-	b := window(360)
-	send(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
-	b.open(t, "/"+list+"/"+strings.ToLower(hash))
-	b.shows(t, "Several messages share this permalink", hash+"-2", "Subject not known")
-	b.heard()
-	b.fits(t, "dark-choices")
-	b.open(t, "/search?q="+hash+"-9&list="+list)
-	b.shows(t, "Not reserved")
-	b.heard()
-	b.fits(t, "dark-not-reserved")
-	b.open(t, "/"+list+"/nothing")
-	b.shows(t, "Not Found", "letter by letter")
-	b.heard()
-	b.fits(t, "dark-problem")
-}
-
-func files(t *testing.T, window func(int64) *browser) {
-	file := filepath.Join(t.TempDir(), "message.eml")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(pasted, "\n", "\r\n")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, take := range map[string]func(t *testing.T, b *browser){
-		"chosen": func(t *testing.T, b *browser) { b.do(t, chromedp.SetUploadFiles("#file", []string{file})) },
-		"dropped": func(t *testing.T, b *browser) {
-			data := &input.DragData{Items: []*input.DragDataItem{}, Files: []string{file}, DragOperationsMask: 1}
-			for _, step := range []input.DispatchDragEventType{"dragEnter", "dragOver", "drop"} {
-				send(t, b, input.DispatchDragEvent, input.DispatchDragEventParams{Type: step, X: 400, Y: 500, Data: data})
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := window(1200)
-			b.open(t, "/")
-			take(t, b)
-			b.do(t, chromedp.WaitVisible("#note"))
-			b.shows(t, "The header section of message.eml was read. Nothing is sent until you press Check.")
-			if value := ask(t, b, chromedp.Value("#message")); !strings.Contains(value, firstID) || strings.Contains(value, "body") {
-				t.Errorf("the text is %q", value)
-			}
-			b.fits(t, "file-"+name)
-			b.do(t, chromedp.Click("#check-form button"), chromedp.WaitVisible("#checks"))
-			b.shows(t, "1 of 4 checks found something wrong", hash+"-3")
-			b.fits(t, "file-"+name+"-checked")
-		})
-	}
-}
-
-func withoutJavaScript(t *testing.T, window func(int64) *browser) {
-	b := window(360)
-	file := filepath.Join(t.TempDir(), "message.eml")
-	if err := os.WriteFile(file, []byte(pasted), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b.open(t, "/")
-	send(t, b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
-	b.open(t, "/")
-	b.do(t, chromedp.SetUploadFiles("#file", []string{file}), chromedp.SendKeys("#check-list", list), chromedp.Click("#check-form button"), chromedp.WaitReady("#checks"))
-	b.shows(t, "1 of 4 checks found something wrong", hash+"-3")
-	b.open(t, "/")
-	b.do(t, chromedp.SendKeys("#q", hash), chromedp.SendKeys("#find-list", list+"\r"), chromedp.WaitReady(".messages"))
-	b.shows(t, "3 messages share this hash")
-}
-
-// The other tests take a silent console for a policy that is kept: this shows
-// that it is not silent when it is broken.
-func policyHolds(t *testing.T, window func(int64) *browser) {
-	b := window(1200)
-	b.open(t, "/")
-	for name, html := range map[string]string{
-		"another site's picture": `<img src="https://other.example/x.png">`,
-		"a style of its own":     `<p style="color: red">`,
-		"a handler of its own":   `<img src="/static/none.svg" onerror="document.title='taken'">`,
-	} {
-		b.heard()
-		ask(t, b, chromedp.Evaluate[bool]("document.body.insertAdjacentHTML('beforeend', `"+html+"`), true"))
-		b.do(t, chromedp.Sleep(200*time.Millisecond))
-		if lines := strings.Join(b.heard(), "\n"); !strings.Contains(lines, "Content Security Policy") {
-			t.Errorf("%s: the console says %q", name, lines)
-		}
-	}
-	if title := ask(t, b, chromedp.Title()); title != "Permalinks" {
-		t.Errorf("the title is %q", title)
 	}
 }
