@@ -96,11 +96,13 @@ type Admin struct {
 type HTTP struct {
 	Listen     Address `toml:"listen" comment:"HOST:PORT or another address as milter.listen takes it."`
 	BaseURL    string  `toml:"base_url" comment:"The URL under which readers reach it."`
-	TokensFile string  `toml:"tokens_file" comment:"File of bearer tokens, hashed, with their scopes."`
+	TokensFile string  `toml:"tokens_file" reload:"yes" comment:"File of bearer tokens, hashed, with their scopes; a relative one is beside the configuration file."`
 	TLSCert    string  `toml:"tls_cert" comment:"File of the certificate chain; plain HTTP where empty."`
 	TLSKey     string  `toml:"tls_key" comment:"File of the certificate's key."`
 	MaxBody    Size    `toml:"max_body" min:"1" comment:"The largest request body taken."`
-	Rate       int     `toml:"rate" min:"1" comment:"Requests a second that one client may make."`
+	Rate       int     `toml:"rate" min:"1" comment:"Requests a second that one client may make without a token."`
+
+	TrustedProxies []string `toml:"trusted_proxies" comment:"Reverse proxies, as 192.0.2.0/24, whose X-Forwarded-For names the client; those of this host where empty."`
 }
 
 // LMTP is the table [lmtp].

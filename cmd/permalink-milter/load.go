@@ -19,6 +19,7 @@ func load(file string) (*config.Config, *milter.Policy, error) {
 		return nil, nil, problems.Err()
 	}
 	problems.Add("registry.url", checkRegistryURL(c.Registry.URL))
+	checkEach(problems, "http.trusted_proxies", c.HTTP.TrustedProxies, checkProxy)
 	p := newPolicy(c, problems)
 	return c, p, problems.Err()
 }

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"permalink-milter/registry/httpapi"
+)
+
+// ask makes a request with a bearer token and returns what came.
+func ask(t *testing.T, method, url, token, body string) (code int, location, text string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("Location"), string(data)
+}
+
+func TestStampedMessageIsResolvedAndConfirmedOverHTTP(t *testing.T) {
+	addr := "127.0.0.1:" + freePort(t)
+	token, sum := httpapi.NewToken()
+	grants := "[[token]]\nname = \"hk\"\nsha256 = \"" + sum + "\"\nscopes = [%s]\nlists = [\"*@lists.example.org\"]\n"
+	config := "[http]\nlisten = \"" + addr + "\"\ntokens_file = \"%s\"\n" + archive("one.example")
+	tokens := filepath.Join(t.TempDir(), "tokens.toml")
+	write(t, tokens, fmt.Sprintf(grants, `"read", "confirm"`))
+	p := start(t, fmt.Sprintf(config, tokens))
+	connect(t, "unix", p.socket()).begin(messageID, listID).end()
+
+	link := "http://" + addr + "/devel@lists.example.org/" + md5Hash
+	if code, location, _ := ask(t, "GET", link, "", ""); code != http.StatusFound || location != "https://one.example/devel@lists.example.org/"+md5Hash {
+		t.Errorf("reserved: %d to %s", code, location)
+	}
+	confirm := "http://" + addr + "/api/v1/reservations/devel@lists.example.org/" + md5Hash + "/archived"
+	body := `{"url": "https://archive.example/1"}`
+	if code, _, text := ask(t, "PUT", confirm, "wrong", body); code != http.StatusUnauthorized {
+		t.Errorf("a wrong token: %d %s", code, text)
+	}
+	if code, _, text := ask(t, "PUT", confirm, token, body); code != http.StatusOK {
+		t.Errorf("confirm: %d %s", code, text)
+	}
+	if code, location, _ := ask(t, "GET", link, "", ""); code != http.StatusMovedPermanently || location != "https://archive.example/1" {
+		t.Errorf("archived: %d to %s", code, location)
+	}
+
+	write(t, tokens, fmt.Sprintf(grants, `"read"`))
+	p.signal(t, syscall.SIGHUP)
+	p.log.wait(t, "configuration reloaded")
+	if code, _, text := ask(t, "PUT", confirm, token, body); code != http.StatusForbidden {
+		t.Errorf("a scope that was taken away: %d %s", code, text)
+	}
+	write(t, tokens, "[[token]]\n")
+	p.signal(t, syscall.SIGHUP)
+	p.log.wait(t, "tokens not reloaded")
+	p.stop(t)
+}
+
+func TestStatusPageShowsTheDaemonsCounters(t *testing.T) {
+	m := newMetrics()
+	m.Message("stamped", 0)
+	got := make(map[string]int64)
+	for _, c := range m.counters() {
+		got[c.Name] = c.Value
+	}
+	if got["messages total stamped"] != 1 || len(got) < 10 {
+		t.Errorf("counters: %v", got)
+	}
+}

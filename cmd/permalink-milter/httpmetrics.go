@@ -1,0 +1,51 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"permalink-milter/registry/httpapi"
+)
+
+// observeHTTP registers the metrics of the HTTP door and returns what feeds
+// them.
+func (m *metrics) observeHTTP() func(route string, status int, took time.Duration) {
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "http_request_duration_seconds",
+		Help: "Time that a request of the API, the resolver or the page took, by its route and status.", Buckets: buckets}, []string{"route", "code"})
+	m.registry.MustRegister(seconds)
+	return func(route string, status int, took time.Duration) {
+		if route == "" {
+			route = "none"
+		}
+		seconds.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
+	}
+}
+
+// counters returns our counters and gauges as the status page shows them.
+func (m *metrics) counters() (out []httpapi.Counter) {
+	families, err := m.registry.Gather()
+	if err != nil {
+		return nil
+	}
+	for _, f := range families {
+		name, ours := strings.CutPrefix(f.GetName(), namespace+"_")
+		if !ours {
+			continue
+		}
+		for _, metric := range f.GetMetric() {
+			value := metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+			if metric.GetCounter() == nil && metric.GetGauge() == nil {
+				continue
+			}
+			label := name
+			for _, l := range metric.GetLabel() {
+				label += " " + l.GetValue()
+			}
+			out = append(out, httpapi.Counter{Name: strings.ReplaceAll(label, "_", " "), Value: int64(value)})
+		}
+	}
+	return out
+}
