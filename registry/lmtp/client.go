@@ -1,0 +1,136 @@
+package lmtp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/emersion/go-smtp"
+
+	"permalink-milter/hashheader"
+	"permalink-milter/registry"
+)
+
+// Errors of Deliver that a caller may test for with errors.Is.
+var (
+	ErrRefused   = errors.New("the archive refuses the message")
+	ErrTemporary = errors.New("the archive does not take the message now, try again later")
+	// ErrMessage is for a message that has no permalink.
+	ErrMessage = errors.New("not a message with a permalink")
+)
+
+// maxTokens is how many tokens Deliver offers for one message.
+const maxTokens = 20
+
+// A Request tells Deliver where a message goes.
+type Request struct {
+	Server    string // HOST:PORT or unix:/PATH
+	Domain    string // the archive's host, for recipients
+	ListName  string // the list's local part; may be empty
+	Algorithm hashheader.Algorithm
+	Identity  []string // of hashheader.IdentityFields; empty: no claim is made
+	From      string   // reverse-path; may be empty
+	Hostname  string   // for LHLO
+}
+
+// A Receipt is what the archive made of a message.
+type Receipt struct {
+	Token string // under which it is archived
+	Text  string // the archive's last reply
+	Tries int    // tokens that were offered
+}
+
+// Deliver hands a message over to an archive. It offers the message's hash,
+// and where that is occupied the token that the archive suggests, else the
+// next one. Content ends in LF or CRLF lines; ctx bounds the whole.
+func Deliver(ctx context.Context, r Request, content io.Reader) (Receipt, error) {
+	s, err := receive(skipFrom(content), "")
+	if err != nil {
+		return Receipt{}, fmt.Errorf("read the message: %w", err)
+	}
+	defer s.close()
+	m, err := readMessage(s, r.Identity)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("%w: %w", ErrMessage, err)
+	}
+	to, err := r.address(m)
+	if err != nil {
+		return Receipt{}, err
+	}
+	network, address, err := splitAddress(r.Server)
+	if err != nil {
+		return Receipt{}, err
+	}
+	client, quit, err := connect(ctx, network, address, r.Hostname)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("%w: %s: %w", ErrTemporary, r.Server, err)
+	}
+	defer quit()
+	n := negotiation{client: client, from: r.From, message: m, to: to}
+	return n.run()
+}
+
+// address returns the first recipient to try: the bare hash.
+func (r Request) address(m *message) (Address, error) {
+	hash, err := r.Algorithm.Hash(m.canonical)
+	if err != nil {
+		return Address{}, err
+	}
+	a := Address{Hash: hash, Ordinal: 1, Name: r.ListName, Domain: r.Domain}
+	if len(r.Identity) > 0 {
+		a.Claim = m.identity.String()[:minClaim]
+	}
+	return ParseAddress(a.String())
+}
+
+// A negotiation is a client's part in finding a message's token.
+type negotiation struct {
+	client  *smtp.Client
+	from    string
+	message *message
+	to      Address
+	open    bool // a transaction is, which a refused RCPT does not end
+}
+
+func (n *negotiation) run() (Receipt, error) {
+	for try := range maxTokens {
+		text, err := n.offer()
+		var said *smtp.SMTPError
+		switch {
+		case err == nil:
+			own, _ := n.to.suggestion(text)
+			return Receipt{Token: own.Token(), Text: text, Tries: try + 1}, nil
+		case !errors.As(err, &said):
+			return Receipt{}, fmt.Errorf("%w: %w", ErrTemporary, err)
+		case said.Code/100 == 4:
+			return Receipt{}, fmt.Errorf("%w: %d %s", ErrTemporary, said.Code, said.Message)
+		case said.Code != 553:
+			return Receipt{}, fmt.Errorf("%w: %d %s", ErrRefused, said.Code, said.Message)
+		}
+		next, ok := n.to.suggestion(said.Message)
+		if !ok || next == n.to {
+			next = n.to.at(n.to.Ordinal + 1)
+		}
+		if next.Ordinal > registry.MaxOrdinal {
+			return Receipt{}, fmt.Errorf("%w: %d %s", ErrRefused, said.Code, said.Message)
+		}
+		n.to = next
+	}
+	return Receipt{}, fmt.Errorf("%w: all of %d tokens are occupied, the last one tried was %s", ErrRefused, maxTokens, n.to.Token())
+}
+
+// offer tries one token.
+func (n *negotiation) offer() (text string, err error) {
+	if !n.open {
+		if err := n.client.Mail(n.from, mailOptions(n.message.size(), n.from, n.to.String())); err != nil {
+			return "", err
+		}
+		n.open = true
+	}
+	if err := n.client.Rcpt(n.to.String(), nil); err != nil {
+		return "", err
+	}
+	n.open = false
+	return transmit(n.client, n.message.reader())
+}

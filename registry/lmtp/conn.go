@@ -1,0 +1,106 @@
+package lmtp
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// messageWaits is how many times the time-out a whole message may take, so
+// that a client cannot hold a connection for ever by one byte a minute.
+const messageWaits = 10
+
+// A conn has the deadlines of its own. go-smtp sets one when it waits for a
+// command and none while it reads a message, so that a long message would end
+// with the time-out of its DATA command.
+type conn struct {
+	net.Conn
+	server *Server
+	once   sync.Once
+	hungUp atomic.Bool
+
+	mu    sync.Mutex
+	until time.Time // while a message is received and delivered
+}
+
+// SetReadDeadline leaves the deadline to Read.
+func (c *conn) SetReadDeadline(time.Time) error { return nil }
+
+// Read waits at most the time-out. Once the server drains, it waits only for
+// a message that has begun.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.hungUp.Load() {
+		return 0, io.EOF
+	}
+	if err := c.setDeadline(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *conn) setDeadline() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	deadline := time.Now().Add(c.server.o.Timeout)
+	switch {
+	case c.until.IsZero() && c.server.draining.Load():
+		deadline = time.Now()
+	case !c.until.IsZero() && deadline.After(c.until):
+		deadline = c.until
+	}
+	return c.Conn.SetReadDeadline(deadline)
+}
+
+// begin and end enclose a message.
+func (c *conn) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until = time.Now().Add(messageWaits * c.server.o.Timeout)
+}
+
+func (c *conn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until = time.Time{}
+}
+
+// drain ends a Read that waits for a command. The error is Read's to return.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.until.IsZero() {
+		_ = c.Conn.SetReadDeadline(time.Now())
+	}
+}
+
+// hangUp lets the reply that is being made be the last.
+func (c *conn) hangUp() { c.hungUp.Store(true) }
+
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() { c.server.forget(c) })
+	return err
+}
+
+// A listener takes at most the server's number of connections at once; more
+// wait in its backlog.
+type listener struct {
+	net.Listener
+	server *Server
+}
+
+func (l listener) Accept() (net.Conn, error) {
+	select {
+	case l.server.slots <- struct{}{}:
+	case <-l.server.drained:
+		return nil, net.ErrClosed
+	}
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		<-l.server.slots
+		return nil, err
+	}
+	return l.server.track(nc), nil
+}

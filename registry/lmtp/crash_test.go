@@ -1,0 +1,5 @@
+package lmtp
+
+const crashVariable = "LMTP_TEST_CRASH"
+
+func serveUntilKilled() {}

@@ -1,0 +1,126 @@
+package lmtp
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-smtp"
+)
+
+// A Delivery hands messages over to an archive. Make one with ParseDelivery.
+type Delivery interface {
+	// prepare makes what deliver needs.
+	prepare() error
+	// deliver returns nil once the archive has the message for good, or a
+	// *smtp.SMTPError that is the next hop's reply. It may be called again for
+	// a message that it delivered, until settle.
+	deliver(ctx context.Context, p parcel) error
+	// settle is called when the registry knows that the message is archived.
+	settle(p parcel)
+	// down is the reply where deliver failed.
+	down() *smtp.SMTPError
+	// spoolDir is where long messages are kept while they come in.
+	spoolDir() string
+}
+
+// ParseDelivery reads a configured delivery:
+//
+//   - maildir:/PATH, a folder with tmp, new and cur as maildir(5) has them,
+//     and pending, which is the server's own. A message is delivered once,
+//     also when the process or the machine stops at any point and the client
+//     sends it again, and also when its reader has removed it by then. The
+//     file's name begins with the token and a full stop.
+//   - lmtp:HOST:PORT or lmtp:unix:/PATH, a next hop that speaks LMTP. The
+//     recipient is passed on without a claim.
+func ParseDelivery(text string) (Delivery, error) {
+	scheme, rest, _ := strings.Cut(text, ":")
+	switch {
+	case scheme == "maildir" && filepath.IsAbs(rest):
+		return &maildir{path: filepath.Clean(rest)}, nil
+	case scheme == "lmtp":
+		network, address, err := splitAddress(rest)
+		return nextHop{network, address}, err
+	}
+	return nil, fmt.Errorf("%q: write maildir:/path, lmtp:host:port or lmtp:unix:/path", text)
+}
+
+// A parcel is a message on its way into an archive.
+type parcel struct {
+	message  *message
+	to       Address // the message's own
+	list     string
+	hostname string
+}
+
+// name tells the parcel from all others, and is the same whenever the message
+// comes: token, identity and list.
+func (p parcel) name() string {
+	list := sha256.Sum256([]byte(p.list))
+	return fmt.Sprintf("%s.%s.%x", p.to.Token(), p.message.identity, list[:8])
+}
+
+// recipient is the address without the claim, which is for this server.
+func (p parcel) recipient() string {
+	a := p.to
+	a.Claim = ""
+	return a.String()
+}
+
+// relayed is the message with its trace field (RFC 5321, section 4.4).
+func (p parcel) relayed() io.Reader {
+	received := fmt.Sprintf("Received: from %s by %s with LMTP for <%s>;\r\n\t%s\r\n",
+		plainHost(p.message.helo), p.hostname, p.recipient(), time.Now().Format(time.RFC1123Z))
+	return io.MultiReader(strings.NewReader(received), p.message.reader())
+}
+
+// final is relayed as a last hop writes it.
+func (p parcel) final() io.Reader {
+	fields := fmt.Sprintf("Return-Path: <%s>\r\nDelivered-To: %s\r\n", p.message.envelope.from, p.recipient())
+	return io.MultiReader(strings.NewReader(fields), p.relayed())
+}
+
+// plainHost keeps what a client calls itself from becoming syntax.
+func plainHost(name string) string {
+	odd := func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-[]:", r)
+	}
+	if name == "" || len(name) > 255 || strings.ContainsFunc(name, odd) {
+		return "unknown"
+	}
+	return name
+}
+
+// localLines writes with LF what comes with CRLF. A CR of its own stays.
+type localLines struct {
+	w     io.Writer
+	ended bool // the last piece ended in CR, which is held back
+}
+
+func (l *localLines) Write(p []byte) (int, error) {
+	piece := p
+	if l.ended {
+		piece = append([]byte{'\r'}, p...)
+	}
+	l.ended = bytes.HasSuffix(piece, []byte{'\r'})
+	if l.ended {
+		piece = piece[:len(piece)-1]
+	}
+	_, err := l.w.Write(bytes.ReplaceAll(piece, []byte("\r\n"), []byte{'\n'}))
+	return len(p), err
+}
+
+// flush writes a CR that was held back.
+func (l *localLines) flush() error {
+	if !l.ended {
+		return nil
+	}
+	l.ended = false
+	_, err := l.w.Write([]byte{'\r'})
+	return err
+}

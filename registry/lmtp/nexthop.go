@@ -1,0 +1,105 @@
+package lmtp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/emersion/go-smtp"
+)
+
+// splitAddress reads HOST:PORT or unix:/PATH.
+func splitAddress(text string) (network, address string, err error) {
+	if path, ok := strings.CutPrefix(text, "unix:"); ok && path != "" {
+		return "unix", path, nil
+	}
+	if host, port, err := net.SplitHostPort(text); err != nil || host == "" || port == "" {
+		return "", "", fmt.Errorf("%q: write host:port or unix:/path", text)
+	}
+	return "tcp", text, nil
+}
+
+// connect returns a client that has been greeted and has said LHLO. The
+// connection ends with ctx.
+func connect(ctx context.Context, network, address, hostname string) (*smtp.Client, func(), error) {
+	nc, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { nc.Close() })
+	client := smtp.NewClientLMTP(nc)
+	if err := client.Hello(hostname); err != nil {
+		stop()
+		nc.Close()
+		return nil, nil, err
+	}
+	return client, func() {
+		// The message has its reply by now: how the session ends is no matter.
+		_ = client.Quit()
+		stop()
+		nc.Close()
+	}, nil
+}
+
+// transmit sends the message of a transaction with one recipient and returns
+// the text of its reply.
+func transmit(client *smtp.Client, content io.Reader) (text string, err error) {
+	data, err := client.Data()
+	if err != nil {
+		return "", err
+	}
+	if _, err := io.Copy(data, content); err != nil {
+		return "", err
+	}
+	replies, err := data.CloseWithLMTPResponse()
+	for _, r := range replies {
+		text = r.StatusText
+	}
+	return text, err
+}
+
+// A nextHop delivers to an LMTP server.
+type nextHop struct{ network, address string }
+
+func (nextHop) prepare() error        { return nil }
+func (nextHop) settle(parcel)         {}
+func (nextHop) spoolDir() string      { return "" }
+func (nextHop) down() *smtp.SMTPError { return nextHopDown() }
+
+func (n nextHop) deliver(ctx context.Context, p parcel) error {
+	client, quit, err := connect(ctx, n.network, n.address, p.hostname)
+	if err != nil {
+		return fmt.Errorf("next hop %s: %w", n.address, err)
+	}
+	defer quit()
+	err = send(client, p.message.envelope.from, p.recipient(), p.relayed())
+	var said *smtp.SMTPError
+	if errors.As(err, &said) {
+		return said
+	}
+	if err != nil {
+		return fmt.Errorf("next hop %s: %w", n.address, err)
+	}
+	return nil
+}
+
+func send(client *smtp.Client, from, to string, content io.Reader) error {
+	if err := client.Mail(from, mailOptions(0, from, to)); err != nil {
+		return err
+	}
+	if err := client.Rcpt(to, nil); err != nil {
+		return err
+	}
+	_, err := transmit(client, content)
+	return err
+}
+
+// mailOptions asks for SMTPUTF8 where an address needs it (RFC 6531).
+func mailOptions(size int64, addresses ...string) *smtp.MailOptions {
+	ascii := func(r rune) bool { return r < 0x80 }
+	all := strings.Join(addresses, "")
+	return &smtp.MailOptions{Size: size, UTF8: strings.TrimFunc(all, ascii) != ""}
+}

@@ -1,0 +1,149 @@
+package lmtp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"permalink-milter/hashheader"
+	"permalink-milter/registry"
+)
+
+// ErrServerClosed is returned by Serve after Shutdown.
+var ErrServerClosed = errors.New("lmtp server closed")
+
+// maxLine bounds a line of a message or command, in bytes. RFC 5321, section
+// 4.5.3.1.6, asks for 1000; mail with longer lines exists, and is not lost.
+const maxLine = 128 << 10
+
+// A Domain is one list of one archive host.
+type Domain struct {
+	Domain   string              // the recipients' right side
+	List     string              // list@host
+	URL      hashheader.Template // where the archive shows a message
+	Delivery Delivery
+}
+
+// Options of NewServer. All limits must be positive.
+type Options struct {
+	// Domains may name a host several times, with lists whose local parts
+	// differ; a recipient without a list name is for the first.
+	Domains  []Domain
+	Registry registry.Registry
+	Identity []string // of hashheader.IdentityFields, the milter's
+	Hostname string   // for replies and the Received field
+	Log      *slog.Logger
+
+	MaxMessage      int64 // bytes
+	MaxRecipients   int   // of one message
+	MaxConnections  int
+	Timeout         time.Duration // for one wait for the client, and one delivery
+	RegistryTimeout time.Duration // for one call of the registry
+}
+
+// A Server serves LMTP. Make one with NewServer.
+type Server struct {
+	o        Options
+	smtp     *smtp.Server
+	archives archives
+	recent   recent
+	slots    chan struct{}
+	turns    [64]chan struct{}
+	ctx      context.Context // ends when Shutdown cuts what is in progress
+	cut      context.CancelFunc
+	draining atomic.Bool
+	drained  chan struct{} // closed when draining is set
+	messages sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[*conn]bool
+}
+
+// NewServer returns a server that serves nothing yet. It makes the folders of
+// the Maildirs.
+func NewServer(o Options) (*Server, error) {
+	archives, err := newArchives(o.Domains)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, archives: archives, slots: make(chan struct{}, o.MaxConnections),
+		drained: make(chan struct{}), conns: make(map[*conn]bool)}
+	for i := range s.turns {
+		s.turns[i] = make(chan struct{}, 1)
+	}
+	s.ctx, s.cut = context.WithCancel(context.Background())
+	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
+	s.smtp.LMTP, s.smtp.EnableSMTPUTF8 = true, true
+	s.smtp.Domain, s.smtp.MaxLineLength = o.Hostname, maxLine
+	s.smtp.MaxMessageBytes, s.smtp.MaxRecipients = o.MaxMessage, o.MaxRecipients
+	s.smtp.WriteTimeout = o.Timeout
+	s.smtp.ErrorLog = slog.NewLogLogger(o.Log.Handler(), slog.LevelInfo)
+	return s, nil
+}
+
+// Serve takes connections until Shutdown, and closes the listener.
+func (s *Server) Serve(ln net.Listener) error {
+	defer ln.Close()
+	err := s.smtp.Serve(listener{ln, s})
+	if s.draining.Load() {
+		return ErrServerClosed
+	}
+	return fmt.Errorf("lmtp: %w", err)
+}
+
+// Shutdown stops accepting, lets the messages in progress end, and closes the
+// connections. When ctx ends first, it cuts them off and returns ctx's error;
+// a client that got no reply to its message keeps it and tries again.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if !s.draining.Swap(true) {
+		close(s.drained)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.smtp.Shutdown(context.Background()) // closes the listeners first
+		s.messages.Wait()
+	}()
+	s.each((*conn).drain)
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.cut()
+		s.each(func(c *conn) { c.Conn.Close() })
+		<-done
+	}
+	s.cut()
+	return err
+}
+
+func (s *Server) each(visit func(*conn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		visit(c)
+	}
+}
+
+func (s *Server) track(nc net.Conn) *conn {
+	c := &conn{Conn: nc, server: s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns[c] = true
+	return c
+}
+
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	<-s.slots
+}

@@ -1,0 +1,154 @@
+package lmtp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"unicode"
+
+	"github.com/emersion/go-smtp"
+)
+
+// maxRefused is how many refused recipients, for each that a message may
+// have, end a connection: each costs a look into the registry.
+const maxRefused = 10
+
+// An envelope is what a transaction tells of its message before DATA.
+type envelope struct {
+	from string
+	size int64 // as the client declared it (RFC 1870); 0: not
+}
+
+// A recipient is one that was accepted.
+type recipient struct {
+	text    string // as go-smtp has it
+	address Address
+	archive *archive
+}
+
+// A session is one connection's. go-smtp may reset it while a message that
+// came by BDAT is still being read, hence the lock.
+type session struct {
+	server *Server
+	conn   *conn
+	helo   string
+	log    *slog.Logger
+
+	mu       sync.Mutex
+	envelope envelope
+	accepted []recipient
+	refused  int
+}
+
+func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
+	own := c.Conn().(*conn)
+	return &session{server: s, conn: own, helo: c.Hostname(), log: s.o.Log.With("client", own.RemoteAddr().String())}, nil
+}
+
+// Reset implements smtp.Session: the transaction is over.
+func (s *session) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.envelope, s.accepted = envelope{}, nil
+	s.conn.end()
+}
+
+// Logout implements smtp.Session.
+func (s *session) Logout() error { return nil }
+
+// Mail implements smtp.Session.
+func (s *session) Mail(from string, o *smtp.MailOptions) error {
+	if strings.ContainsFunc(from, unicode.IsControl) {
+		return reply(501, smtp.EnhancedCode{5, 1, 7}, "Control character in the sender's address")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.envelope = envelope{from, o.Size}
+	return nil
+}
+
+// Rcpt implements smtp.Session.
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, refusal := s.recipient(to)
+	if refusal == nil {
+		s.accepted = append(s.accepted, r)
+		return nil
+	}
+	s.log.Info("recipient refused", "rcpt", to, "reply", refusal)
+	s.refused++
+	if s.refused > maxRefused*s.server.o.MaxRecipients {
+		s.conn.hangUp()
+		return tooManyRefused()
+	}
+	return refusal
+}
+
+func (s *session) recipient(to string) (recipient, *smtp.SMTPError) {
+	a, err := ParseAddress(to)
+	if err != nil {
+		return recipient{}, noPermalink(err)
+	}
+	archive, refusal := s.server.archives.find(a)
+	if refusal == nil {
+		refusal = s.server.offer(s.envelope, a, archive)
+	}
+	return recipient{to, a, archive}, refusal
+}
+
+// Data implements smtp.Session. go-smtp calls LMTPData in its place.
+func (s *session) Data(io.Reader) error { return errors.ErrUnsupported }
+
+// LMTPData implements smtp.LMTPSession: it receives a message and answers
+// each recipient.
+func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
+	s.server.messages.Add(1)
+	defer s.server.messages.Done()
+	s.mu.Lock()
+	envelope, accepted := s.envelope, s.accepted
+	s.conn.begin()
+	s.mu.Unlock()
+	if len(accepted) == 0 {
+		return interrupted()
+	}
+	spool, err := receive(r, accepted[0].archive.Delivery.spoolDir())
+	if err != nil {
+		s.log.Info("message not received", "error", err)
+		return receiveError(err)
+	}
+	defer spool.close()
+	m, err := readMessage(spool, s.server.o.Identity)
+	if err != nil {
+		return wrongMessage("%v", err)
+	}
+	m.envelope, m.helo = envelope, s.helo
+	for _, rcpt := range accepted {
+		answer := s.answer(m, rcpt)
+		s.log.Info("message answered", "rcpt", rcpt.text, "list", rcpt.archive.List, "identity", m.identity, "reply", answer)
+		status.SetStatus(rcpt.text, answer)
+	}
+	return nil
+}
+
+func (s *session) answer(m *message, rcpt recipient) *smtp.SMTPError {
+	ctx, cancel := context.WithTimeout(s.server.ctx, s.server.o.Timeout)
+	defer cancel()
+	return s.server.archive(ctx, m, rcpt.address, rcpt.archive)
+}
+
+// receiveError returns what go-smtp's reader says of a message that is too
+// large; all else is the connection's end or the disk's.
+func receiveError(err error) error {
+	var known *smtp.SMTPError
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.Is(err, smtp.ErrTooLongLine):
+		return reply(554, smtp.EnhancedCode{5, 6, 0}, "A line is longer than %d bytes", maxLine)
+	}
+	return interrupted()
+}
