@@ -159,8 +159,10 @@ func (s *Server) keep(ctx context.Context, p parcel, to *archive) *smtp.SMTPErro
 		URL: url, Subject: p.message.subject()})
 	switch {
 	case errors.Is(err, registry.ErrInvalid):
-		// Trying again would not help, and the message is in the archive.
+		// Trying again would not help, and the message is in the archive. It is
+		// not settled: the delivery alone knows.
 		s.o.Log.Error("archived, but not confirmed", "list", to.List, "token", p.to.Token(), "error", err)
+		return archived(p.to, url)
 	case err != nil:
 		s.o.Log.Error("registry", "error", err)
 		return unavailable("registry")

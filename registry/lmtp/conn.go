@@ -29,15 +29,21 @@ type conn struct {
 func (c *conn) SetReadDeadline(time.Time) error { return nil }
 
 // Read waits at most the time-out. Once the server drains, it waits only for
-// a message that has begun.
+// a message that has begun. An error is the end: go-smtp would take the rest
+// of a message that came too late as commands.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.hungUp.Load() {
 		return 0, io.EOF
 	}
-	if err := c.setDeadline(); err != nil {
-		return 0, err
+	err := c.setDeadline()
+	n := 0
+	if err == nil {
+		n, err = c.Conn.Read(p)
 	}
-	return c.Conn.Read(p)
+	if err != nil {
+		c.hangUp()
+	}
+	return n, err
 }
 
 func (c *conn) setDeadline() error {

@@ -57,6 +57,8 @@
 //	           section is over 1 MiB
 //	552 5.3.4  the message is over the limit (RFC 1870)
 //	451 4.3.0  the registry or the Maildir does not answer
+//	451 4.3.2  the message did not come whole before the time-out
+//	452 4.3.1  no room on the disk
 //	451 4.4.1  the next hop does not answer
 //	4xx, 5xx   what the next hop said about this recipient
 //

@@ -72,7 +72,8 @@ func (nextHop) down() *smtp.SMTPError { return nextHopDown() }
 func (n nextHop) deliver(ctx context.Context, p parcel) error {
 	client, quit, err := connect(ctx, n.network, n.address, p.hostname)
 	if err != nil {
-		return fmt.Errorf("next hop %s: %w", n.address, err)
+		// A greeting of 5xx is about the next hop, not about this message.
+		return fmt.Errorf("next hop %s: %v", n.address, err)
 	}
 	defer quit()
 	err = send(client, p.message.envelope.from, p.recipient(), p.relayed())

@@ -2,6 +2,7 @@ package lmtp
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/emersion/go-smtp"
 )
@@ -12,12 +13,23 @@ func reply(code int, enhanced smtp.EnhancedCode, format string, args ...any) *sm
 	return &smtp.SMTPError{Code: code, EnhancedCode: enhanced, Message: fmt.Sprintf(format, args...)}
 }
 
+// maxURL keeps the URL of a permalink from making a reply too long (RFC 5321,
+// section 4.5.3.1.5: 512 octets).
+const maxURL = 250
+
 func archived(as Address, url string) *smtp.SMTPError {
-	return reply(250, smtp.EnhancedCode{2, 1, 5}, "Archived as <%s> %s", as, url)
+	return keptAs("Archived", as, url)
 }
 
 func alreadyArchived(as Address, url string) *smtp.SMTPError {
-	return reply(250, smtp.EnhancedCode{2, 1, 5}, "Already archived as <%s> %s", as, url)
+	return keptAs("Already archived", as, url)
+}
+
+func keptAs(how string, as Address, url string) *smtp.SMTPError {
+	if len(url) > maxURL {
+		url = ""
+	}
+	return reply(250, smtp.EnhancedCode{2, 1, 5}, "%s", strings.TrimRight(fmt.Sprintf("%s as <%s> %s", how, as, url), " "))
 }
 
 func occupied(try Address) *smtp.SMTPError {

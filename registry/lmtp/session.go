@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"sync"
@@ -140,13 +141,16 @@ func (s *session) answer(m *message, rcpt recipient) *smtp.SMTPError {
 	return s.server.archive(ctx, m, rcpt.address, rcpt.archive)
 }
 
-// receiveError returns what go-smtp's reader says of a message that is too
-// large; all else is the connection's end or the disk's.
+// receiveError tells what go-smtp's reader says of a message that is too
+// large, what is the disk's fault, and the end of the connection.
 func receiveError(err error) error {
 	var known *smtp.SMTPError
+	var disk *fs.PathError
 	switch {
 	case errors.As(err, &known):
 		return known
+	case errors.As(err, &disk):
+		return reply(452, smtp.EnhancedCode{4, 3, 1}, "No room for the message, try again later")
 	case errors.Is(err, smtp.ErrTooLongLine):
 		return reply(554, smtp.EnhancedCode{5, 6, 0}, "A line is longer than %d bytes", maxLine)
 	}
