@@ -78,5 +78,6 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.AddCommand(newHash(std))
+	root.AddCommand(newDeliver(std))
 	return root
 }
