@@ -62,7 +62,7 @@ func (all archives) find(a Address) (*archive, *smtp.SMTPError) {
 }
 
 // offer answers RCPT: nil accepts the recipient.
-func (s *Server) offer(e envelope, a Address, to *archive) *smtp.SMTPError {
+func (s *Server) offer(from string, a Address, to *archive) *smtp.SMTPError {
 	ctx, cancel := context.WithTimeout(s.ctx, s.o.RegistryTimeout)
 	defer cancel()
 	held, err := s.o.Registry.LookupHash(ctx, to.List, a.Hash)
@@ -70,13 +70,14 @@ func (s *Server) offer(e envelope, a Address, to *archive) *smtp.SMTPError {
 		s.o.Log.Error("registry", "error", err)
 		return unavailable("registry")
 	}
-	return judge(a, held, s.recent.knows(passage{to.List, a.Token(), e}))
+	known := s.recent.knows(passage{to.List, a.Token(), from}) || to.Delivery.unsettled(to.List, a.Token())
+	return judge(a, held, known)
 }
 
 // judge decides about a recipient before its message is known: held are the
-// reservations of its hash, archivedBySender tells if the one that it names,
-// being archived, came by the same envelope.
-func judge(a Address, held []registry.Reservation, archivedBySender bool) *smtp.SMTPError {
+// reservations of its hash, again tells if the one that it names, if archived,
+// may be a message that its sender sends again.
+func judge(a Address, held []registry.Reservation, again bool) *smtp.SMTPError {
 	next, taken, mine := 1, registry.Vacant, 0
 	for _, r := range held {
 		next = r.Ordinal + 1
@@ -87,7 +88,7 @@ func judge(a Address, held []registry.Reservation, archivedBySender bool) *smtp.
 			mine = r.Ordinal
 		}
 	}
-	if mine == 0 && a.Claim == "" && (taken == registry.Reserved || taken == registry.Archived && archivedBySender) {
+	if mine == 0 && a.Claim == "" && (taken == registry.Reserved || taken == registry.Archived && again) {
 		mine = a.Ordinal
 	}
 	if mine == 0 {
@@ -124,8 +125,8 @@ func (s *Server) archive(ctx context.Context, m *message, a Address, to *archive
 	}
 	p := parcel{message: m, to: a.at(r.Ordinal), list: to.List, hostname: s.o.Hostname}
 	if r.State == registry.Archived {
-		s.recent.remember(passage{to.List, p.to.Token(), m.envelope})
-		to.Delivery.settle(p)
+		s.recent.remember(passage{to.List, p.to.Token(), m.from})
+		m.settle = append(m.settle, func() { to.Delivery.settle(p) })
 		return alreadyArchived(p.to, r.URL)
 	}
 	if p.to != a {
@@ -152,7 +153,7 @@ func (s *Server) keep(ctx context.Context, p parcel, to *archive) *smtp.SMTPErro
 	if refusal := s.deliver(ctx, p, to); refusal != nil {
 		return refusal
 	}
-	s.recent.remember(passage{to.List, p.to.Token(), p.message.envelope})
+	s.recent.remember(passage{to.List, p.to.Token(), p.message.from})
 	ctx, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
 	defer cancel()
 	_, err = s.o.Registry.Confirm(ctx, registry.Confirmation{List: to.List, Token: p.to.Token(), Identity: p.message.identity,
@@ -167,7 +168,7 @@ func (s *Server) keep(ctx context.Context, p parcel, to *archive) *smtp.SMTPErro
 		s.o.Log.Error("registry", "error", err)
 		return unavailable("registry")
 	}
-	to.Delivery.settle(p)
+	p.message.settle = append(p.message.settle, func() { to.Delivery.settle(p) })
 	return archived(p.to, url)
 }
 

@@ -21,8 +21,12 @@ type Delivery interface {
 	// *smtp.SMTPError that is the next hop's reply. It may be called again for
 	// a message that it delivered, until settle.
 	deliver(ctx context.Context, p parcel) error
-	// settle is called when the registry knows that the message is archived.
+	// settle is called when the registry knows that the message is archived,
+	// and the reply is written.
 	settle(p parcel)
+	// unsettled tells if a message was delivered under a token and never
+	// settled: the server stopped, and the client may not know.
+	unsettled(list, token string) bool
 	// down is the reply where deliver failed.
 	down() *smtp.SMTPError
 	// spoolDir is where long messages are kept while they come in.
@@ -61,8 +65,12 @@ type parcel struct {
 // name tells the parcel from all others, and is the same whenever the message
 // comes: token, identity and list.
 func (p parcel) name() string {
-	list := sha256.Sum256([]byte(p.list))
-	return fmt.Sprintf("%s.%s.%x", p.to.Token(), p.message.identity, list[:8])
+	return parcelName(p.to.Token(), p.message.identity.String(), p.list)
+}
+
+func parcelName(token, identity, list string) string {
+	sum := sha256.Sum256([]byte(list))
+	return fmt.Sprintf("%s.%s.%x", token, identity, sum[:8])
 }
 
 // recipient is the address without the claim, which is for this server.
@@ -81,7 +89,7 @@ func (p parcel) relayed() io.Reader {
 
 // final is relayed as a last hop writes it.
 func (p parcel) final() io.Reader {
-	fields := fmt.Sprintf("Return-Path: <%s>\r\nDelivered-To: %s\r\n", p.message.envelope.from, p.recipient())
+	fields := fmt.Sprintf("Return-Path: <%s>\r\nDelivered-To: %s\r\n", p.message.from, p.recipient())
 	return io.MultiReader(strings.NewReader(fields), p.relayed())
 }
 

@@ -40,12 +40,12 @@ func TestLongMessageComesWhole(t *testing.T) {
 }
 
 func TestMessageOverTheLimit(t *testing.T) {
-	s := start(t, nil)
+	s := start(t, func(o *Options) { o.MaxMessage = 1 << 20 })
 	c := s.dial(t)
 	c.line()
 	got := c.talk("LHLO c", "MAIL FROM:<a@example.org> SIZE=9999999", "MAIL FROM:<a@example.org> SIZE=1", recipient1, "DATA")
 	expect(t, got[1], "552 5.3.4")
-	io.WriteString(c, long(5<<20)+".\r\n")
+	io.WriteString(c, long(2<<20)+".\r\n")
 	expect(t, c.reply(), "552 5.3.4 <"+hash)
 	expect(t, c.talk("NOOP")[0], "250 ")
 	if got := stored(t, s.devel); len(got) != 0 {

@@ -39,11 +39,17 @@
 //	451 4.3.0  the registry does not answer
 //	421 4.7.0  too many refused recipients; the connection is closed
 //
-// "The sender is the one that archived it" means: the claim matches; without
-// a claim, the reverse-path and SIZE are those of the transaction that
-// archived it. The server remembers these for the last few thousand messages,
-// not across a restart. A sender that is refused with 553 for that reason
-// takes the new token and learns the old one at the end of DATA.
+// "The sender is the one that archived it" means: the claim is that of the
+// archived message; without a claim, the reverse-path is that of a transaction
+// that archived the message or was told that it is archived. The server
+// remembers the reverse-paths of the last few thousand messages, and after a
+// crash knows which messages of a Maildir may lack their reply, whoever sends
+// them. So an MTA that lost the reply to DATA, and knows nothing of all this,
+// is not told to bounce a message that is archived. If the sender has another
+// message after all, it learns that at the end of DATA. If it is refused
+// though the message is its own, it takes the new token, and learns the old
+// one at the end of DATA. A sender that wants the exact answer before DATA
+// makes a claim.
 //
 // # Replies to DATA, one for each recipient (RFC 2033, section 4.2)
 //

@@ -28,7 +28,8 @@ const pendingAge = 30 * 24 * time.Hour
 //  3. pending/NAME.sent is made
 //  4. pending/NAME is moved to new/NAME: delivered, for pending/NAME.sent is
 //     there and pending/NAME is not
-//  5. once the registry has confirmed, pending/NAME.sent goes
+//  5. once the registry has confirmed, and the client has its reply,
+//     pending/NAME.sent goes
 //
 // Step 4 is one rename, so a message is delivered or it is not. That it was
 // can be told from pending alone, whatever the reader of the Maildir did.
@@ -165,4 +166,10 @@ func (m *maildir) settle(p parcel) {
 	if m.step("settle") == nil {
 		_ = os.Remove(m.file("pending", p.name()+sentSuffix))
 	}
+}
+
+func (m *maildir) unsettled(list, token string) bool {
+	// Neither part holds what a pattern means.
+	marks, _ := filepath.Glob(m.file("pending", parcelName(token, "*", list)+sentSuffix))
+	return len(marks) > 0
 }

@@ -80,11 +80,12 @@ func (s *spool) size() int64 { return int64(len(s.head)) + s.rest }
 // A message is a received one and what the registry needs to know of it.
 type message struct {
 	*spool
-	envelope  envelope
-	helo      string
+	from      string // reverse-path
+	helo      string // what the client calls itself
 	header    hashheader.Header
 	canonical []byte // the Message-ID, or the one that every host derives
 	identity  hashheader.Identity
+	settle    []func() // to do once the replies are written
 }
 
 func readMessage(s *spool, fields []string) (*message, error) {

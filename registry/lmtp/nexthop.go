@@ -64,10 +64,11 @@ func transmit(client *smtp.Client, content io.Reader) (text string, err error) {
 // A nextHop delivers to an LMTP server.
 type nextHop struct{ network, address string }
 
-func (nextHop) prepare() error        { return nil }
-func (nextHop) settle(parcel)         {}
-func (nextHop) spoolDir() string      { return "" }
-func (nextHop) down() *smtp.SMTPError { return nextHopDown() }
+func (nextHop) prepare() error                { return nil }
+func (nextHop) settle(parcel)                 {}
+func (nextHop) unsettled(string, string) bool { return false }
+func (nextHop) spoolDir() string              { return "" }
+func (nextHop) down() *smtp.SMTPError         { return nextHopDown() }
 
 func (n nextHop) deliver(ctx context.Context, p parcel) error {
 	client, quit, err := connect(ctx, n.network, n.address, p.hostname)
@@ -76,7 +77,7 @@ func (n nextHop) deliver(ctx context.Context, p parcel) error {
 		return fmt.Errorf("next hop %s: %v", n.address, err)
 	}
 	defer quit()
-	err = send(client, p.message.envelope.from, p.recipient(), p.relayed())
+	err = send(client, p.message.from, p.recipient(), p.relayed())
 	var said *smtp.SMTPError
 	if errors.As(err, &said) {
 		return said

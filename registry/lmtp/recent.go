@@ -2,19 +2,17 @@ package lmtp
 
 import "sync"
 
-// recentMessages is how many archived messages a server remembers the
-// envelopes of.
+// recentMessages is how many archived messages a server remembers the senders
+// of.
 const recentMessages = 4096
 
-// A passage is an envelope by which a message got to its token.
-type passage struct {
-	list, token string
-	envelope    envelope
-}
+// A passage is how a message came to its token.
+type passage struct{ list, token, from string }
 
 // A recent tells a retransmission before its message is seen: the client whose
 // connection broke before it read the reply sends the same envelope again
-// (RFC 1047). The zero recent is empty.
+// (RFC 1047). The size of the message is no part of it: it changes with the
+// trace fields of another route. The zero recent is empty.
 type recent struct {
 	mu    sync.Mutex
 	known map[passage]bool

@@ -46,7 +46,7 @@ func options(dir string, reg registry.Registry) Options {
 			{"Archive.Example.Org", "users@lists.example.org", url, &maildir{path: filepath.Join(dir, "users")}},
 		},
 		Registry: reg, Identity: []string{"message-id", "date"}, Hostname: "archive.example.org", Log: slog.New(slog.DiscardHandler),
-		MaxMessage: 4 << 20, MaxRecipients: 100, MaxConnections: 50, Timeout: 20 * time.Second, RegistryTimeout: 5 * time.Second,
+		MaxMessage: 64 << 20, MaxRecipients: 100, MaxConnections: 50, Timeout: 20 * time.Second, RegistryTimeout: 5 * time.Second,
 	}
 }
 
@@ -210,6 +210,33 @@ func (s site) reserve(t *testing.T, id string) {
 	_, err := s.registry.Reserve(t.Context(), registry.Request{List: devel, Hash: hash, Identity: identity(message1(id))})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The Internet-Draft quotes the example.
+func TestPackageDocumentationShowsTheTranscript(t *testing.T) {
+	doc, err := os.ReadFile("lmtp.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden, err := os.ReadFile("testdata/seed.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, rest := 0, string(golden)
+	for line := range strings.Lines(string(doc)) {
+		line, example := strings.CutPrefix(line, "//\t")
+		if !example || !strings.HasPrefix(line, "S: ") && !strings.HasPrefix(line, "C: ") || strings.HasPrefix(line, "C: (") {
+			continue
+		}
+		lines++
+		var found bool
+		if _, rest, found = strings.Cut(rest, line); !found {
+			t.Fatalf("%q is not in the transcript, or not there", line)
+		}
+	}
+	if lines < 20 {
+		t.Errorf("the example has %d lines", lines)
 	}
 }
 

@@ -17,12 +17,6 @@ import (
 // have, end a connection: each costs a look into the registry.
 const maxRefused = 10
 
-// An envelope is what a transaction tells of its message before DATA.
-type envelope struct {
-	from string
-	size int64 // as the client declared it (RFC 1870); 0: not
-}
-
 // A recipient is one that was accepted.
 type recipient struct {
 	text    string // as go-smtp has it
@@ -39,9 +33,10 @@ type session struct {
 	log    *slog.Logger
 
 	mu       sync.Mutex
-	envelope envelope
+	from     string // reverse-path
 	accepted []recipient
 	refused  int
+	settle   []func() // to do once the replies are written
 }
 
 func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
@@ -49,11 +44,16 @@ func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 	return &session{server: s, conn: own, helo: c.Hostname(), log: s.o.Log.With("client", own.RemoteAddr().String())}, nil
 }
 
-// Reset implements smtp.Session: the transaction is over.
+// Reset implements smtp.Session: the transaction is over, and every reply of
+// it is written.
 func (s *session) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.envelope, s.accepted = envelope{}, nil
+	for _, settle := range s.settle {
+		settle()
+	}
+	s.settle = nil
+	s.from, s.accepted = "", nil
 	s.conn.end()
 }
 
@@ -61,13 +61,13 @@ func (s *session) Reset() {
 func (s *session) Logout() error { return nil }
 
 // Mail implements smtp.Session.
-func (s *session) Mail(from string, o *smtp.MailOptions) error {
+func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	if strings.ContainsFunc(from, unicode.IsControl) {
 		return reply(501, smtp.EnhancedCode{5, 1, 7}, "Control character in the sender's address")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.envelope = envelope{from, o.Size}
+	s.from = from
 	return nil
 }
 
@@ -96,7 +96,7 @@ func (s *session) recipient(to string) (recipient, *smtp.SMTPError) {
 	}
 	archive, refusal := s.server.archives.find(a)
 	if refusal == nil {
-		refusal = s.server.offer(s.envelope, a, archive)
+		refusal = s.server.offer(s.from, a, archive)
 	}
 	return recipient{to, a, archive}, refusal
 }
@@ -110,7 +110,7 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 	s.server.messages.Add(1)
 	defer s.server.messages.Done()
 	s.mu.Lock()
-	envelope, accepted := s.envelope, s.accepted
+	from, accepted := s.from, s.accepted
 	s.conn.begin()
 	s.mu.Unlock()
 	if len(accepted) == 0 {
@@ -126,11 +126,19 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 	if err != nil {
 		return wrongMessage("%v", err)
 	}
-	m.envelope, m.helo = envelope, s.helo
+	m.from, m.helo = from, s.helo
+	var answers []*smtp.SMTPError
 	for _, rcpt := range accepted {
 		answer := s.answer(m, rcpt)
 		s.log.Info("message answered", "rcpt", rcpt.text, "list", rcpt.archive.List, "identity", m.identity, "reply", answer)
-		status.SetStatus(rcpt.text, answer)
+		answers = append(answers, answer)
+	}
+	// The last reply may be followed by Reset at once.
+	s.mu.Lock()
+	s.settle = m.settle
+	s.mu.Unlock()
+	for i, rcpt := range accepted {
+		status.SetStatus(rcpt.text, answers[i])
 	}
 	return nil
 }
