@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strings"
 
 	"github.com/emersion/go-smtp"
@@ -63,51 +64,80 @@ func (all archives) find(a Address) (*archive, *smtp.SMTPError) {
 
 // offer answers RCPT: nil accepts the recipient.
 func (s *Server) offer(from string, a Address, to *archive) *smtp.SMTPError {
-	ctx, cancel := context.WithTimeout(s.ctx, s.o.RegistryTimeout)
+	held, refusal := s.holders(s.ctx, a, to)
+	if refusal != nil {
+		return refusal
+	}
+	again := s.recent.knows(passage{to.List, a.Token(), from}) || to.Delivery.unsettled(to.List, a.Token())
+	return judge(a, held, again)
+}
+
+// holders returns the reservations of a recipient's hash.
+func (s *Server) holders(ctx context.Context, a Address, to *archive) ([]registry.Reservation, *smtp.SMTPError) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
 	defer cancel()
 	held, err := s.o.Registry.LookupHash(ctx, to.List, a.Hash)
 	if err != nil {
 		s.o.Log.Error("registry", "error", err)
-		return unavailable("registry")
+		return nil, unavailable("registry")
 	}
-	known := s.recent.knows(passage{to.List, a.Token(), from}) || to.Delivery.unsettled(to.List, a.Token())
-	return judge(a, held, known)
+	return held, nil
 }
 
 // judge decides about a recipient before its message is known: held are the
 // reservations of its hash, again tells if the one that it names, if archived,
 // may be a message that its sender sends again.
 func judge(a Address, held []registry.Reservation, again bool) *smtp.SMTPError {
-	next, taken, mine := 1, registry.Vacant, 0
-	for _, r := range held {
-		next = r.Ordinal + 1
-		if r.Ordinal == a.Ordinal {
-			taken = r.State
-		}
-		if a.claims(r.Identity) {
-			mine = r.Ordinal
-		}
-	}
-	if mine == 0 && a.Claim == "" && (taken == registry.Reserved || taken == registry.Archived && again) {
-		mine = a.Ordinal
-	}
-	if mine == 0 {
-		mine = next
-	}
+	taken := stateOf(a.Ordinal, held)
+	own := slices.IndexFunc(held, func(r registry.Reservation) bool { return a.claims(r.Identity) })
 	switch {
-	case mine == a.Ordinal:
+	case own >= 0:
+		return refuse(a, held[own].Ordinal, taken)
+	case a.Claim == "" && (taken == registry.Reserved || taken == registry.Archived && again):
 		return nil
-	case mine > registry.MaxOrdinal:
-		return full()
-	case taken == registry.Vacant:
-		return outOfTurn(a.at(mine))
 	}
-	return occupied(a.at(mine))
+	return refuse(a, next(held), taken)
 }
 
-// archive answers the end of DATA for one recipient.
+func stateOf(ordinal int, held []registry.Reservation) registry.State {
+	for _, r := range held {
+		if r.Ordinal == ordinal {
+			return r.State
+		}
+	}
+	return registry.Vacant
+}
+
+// next returns the ordinal that the registry gives out next. One that was
+// given back is not, while a later one is held.
+func next(held []registry.Reservation) int {
+	if len(held) == 0 {
+		return 1
+	}
+	return held[len(held)-1].Ordinal + 1
+}
+
+// refuse returns nil where a recipient names the ordinal that it should.
+func refuse(a Address, ordinal int, taken registry.State) *smtp.SMTPError {
+	switch {
+	case ordinal == a.Ordinal:
+		return nil
+	case ordinal > registry.MaxOrdinal:
+		return full()
+	case taken == registry.Vacant:
+		return outOfTurn(a.at(ordinal))
+	}
+	return occupied(a.at(ordinal))
+}
+
+// archive answers the end of DATA for one recipient. A message that is
+// refused leaves no reservation.
 func (s *Server) archive(ctx context.Context, m *message, a Address, to *archive) *smtp.SMTPError {
-	if hash, err := a.algorithm().Hash(m.canonical); err != nil || hash != a.Hash {
+	hash, err := a.algorithm().Hash(m.canonical)
+	if err != nil {
+		return wrongMessage("%v", err)
+	}
+	if hash != a.Hash {
 		return wrongMessage("This message has another permalink: the %s hash of its Message-ID is %s", a.algorithm(), hash)
 	}
 	unlock, err := s.lock(ctx, to.List+a.Hash)
@@ -115,32 +145,50 @@ func (s *Server) archive(ctx context.Context, m *message, a Address, to *archive
 		return interrupted()
 	}
 	defer unlock()
-	r, err := s.reserve(ctx, m, a, to)
+	held, refusal := s.holders(ctx, a, to)
+	if refusal != nil {
+		return refusal
+	}
+	ordinal := next(held)
+	for _, r := range held {
+		if r.Identity != m.identity {
+			continue
+		}
+		if r.State == registry.Archived {
+			return s.again(parcel{message: m, to: a.at(r.Ordinal), list: to.List, hostname: s.o.Hostname}, r.URL, to)
+		}
+		ordinal = r.Ordinal
+	}
+	if refusal := refuse(a, ordinal, stateOf(a.Ordinal, held)); refusal != nil {
+		return refusal
+	}
+	return s.reserve(ctx, parcel{message: m, to: a, list: to.List, hostname: s.o.Hostname}, to)
+}
+
+// again answers for a message that is archived.
+func (s *Server) again(p parcel, url string, to *archive) *smtp.SMTPError {
+	s.recent.remember(passage{to.List, p.to.Token(), p.message.from})
+	p.message.settle = append(p.message.settle, func() { to.Delivery.settle(p) })
+	return alreadyArchived(p.to, url)
+}
+
+// reserve makes sure that the token is the message's: it held it already if a
+// milter asked before.
+func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
+	call, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
+	defer cancel()
+	r, err := s.o.Registry.Reserve(call, registry.Request{List: to.List, Hash: p.to.Hash, Identity: p.message.identity})
 	switch {
 	case errors.Is(err, registry.ErrFull):
 		return full()
 	case err != nil:
 		s.o.Log.Error("registry", "error", err)
 		return unavailable("registry")
-	}
-	p := parcel{message: m, to: a.at(r.Ordinal), list: to.List, hostname: s.o.Hostname}
-	if r.State == registry.Archived {
-		s.recent.remember(passage{to.List, p.to.Token(), m.from})
-		m.settle = append(m.settle, func() { to.Delivery.settle(p) })
-		return alreadyArchived(p.to, r.URL)
-	}
-	if p.to != a {
-		return occupied(p.to)
+	case r.Ordinal != p.to.Ordinal:
+		// Somebody else was faster, through another server of the registry.
+		return occupied(p.to.at(r.Ordinal))
 	}
 	return s.keep(ctx, p, to)
-}
-
-// reserve asks for the message's own token. It is Held where the milter asked
-// before.
-func (s *Server) reserve(ctx context.Context, m *message, a Address, to *archive) (registry.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
-	defer cancel()
-	return s.o.Registry.Reserve(ctx, registry.Request{List: to.List, Hash: a.Hash, Identity: m.identity})
 }
 
 // keep delivers a message whose token is reserved, then confirms.

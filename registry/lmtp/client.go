@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/emersion/go-smtp"
 
@@ -53,6 +54,9 @@ func Deliver(ctx context.Context, r Request, content io.Reader) (Receipt, error)
 	m, err := readMessage(s, r.Identity)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrMessage, err)
+	}
+	if strings.ContainsAny(r.From, "<>\r\n") {
+		return Receipt{}, fmt.Errorf("sender %q: write an address without angle brackets", r.From)
 	}
 	to, err := r.address(m)
 	if err != nil {

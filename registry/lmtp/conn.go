@@ -98,10 +98,8 @@ type listener struct {
 }
 
 func (l listener) Accept() (net.Conn, error) {
-	select {
-	case l.server.slots <- struct{}{}:
-	case <-l.server.drained:
-		return nil, net.ErrClosed
+	if err := l.takeSlot(); err != nil {
+		return nil, err
 	}
 	nc, err := l.Listener.Accept()
 	if err != nil {
@@ -109,4 +107,20 @@ func (l listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return l.server.track(nc), nil
+}
+
+// takeSlot waits until one more connection may be served.
+func (l listener) takeSlot() error {
+	select {
+	case l.server.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	l.server.o.Log.Warn("all LMTP connections are in use, the client has to wait", "listener", l.Addr(), "max_connections", l.server.o.MaxConnections)
+	select {
+	case l.server.slots <- struct{}{}:
+		return nil
+	case <-l.server.drained:
+		return net.ErrClosed
+	}
 }

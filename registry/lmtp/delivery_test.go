@@ -104,6 +104,7 @@ func TestNextHopsReplyIsPassedOn(t *testing.T) {
 		"it says nothing":           {".", "", "451 4.4.1 "},
 		"it refuses to talk":        {"LHLO", "554 5.0.0 no\r\n", "451 4.4.1 "},
 		"it takes the message":      {"NONE", "", "250 2.1.5 "},
+		"it does not say goodbye":   {"QUIT", "", "250 2.1.5 "},
 		"it has a collision itself": {"RCPT", "553 5.1.0 try another\r\n", "553 5.1.0 "},
 	} {
 		t.Run(name, func(t *testing.T) {

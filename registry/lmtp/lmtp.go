@@ -57,8 +57,8 @@
 //	           in the registry
 //	250 2.1.5  Already archived as <token@archive-host> URL: a retransmission;
 //	           not delivered again, whatever token the recipient named
-//	553 5.1.0  Permalink already occupied, try <token@archive-host>: the token
-//	           is not this message's. The one in the text is now reserved for it
+//	553 5.1.0  as for RCPT: the token is not this message's, the one in the
+//	           text is. Nothing is reserved for a message that is refused
 //	554 5.6.0  the message has another hash, or no Message-ID, or its header
 //	           section is over 1 MiB
 //	552 5.3.4  the message is over the limit (RFC 1870)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-smtp"
 )
@@ -21,6 +22,9 @@ func splitAddress(text string) (network, address string, err error) {
 	}
 	return "tcp", text, nil
 }
+
+// quitWait is how long a reply to QUIT is waited for.
+const quitWait = time.Second
 
 // connect returns a client that has been greeted and has said LHLO. The
 // connection ends with ctx.
@@ -38,6 +42,7 @@ func connect(ctx context.Context, network, address, hostname string) (*smtp.Clie
 	}
 	return client, func() {
 		// The message has its reply by now: how the session ends is no matter.
+		client.CommandTimeout = quitWait
 		_ = client.Quit()
 		stop()
 		nc.Close()

@@ -60,7 +60,6 @@ type Server struct {
 	cut      context.CancelFunc
 	draining atomic.Bool
 	drained  chan struct{} // closed when draining is set
-	messages sync.WaitGroup
 
 	mu    sync.Mutex
 	conns map[*conn]bool
@@ -109,7 +108,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		_ = s.smtp.Shutdown(context.Background()) // closes the listeners first
-		s.messages.Wait()
 	}()
 	s.each((*conn).drain)
 	var err error

@@ -107,8 +107,6 @@ func (s *session) Data(io.Reader) error { return errors.ErrUnsupported }
 // LMTPData implements smtp.LMTPSession: it receives a message and answers
 // each recipient.
 func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
-	s.server.messages.Add(1)
-	defer s.server.messages.Done()
 	s.mu.Lock()
 	from, accepted := s.from, s.accepted
 	s.conn.begin()

@@ -1,0 +1,143 @@
+package lmtp
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"permalink-milter/hashheader"
+	"permalink-milter/registry"
+)
+
+// held makes reservations of the states of the ordinals from 1 on. The first
+// byte of an identity is its ordinal.
+func held(states ...registry.State) (out []registry.Reservation) {
+	for i, state := range states {
+		if state != registry.Vacant {
+			out = append(out, registry.Reservation{Hash: hash, Ordinal: i + 1, State: state, Identity: hashheader.Identity{byte(i + 1)}})
+		}
+	}
+	return out
+}
+
+func TestRecipientsAreJudgedBeforeTheMessage(t *testing.T) {
+	const (
+		vacant, reserved, kept = registry.Vacant, registry.Reserved, registry.Archived
+		first, second, unknown = "=01000000", "=02000000", "=ff000000"
+	)
+	all := held(kept)
+	all[0].Ordinal = registry.MaxOrdinal
+	for _, c := range []struct {
+		name  string
+		token string // of the recipient, with its claim
+		held  []registry.Reservation
+		again bool
+		want  string // the start of the reply, and the token it names
+	}{
+		{"a free token", "", nil, false, ""},
+		{"a free token, claimed", unknown, nil, false, ""},
+		{"the next free token", "-2", held(kept), false, ""},
+		{"a later one", "-3", held(kept), false, "Permalink not in use yet, try <" + hash + "-2@"},
+		{"one that was given back while a later one is held", "-2", held(kept, vacant, kept), false, "Permalink not in use yet, try <" + hash + "-4@"},
+		{"a reserved one may be the sender's", "", held(reserved), false, ""},
+		{"a reserved one that another message claims", unknown, held(reserved), false, "Permalink already occupied, try <" + hash + "-2" + unknown + "@"},
+		{"an archived one", "", held(kept), false, "Permalink already occupied, try <" + hash + "-2@"},
+		{"an archived one of this sender", "", held(kept), true, ""},
+		{"an archived one of this sender, who claims another message", unknown, held(kept), true, "Permalink already occupied, try <" + hash + "-2" + unknown + "@"},
+		{"an archived one that is claimed", first, held(kept), false, ""},
+		{"a claim holds another token", second, held(kept, reserved), false, "Permalink already occupied, try <" + hash + "-2" + second + "@"},
+		{"a claim holds a lower token", "-3" + second, held(kept, reserved), false, "Permalink not in use yet, try <" + hash + "-2" + second + "@"},
+		{"the last token is taken", "-999", all, false, "Permalink already occupied, and so are all"},
+	} {
+		a, err := ParseAddress(hash + c.token + "@archive.example.org")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := judge(a, c.held, c.again)
+		if c.want == "" && got != nil {
+			t.Errorf("%s: refused: %v", c.name, got)
+		}
+		if c.want != "" && (got == nil || got.Code != 553) {
+			t.Errorf("%s: %v, want 553", c.name, got)
+		} else if c.want != "" {
+			expect(t, got.Message, c.want)
+		}
+	}
+}
+
+// A contended registry gives the token to somebody else, between the look and
+// the reservation, once.
+type contended struct {
+	registry.Registry
+	done bool
+}
+
+func (c *contended) Reserve(ctx context.Context, r registry.Request) (registry.Result, error) {
+	if !c.done {
+		c.done = true
+		if _, err := c.Registry.Reserve(ctx, registry.Request{List: r.List, Hash: r.Hash}); err != nil {
+			return registry.Result{}, err
+		}
+	}
+	return c.Registry.Reserve(ctx, r)
+}
+
+func TestAnotherServerIsFaster(t *testing.T) {
+	s := start(t, func(o *Options) { o.Registry = &contended{Registry: o.Registry} })
+	got, err := Deliver(t.Context(), request(s.addr), strings.NewReader(message1(aliceID)))
+	if err != nil || got.Token != hash+"-2" || got.Tries != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// The real forms of the shared vectors: the archive must find the id that the
+// milter hashed.
+func TestHeaderSectionsOfTheVectors(t *testing.T) {
+	file, err := os.Open("../../testdata/vectors/message-id.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	rows := 0
+	for lines := bufio.NewScanner(file); lines.Scan(); rows++ {
+		var row struct {
+			Name              string
+			Header, Canonical []byte
+		}
+		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+			t.Fatal(err)
+		}
+		header, err := readHeader(bytes.NewReader(row.Header))
+		if got := header.CanonicalID(); err != nil || string(got) != string(row.Canonical) {
+			t.Errorf("%s: %q, %v, want %q", row.Name, got, err, row.Canonical)
+		}
+	}
+	if rows < 200 {
+		t.Errorf("%d rows", rows)
+	}
+}
+
+func FuzzReadHeader(f *testing.F) {
+	f.Add("From x\nA: b\r\n c\r\nMessage-ID : <x>\r\n\r\nbody")
+	f.Add(": \n\t\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		header, err := readHeader(strings.NewReader(text))
+		if err != nil {
+			return
+		}
+		var b strings.Builder
+		for _, field := range header {
+			b.WriteString(field.Name + ":" + field.Value)
+		}
+		again, err := readHeader(strings.NewReader(b.String()))
+		if diff := cmp.Diff(header, again); err != nil || diff != "" {
+			t.Errorf("%q: %v %s", text, err, diff)
+		}
+	})
+}
