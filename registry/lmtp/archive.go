@@ -17,7 +17,7 @@ import (
 // An archive is a Domain as recipients are looked up in it.
 type archive struct {
 	Domain
-	name, host string // of the list
+	listName, listHost string
 }
 
 type archives []*archive
@@ -27,19 +27,19 @@ func newArchives(domains []Domain) (archives, error) {
 	for _, d := range domains {
 		list, err := registry.CheckList(d.List)
 		if err == nil {
-			_, err = registry.CheckList("x@" + d.Domain)
+			_, err = registry.CheckList("x@" + d.Name)
 		}
 		if err == nil {
 			err = d.Delivery.prepare()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("lmtp.domain %q: %w", d.Domain, err)
+			return nil, fmt.Errorf("lmtp.domain %q: %w", d.Name, err)
 		}
 		a := &archive{Domain: d}
-		a.List, a.Domain.Domain = list, strings.ToLower(d.Domain)
-		a.name, a.host, _ = strings.Cut(list, "@")
-		if _, refusal := all.find(Address{Name: a.name, Domain: a.Domain.Domain}); refusal == nil {
-			return nil, fmt.Errorf("lmtp.domain %q: two lists are named %q: give one of them another domain", d.Domain, a.name)
+		a.List, a.Name = list, strings.ToLower(d.Name)
+		a.listName, a.listHost, _ = strings.Cut(list, "@")
+		if _, refusal := all.find(Address{Name: a.listName, Domain: a.Name}); refusal == nil {
+			return nil, fmt.Errorf("lmtp.domain %q: two lists are named %q: give one of them another domain", d.Name, a.listName)
 		}
 		all = append(all, a)
 	}
@@ -51,10 +51,10 @@ func newArchives(domains []Domain) (archives, error) {
 func (all archives) find(a Address) (*archive, *smtp.SMTPError) {
 	refusal := noSuchDomain(a)
 	for _, archive := range all {
-		if archive.Domain.Domain != a.Domain {
+		if archive.Name != a.Domain {
 			continue
 		}
-		if a.Name == "" || a.Name == archive.name {
+		if a.Name == "" || a.Name == archive.listName {
 			return archive, nil
 		}
 		refusal = noSuchList(a)
@@ -78,7 +78,7 @@ func (s *Server) holders(ctx context.Context, a Address, to *archive) ([]registr
 	defer cancel()
 	held, err := s.o.Registry.LookupHash(ctx, to.List, a.Hash)
 	if err != nil {
-		s.o.Log.Error("registry", "error", err)
+		s.o.Log.Error("the registry does not answer, the client has to try again", "list", to.List, "error", err)
 		return nil, unavailable("registry")
 	}
 	return held, nil
@@ -150,19 +150,18 @@ func (s *Server) archive(ctx context.Context, m *message, a Address, to *archive
 		return refusal
 	}
 	ordinal := next(held)
-	for _, r := range held {
-		if r.Identity != m.identity {
-			continue
-		}
-		if r.State == registry.Archived {
-			return s.again(parcel{message: m, to: a.at(r.Ordinal), list: to.List, hostname: s.o.Hostname}, r.URL, to)
-		}
-		ordinal = r.Ordinal
+	own := slices.IndexFunc(held, func(r registry.Reservation) bool { return r.Identity == m.identity })
+	if own >= 0 {
+		ordinal = held[own].Ordinal
+	}
+	p := parcel{message: m, to: a.at(ordinal), list: to.List, hostname: s.o.Hostname}
+	if own >= 0 && held[own].State == registry.Archived {
+		return s.again(p, held[own].URL, to)
 	}
 	if refusal := refuse(a, ordinal, stateOf(a.Ordinal, held)); refusal != nil {
 		return refusal
 	}
-	return s.reserve(ctx, parcel{message: m, to: a, list: to.List, hostname: s.o.Hostname}, to)
+	return s.reserve(ctx, p, to)
 }
 
 // again answers for a message that is archived.
@@ -182,7 +181,7 @@ func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPE
 	case errors.Is(err, registry.ErrFull):
 		return full()
 	case err != nil:
-		s.o.Log.Error("registry", "error", err)
+		s.o.Log.Error("the registry does not answer, the client has to try again", "list", to.List, "error", err)
 		return unavailable("registry")
 	case r.Ordinal != p.to.Ordinal:
 		// Somebody else was faster, through another server of the registry.
@@ -193,7 +192,7 @@ func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPE
 
 // keep delivers a message whose token is reserved, then confirms.
 func (s *Server) keep(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
-	url, err := to.URL.Expand(hashheader.Permalink{List: to.List, ListID: to.name + "." + to.host, Token: p.to.Token(),
+	url, err := to.URL.Expand(hashheader.Permalink{List: to.List, ListID: to.listName + "." + to.listHost, Token: p.to.Token(),
 		MessageID: p.message.canonical, Algorithm: p.to.algorithm()})
 	if err != nil {
 		return wrongMessage("%v", err)
@@ -213,7 +212,7 @@ func (s *Server) keep(ctx context.Context, p parcel, to *archive) *smtp.SMTPErro
 		s.o.Log.Error("archived, but not confirmed", "list", to.List, "token", p.to.Token(), "error", err)
 		return archived(p.to, url)
 	case err != nil:
-		s.o.Log.Error("registry", "error", err)
+		s.o.Log.Error("the registry does not answer, the client has to try again", "list", to.List, "error", err)
 		return unavailable("registry")
 	}
 	p.message.settle = append(p.message.settle, func() { to.Delivery.settle(p) })
@@ -229,7 +228,7 @@ func (s *Server) deliver(ctx context.Context, p parcel, to *archive) *smtp.SMTPE
 	case errors.As(err, &said):
 		return said
 	}
-	s.o.Log.Error("delivery", "list", to.List, "token", p.to.Token(), "error", err)
+	s.o.Log.Error("message not delivered, the client has to try again", "list", to.List, "token", p.to.Token(), "error", err)
 	return to.Delivery.down()
 }
 

@@ -116,6 +116,7 @@ func TestHostileInput(t *testing.T) {
 		"a quoted recipient":          {"LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<\"" + hash + "+a b\"@archive.example.org>\r\n", "550 5.1.1"},
 		"a path in the list's name":   {"LHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<" + hash + "+../devel@archive.example.org>\r\n", "550 5.1.1"},
 		"an unknown parameter":        {"LHLO c\r\nMAIL FROM:<> ENVID=1\r\n", "504 "},
+		"MAIL within a transaction":   {"LHLO c\r\nMAIL FROM:<a@x>\r\nMAIL FROM:<b@x>\r\n", "503 5.5.1"},
 		"DATA before all":             {"DATA\r\n", "502 "},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -38,6 +38,7 @@
 //	452 4.5.3  too many recipients (RFC 5321, section 4.5.3.1.10)
 //	451 4.3.0  the registry does not answer
 //	421 4.7.0  too many refused recipients; the connection is closed
+//	503 5.5.1  (to MAIL) a transaction is open
 //
 // "The sender is the one that archived it" means: the claim is that of the
 // archived message; without a claim, the reverse-path is that of a transaction
@@ -71,6 +72,10 @@
 // The server never answers 551: a token is no forwarding address.
 //
 // # Why this is safe
+//
+// A message counts as archived when the registry says so. So a list may have
+// one archive that confirms, this server or one that uses the API: with two,
+// the second would take the first one's message for its own.
 //
 // The archive keeps a message under the token that the sender named, or not
 // at all; so the sender, the archived page and the registry agree. The order

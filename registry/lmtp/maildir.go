@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -169,7 +171,12 @@ func (m *maildir) settle(p parcel) {
 }
 
 func (m *maildir) unsettled(list, token string) bool {
-	// Neither part holds what a pattern means.
-	marks, _ := filepath.Glob(m.file("pending", parcelName(token, "*", list)+sentSuffix))
-	return len(marks) > 0
+	// Without the folder there are no marks.
+	entries, _ := os.ReadDir(m.file("pending"))
+	return slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
+		name, marked := strings.CutSuffix(entry.Name(), sentSuffix)
+		first, rest, _ := strings.Cut(name, ".")
+		identity, _, _ := strings.Cut(rest, ".")
+		return marked && first == token && name == parcelName(token, identity, list)
+	})
 }

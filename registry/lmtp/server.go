@@ -25,7 +25,7 @@ const maxLine = 128 << 10
 
 // A Domain is one list of one archive host.
 type Domain struct {
-	Domain   string              // the recipients' right side
+	Name     string              // the recipients' right side
 	List     string              // list@host
 	URL      hashheader.Template // where the archive shows a message
 	Delivery Delivery

@@ -33,7 +33,8 @@ type session struct {
 	log    *slog.Logger
 
 	mu       sync.Mutex
-	from     string // reverse-path
+	open     bool   // a transaction is
+	from     string // its reverse-path
 	accepted []recipient
 	refused  int
 	settle   []func() // to do once the replies are written
@@ -53,7 +54,7 @@ func (s *session) Reset() {
 		settle()
 	}
 	s.settle = nil
-	s.from, s.accepted = "", nil
+	s.open, s.from, s.accepted = false, "", nil
 	s.conn.end()
 }
 
@@ -67,7 +68,11 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.from = from
+	if s.open {
+		// go-smtp would go on with the recipients of the transaction before.
+		return reply(503, smtp.EnhancedCode{5, 5, 1}, "A transaction is open; RSET ends it")
+	}
+	s.open, s.from = true, from
 	return nil
 }
 
@@ -80,7 +85,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		s.accepted = append(s.accepted, r)
 		return nil
 	}
-	s.log.Info("recipient refused", "rcpt", to, "reply", refusal)
+	s.log.Info("recipient refused", "rcpt", to, "code", refusal.Code, "text", refusal.Message)
 	s.refused++
 	if s.refused > maxRefused*s.server.o.MaxRecipients {
 		s.conn.hangUp()
@@ -125,18 +130,14 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 		return wrongMessage("%v", err)
 	}
 	m.from, m.helo = from, s.helo
-	var answers []*smtp.SMTPError
 	for _, rcpt := range accepted {
 		answer := s.answer(m, rcpt)
-		s.log.Info("message answered", "rcpt", rcpt.text, "list", rcpt.archive.List, "identity", m.identity, "reply", answer)
-		answers = append(answers, answer)
-	}
-	// The last reply may be followed by Reset at once.
-	s.mu.Lock()
-	s.settle = m.settle
-	s.mu.Unlock()
-	for i, rcpt := range accepted {
-		status.SetStatus(rcpt.text, answers[i])
+		s.log.Info("message answered", "rcpt", rcpt.text, "list", rcpt.archive.List, "identity", m.identity, "code", answer.Code, "text", answer.Message)
+		// Reset may follow the last status at once.
+		s.mu.Lock()
+		s.settle = m.settle
+		s.mu.Unlock()
+		status.SetStatus(rcpt.text, answer)
 	}
 	return nil
 }

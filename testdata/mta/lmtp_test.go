@@ -55,7 +55,7 @@ func startArchive(t *testing.T) archive {
 		t.Fatal(err)
 	}
 	server, err := lmtp.NewServer(lmtp.Options{
-		Domains:  []lmtp.Domain{{Domain: "archive.example.org", List: "devel@lists.example.org", URL: url, Delivery: delivery}},
+		Domains:  []lmtp.Domain{{Name: "archive.example.org", List: "devel@lists.example.org", URL: url, Delivery: delivery}},
 		Registry: a.registry, Identity: []string{"message-id", "date"}, Hostname: "archive.example.org", Log: slog.New(slog.DiscardHandler),
 		MaxMessage: 64 << 20, MaxRecipients: 100, MaxConnections: 100, Timeout: time.Minute, RegistryTimeout: time.Second,
 	})
