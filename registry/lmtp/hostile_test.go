@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -289,6 +290,20 @@ func TestShutdownCutsAClientThatStops(t *testing.T) {
 	}
 	if held, err := s.registry.LookupHash(t.Context(), devel, hash); err != nil || len(held) != 0 {
 		t.Errorf("reserved: %v, %v", held, err)
+	}
+}
+
+func TestServingAfterShutdown(t *testing.T) {
+	s := start(t, nil)
+	if err := s.server.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.server.Serve(ln); !errors.Is(err, ErrServerClosed) {
+		t.Error(err)
 	}
 }
 

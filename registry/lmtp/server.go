@@ -61,8 +61,9 @@ type Server struct {
 	draining atomic.Bool
 	drained  chan struct{} // closed when draining is set
 
-	mu    sync.Mutex
-	conns map[*conn]bool
+	mu        sync.Mutex
+	listeners []net.Listener
+	conns     map[*conn]bool
 }
 
 // NewServer returns a server that serves nothing yet. It makes the folders of
@@ -90,6 +91,9 @@ func NewServer(o Options) (*Server, error) {
 // Serve takes connections until Shutdown, and closes the listener.
 func (s *Server) Serve(ln net.Listener) error {
 	defer ln.Close()
+	if !s.open(ln) {
+		return ErrServerClosed
+	}
 	err := s.smtp.Serve(listener{ln, s})
 	if s.draining.Load() {
 		return ErrServerClosed
@@ -97,17 +101,29 @@ func (s *Server) Serve(ln net.Listener) error {
 	return fmt.Errorf("lmtp: %w", err)
 }
 
+// open keeps the listener for Shutdown, or reports false after it: go-smtp
+// would serve it for ever.
+func (s *Server) open(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Load() {
+		return false
+	}
+	s.listeners = append(s.listeners, ln)
+	return true
+}
+
 // Shutdown stops accepting, lets the messages in progress end, and closes the
 // connections. When ctx ends first, it cuts them off and returns ctx's error;
 // a client that got no reply to its message keeps it and tries again.
 func (s *Server) Shutdown(ctx context.Context) error {
-	if !s.draining.Swap(true) {
-		close(s.drained)
-	}
+	s.stopAccepting()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = s.smtp.Shutdown(context.Background()) // closes the listeners first
+		// Waits for the connections. Its error tells of listeners, which are
+		// closed already.
+		_ = s.smtp.Shutdown(context.Background())
 	}()
 	s.each((*conn).drain)
 	var err error
@@ -121,6 +137,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.cut()
 	return err
+}
+
+func (s *Server) stopAccepting() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.draining.Swap(true) {
+		close(s.drained)
+	}
+	for _, ln := range s.listeners {
+		ln.Close()
+	}
 }
 
 func (s *Server) each(visit func(*conn)) {
