@@ -48,7 +48,7 @@ type Receipt struct {
 func Deliver(ctx context.Context, r Request, content io.Reader) (Receipt, error) {
 	s, err := receive(skipFrom(content), "")
 	if err != nil {
-		return Receipt{}, fmt.Errorf("read the message: %w", err)
+		return Receipt{}, fmt.Errorf("%w: %w", ErrMessage, err)
 	}
 	defer s.close()
 	m, err := readMessage(s, r.Identity)

@@ -105,7 +105,8 @@ func TestNextHopsReplyIsPassedOn(t *testing.T) {
 		"it refuses to talk":        {"LHLO", "554 5.0.0 no\r\n", "451 4.4.1 "},
 		"it takes the message":      {"NONE", "", "250 2.1.5 "},
 		"it does not say goodbye":   {"QUIT", "", "250 2.1.5 "},
-		"it has a collision itself": {"RCPT", "553 5.1.0 try another\r\n", "553 5.1.0 "},
+		"it has a collision itself": {"RCPT", "553 5.1.0 try another\r\n", "550 5.1.0 "},
+		"it forwards":               {"RCPT", "551 5.1.6 try <a@b>\r\n", "550 5.1.6 "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := via(t, script(t, archiveLike(c.prefix, c.reply)))

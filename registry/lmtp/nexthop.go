@@ -85,12 +85,21 @@ func (n nextHop) deliver(ctx context.Context, p parcel) error {
 	err = send(client, p.message.from, p.recipient(), p.relayed())
 	var said *smtp.SMTPError
 	if errors.As(err, &said) {
-		return said
+		return passedOn(said)
 	}
 	if err != nil {
 		return fmt.Errorf("next hop %s: %w", n.address, err)
 	}
 	return nil
+}
+
+// passedOn keeps a next hop from taking part in the negotiation: what 551 and
+// 553 name would be a recipient there, not here.
+func passedOn(said *smtp.SMTPError) *smtp.SMTPError {
+	if said.Code == 551 || said.Code == 553 {
+		return reply(550, said.EnhancedCode, "%s", said.Message)
+	}
+	return said
 }
 
 func send(client *smtp.Client, from, to string, content io.Reader) error {
