@@ -17,7 +17,7 @@ import (
 // An archive is a Domain as recipients are looked up in it.
 type archive struct {
 	Domain
-	listName, listHost string
+	listName string
 }
 
 type archives []*archive
@@ -37,7 +37,7 @@ func newArchives(domains []Domain) (archives, error) {
 		}
 		a := &archive{Domain: d}
 		a.List, a.Name = list, strings.ToLower(d.Name)
-		a.listName, a.listHost, _ = strings.Cut(list, "@")
+		a.listName, _, _ = strings.Cut(list, "@")
 		if _, refusal := all.find(Address{Name: a.listName, Domain: a.Name}); refusal == nil {
 			return nil, fmt.Errorf("lmtp.domain %q: two lists are named %q: give one of them another domain", d.Name, a.listName)
 		}
@@ -180,8 +180,9 @@ func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPE
 	switch {
 	case errors.Is(err, registry.ErrFull):
 		return full()
-	case err != nil:
-		s.o.Log.Error("the registry does not answer, the client has to try again", "list", to.List, "error", err)
+	case err != nil, r.Outcome == registry.Journalled, r.Outcome == registry.Unreserved:
+		// What is good enough for a milter is no promise to keep the message.
+		s.o.Log.Error("the registry does not answer, the client has to try again", "list", to.List, "outcome", r.Outcome, "error", err)
 		return unavailable("registry")
 	case r.Ordinal != p.to.Ordinal:
 		// Somebody else was faster, through another server of the registry.
@@ -192,7 +193,7 @@ func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPE
 
 // keep delivers a message whose token is reserved, then confirms.
 func (s *Server) keep(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
-	url, err := to.URL.Expand(hashheader.Permalink{List: to.List, ListID: to.listName + "." + to.listHost, Token: p.to.Token(),
+	url, err := to.URL.Expand(hashheader.Permalink{List: to.List, ListID: registry.ListID(p.message.header, to.List), Token: p.to.Token(),
 		MessageID: p.message.canonical, Algorithm: p.to.algorithm()})
 	if err != nil {
 		return wrongMessage("%v", err)

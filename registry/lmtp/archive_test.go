@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -93,6 +94,37 @@ func TestAnotherServerIsFaster(t *testing.T) {
 	got, err := Deliver(t.Context(), request(s.addr), strings.NewReader(message1(aliceID)))
 	if err != nil || got.Token != hash+"-2" || got.Tries != 2 {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// A journalling registry does not answer, and says so by the outcome.
+type journalling struct{ registry.Registry }
+
+func (journalling) Reserve(_ context.Context, r registry.Request) (registry.Result, error) {
+	return registry.Result{Reservation: registry.Reservation{List: r.List, Hash: r.Hash, Ordinal: 1}, Outcome: registry.Journalled}, nil
+}
+
+func TestJournalledReservationIsNone(t *testing.T) {
+	s := start(t, func(o *Options) { o.Registry = journalling{o.Registry} })
+	_, err := Deliver(t.Context(), request(s.addr), strings.NewReader(message1(aliceID)))
+	if !errors.Is(err, ErrTemporary) || len(stored(t, s.devel)) != 0 {
+		t.Error(err)
+	}
+}
+
+func TestPermalinkIsTheOneThatTheMilterWrites(t *testing.T) {
+	s := start(t, func(o *Options) {
+		o.Domains[0].URL, _ = hashheader.ParseTemplate("https://lists.example.org/{list_id}/{listname}/{host}/{hash}/{token}/{message_id}")
+	})
+	text := "List-Id: Developers <Devel.Lists.example.org>\nFrom: a@example.org\nDate: x\nMessage-ID: <a/b@c>\n\nhello\n"
+	got, err := Deliver(t.Context(), request(s.addr), strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := s.registry.Lookup(t.Context(), devel, got.Token)
+	want := "https://lists.example.org/devel.lists.example.org/devel/lists.example.org/" + got.Token + "/" + got.Token + "/a%2Fb@c"
+	if err != nil || held.URL != want {
+		t.Errorf("%s, %v, want %s", held.URL, err, want)
 	}
 }
 

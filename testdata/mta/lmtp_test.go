@@ -100,7 +100,7 @@ func startMilter(t *testing.T, reg registry.Registry) (addr string) {
 		t.Fatal(err)
 	}
 	server := milter.NewServer(milter.Options{Policy: policy, Reserve: reg.Reserve, Log: slog.New(slog.DiscardHandler), MaxConnections: 100,
-		IdleTimeout: time.Minute, MessageBudget: time.Minute, RegistryTimeout: time.Second, MaxHeaderFields: 1000, MaxHeaderBytes: 1 << 20})
+		IdleTimeout: time.Minute, MessageBudget: time.Minute, MaxHeaderFields: 1000, MaxHeaderBytes: 1 << 20})
 	return "inet:" + listen(t, server.Serve, server.Shutdown)
 }
 
