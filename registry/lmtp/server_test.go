@@ -187,10 +187,9 @@ func play(t *testing.T, s site, file string) {
 
 // hash is the MD5 of both ids of a real collision.
 const (
-	hash       = "7KWUTBTOSSMPYFYZ6UUJ46QCNE"
-	aliceID    = "TEXTCOLLBYfGiJUETHQ4hAcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak"
-	bobID      = "TEXTCOLLBYfGiJUETHQ4hEcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak"
-	aliceClaim = "b5cc6b4c"
+	hash    = "7KWUTBTOSSMPYFYZ6UUJ46QCNE"
+	aliceID = "TEXTCOLLBYfGiJUETHQ4hAcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak"
+	bobID   = "TEXTCOLLBYfGiJUETHQ4hEcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak"
 )
 
 func message1(id string) string {
