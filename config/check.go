@@ -110,22 +110,17 @@ func (c *Config) checkHTTP(p *Problems) {
 }
 
 func (c *Config) checkLMTP(p *Problems) {
-	seen := make(map[string]bool)
+	seen := make(map[Domain]bool)
 	for i, d := range c.LMTP.Domains {
 		key := element("lmtp.domain", i)
-		domain := strings.ToLower(d.Domain)
+		pair := Domain{Domain: strings.ToLower(d.Domain), List: strings.ToLower(d.List)}
 		switch {
-		case domain == "":
+		case d.Domain == "":
 			p.addf(key+".domain", "missing: write the archive host's domain, as archive.example.org")
-		case seen[domain]:
-			p.addf(key+".domain", "%.80q stands before, too: write each domain once", d.Domain)
+		case seen[pair]:
+			p.addf(key+".list", "%.80q stands before with this domain: write each list of a domain once", d.List)
 		}
-		seen[domain] = true
-		scheme, target, _ := strings.Cut(d.Deliver, ":")
-		if scheme == "maildir" && path.IsAbs(target) || scheme == "lmtp" && target != "" {
-			continue
-		}
-		p.addf(key+".deliver", "%.200q: write maildir:/var/lib/permalink-milter/devel or lmtp:127.0.0.1:8024", d.Deliver)
+		seen[pair] = true
 	}
 	if c.LMTP.Listen != "" && len(c.LMTP.Domains) == 0 {
 		p.addf("lmtp.listen", "no [[lmtp.domain]] says which messages are meant: write one")

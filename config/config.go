@@ -107,18 +107,19 @@ type HTTP struct {
 
 // LMTP is the table [lmtp].
 type LMTP struct {
-	Listen        Address  `toml:"listen" comment:"HOST:PORT or another address as milter.listen takes it."`
-	Hostname      string   `toml:"hostname" default:"hostname" comment:"The name that the server gives itself."`
-	MaxMessage    Size     `toml:"max_message" min:"1" comment:"The largest message taken (SIZE)."`
-	MaxRecipients int      `toml:"max_recipients" min:"1" comment:"Recipients of one transaction; RFC 5321 wants at least 100."`
-	Timeout       Duration `toml:"timeout" min:"1" comment:"How long a client may be silent."`
-	Domains       []Domain `toml:"domain"`
+	Listen         Address  `toml:"listen" comment:"HOST:PORT or another address as milter.listen takes it."`
+	Hostname       string   `toml:"hostname" default:"hostname" comment:"The name that the server gives itself."`
+	MaxMessage     Size     `toml:"max_message" min:"1" comment:"The largest message taken (SIZE)."`
+	MaxRecipients  int      `toml:"max_recipients" min:"1" comment:"Recipients of one transaction; RFC 5321 wants at least 100."`
+	MaxConnections int      `toml:"max_connections" min:"1" comment:"Connections at once; further ones wait."`
+	Timeout        Duration `toml:"timeout" min:"1" comment:"How long a client may be silent."`
+	Domains        []Domain `toml:"domain"`
 }
 
 // Domain is one table [[lmtp.domain]].
 type Domain struct {
-	Domain  string `toml:"domain" comment:"Messages for TOKEN@domain are meant."`
-	List    string `toml:"list" comment:"The list whose permalinks these are; where empty, the recipient names it: TOKEN+LISTNAME@domain."`
+	Domain  string `toml:"domain" comment:"Messages for TOKEN@domain are meant. One domain may stand in several tables, with a list each."`
+	List    string `toml:"list" comment:"The list whose permalinks these are; an archive must hold it. TOKEN+LISTNAME@domain means the one with this local part, TOKEN@domain the first."`
 	Deliver string `toml:"deliver" comment:"Where accepted messages go: maildir:/PATH or lmtp:HOST:PORT."`
 }
 
@@ -141,7 +142,7 @@ func Default() *Config {
 		Registry: Registry{URL: "bolt:permalinks.db", Timeout: Duration(500 * time.Millisecond), OnFailure: "stamp",
 			JournalMaxBytes: 256 << 20, KeyPrefix: "permalink:"},
 		HTTP: HTTP{MaxBody: 32 << 20, Rate: 20},
-		LMTP: LMTP{MaxMessage: 64 << 20, MaxRecipients: 100, Timeout: Duration(5 * time.Minute)},
+		LMTP: LMTP{MaxMessage: 64 << 20, MaxRecipients: 100, MaxConnections: 100, Timeout: Duration(5 * time.Minute)},
 	}
 }
 

@@ -31,14 +31,14 @@ func (p *Policy) targets(m *Message) []target {
 
 func (a *ArchivePolicy) listsOf(written, recipients []string) []string {
 	for _, list := range written {
-		if a.holds(list) {
+		if a.Holds(list) {
 			return []string{list}
 		}
 	}
 	var lists []string
 	for _, rcpt := range recipients {
 		list, err := registry.CheckList(rcpt)
-		if err == nil && a.holds(list) && !slices.Contains(lists, list) {
+		if err == nil && a.Holds(list) && !slices.Contains(lists, list) {
 			lists = append(lists, list)
 		}
 	}
@@ -48,7 +48,9 @@ func (a *ArchivePolicy) listsOf(written, recipients []string) []string {
 	return lists
 }
 
-func (a *ArchivePolicy) holds(list string) bool {
+// Holds tells if one of the archive's patterns fits a list, which is in lower
+// case.
+func (a *ArchivePolicy) Holds(list string) bool {
 	for _, pattern := range a.Lists {
 		if ok, _ := path.Match(strings.ToLower(pattern), list); ok {
 			return true

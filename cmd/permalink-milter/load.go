@@ -45,6 +45,9 @@ func newPolicy(c *config.Config, problems *config.Problems) *milter.Policy {
 	for i, a := range c.Archives {
 		p.Archives = append(p.Archives, newArchive(a, p.Algorithm, fmt.Sprintf("archive[%d]", i), problems))
 	}
+	for i, d := range c.LMTP.Domains {
+		checkDomain(problems, fmt.Sprintf("lmtp.domain[%d]", i), d, p.Archives)
+	}
 	if problems.Err() != nil {
 		return nil
 	}

@@ -21,7 +21,7 @@ type service struct {
 
 // doors open the services, in the order in which they are shut down: health
 // is told until the end.
-var doors = []func(*daemon, *milter.Policy) (service, error){openMilter, openHTTP, openAdmin}
+var doors = []func(*daemon, *milter.Policy) (service, error){openMilter, openHTTP, openLMTP, openAdmin}
 
 // openMilter opens the door for MTAs.
 func openMilter(d *daemon, policy *milter.Policy) (service, error) {

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"permalink-milter/config"
+	"permalink-milter/hashheader"
+	"permalink-milter/milter"
+	"permalink-milter/registry"
+	"permalink-milter/registry/lmtp"
+)
+
+// openLMTP opens the door for archivers that negotiate permalinks.
+func openLMTP(d *daemon, policy *milter.Policy) (service, error) {
+	c := d.config.LMTP
+	listeners, err := d.sockets.open("lmtp.listen", c.Listen)
+	if err != nil || len(listeners) == 0 {
+		return service{}, err
+	}
+	domains, err := lmtpDomains(c.Domains, policy.Archives)
+	if err != nil {
+		return service{}, err
+	}
+	server, err := lmtp.NewServer(lmtp.Options{Domains: domains, Registry: d.registry, Identity: policy.Identity, Hostname: c.Hostname, Log: d.log,
+		MaxMessage: int64(c.MaxMessage), MaxRecipients: c.MaxRecipients, MaxConnections: c.MaxConnections,
+		Timeout: time.Duration(c.Timeout), RegistryTimeout: time.Duration(d.config.Registry.Timeout)})
+	if err != nil {
+		return service{}, err
+	}
+	return service{"lmtp", listeners, server.Serve, server.Shutdown, nil}, nil
+}
+
+// lmtpDomains returns the domains that checkDomain found good.
+func lmtpDomains(domains []config.Domain, archives []milter.ArchivePolicy) (out []lmtp.Domain, err error) {
+	for _, d := range domains {
+		delivery, err := lmtp.ParseDelivery(d.Deliver)
+		if err != nil {
+			return nil, err
+		}
+		url, err := urlOf(d.List, archives)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, lmtp.Domain{Name: d.Domain, List: d.List, URL: url, Delivery: delivery})
+	}
+	return out, nil
+}
+
+// urlOf returns the template of the first archive that holds a list.
+func urlOf(list string, archives []milter.ArchivePolicy) (hashheader.Template, error) {
+	list, err := registry.CheckList(list)
+	if err != nil {
+		return hashheader.Template{}, err
+	}
+	i := slices.IndexFunc(archives, func(a milter.ArchivePolicy) bool { return a.Holds(list) || strings.EqualFold(a.List, list) })
+	if i < 0 {
+		return hashheader.Template{}, fmt.Errorf("%.80q: no archive holds this list: write one with it among its lists", list)
+	}
+	return archives[i].URL, nil
+}
+
+// checkDomain adds what is wrong with one table [[lmtp.domain]].
+func checkDomain(problems *config.Problems, key string, d config.Domain, archives []milter.ArchivePolicy) {
+	_, err := urlOf(d.List, archives)
+	problems.Add(key+".list", err)
+	_, err = lmtp.ParseDelivery(d.Deliver)
+	problems.Add(key+".deliver", err)
+}
