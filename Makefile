@@ -2,7 +2,7 @@
 # ./... does not see testdata.
 PACKAGES = ./... $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go testdata/*/*/*.go))))
 # The Debian packages that the tests drive.
-DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3
+DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: build demo test check install man
@@ -20,6 +20,7 @@ check: ## gofmt, go vet, staticcheck
 
 install: ## the programs that the tests drive
 	testdata/install.sh $(DEBIAN)
+	testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf
 
 man: ## what is generated from the schema and the flags: manual pages, example.toml, the README's table
 	go test ./config ./cmd/permalink-milter -update

@@ -47,7 +47,8 @@ type Options struct {
 	Sink string
 	// MilterDefaultAction is what happens while a milter is down: "tempfail" (when empty), "accept" or "reject".
 	MilterDefaultAction string
-	// ExtraMain are further "name = value" lines of the MTA's main configuration; they win over the harness's own.
+	// ExtraMain are further lines of the MTA's main configuration: "name = value" of Postfix's main.cf, which win over
+	// the harness's own, or m4 for Sendmail's .mc.
 	ExtraMain []string
 }
 

@@ -5,29 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
 )
 
 const postfixPackage = "postfix"
 
 // Postfix is a private instance; StartPostfix makes it.
-type Postfix struct {
-	dir           string
-	temporary     bool
-	remote, local string
-	master        *process
-	output        logBuffer // what the master daemon prints rather than logs
-	stopOnce      sync.Once
-	stopErr       error
-}
+type Postfix struct{ instance }
 
 var _ MTA = (*Postfix)(nil)
 
@@ -37,7 +25,7 @@ func StartPostfix(ctx context.Context, o Options) (*Postfix, error) {
 	if err := checkMachine(); err != nil {
 		return nil, err
 	}
-	p := &Postfix{dir: o.Dir}
+	p := &Postfix{instance{dir: o.Dir}}
 	if err := p.start(ctx, o); err != nil {
 		if log := p.Log(); log != "" {
 			err = fmt.Errorf("%w; its log:\n%s", err, log)
@@ -68,12 +56,7 @@ func (p *Postfix) start(ctx context.Context, o Options) error {
 	if err := p.startMaster(ctx); err != nil {
 		return err
 	}
-	for _, addr := range []string{p.remote, p.local} {
-		if err := p.waitForBanner(ctx, addr); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.waitForBanners(ctx)
 }
 
 // startMaster runs the master daemon as our own child. The command "postfix start" would detach it, and a test that
@@ -86,31 +69,9 @@ func (p *Postfix) startMaster(ctx context.Context) error {
 	cmd := exec.Command(filepath.Join(strings.TrimSpace(daemons), "master"), "-c", p.etc())
 	cmd.Dir = p.queue()
 	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+p.etc())
-	p.master, err = startProcess(cmd, &p.output, syscall.SIGTERM)
+	p.process, err = startProcess(cmd, &p.output, syscall.SIGTERM)
 	return err
 }
-
-func (p *Postfix) waitForBanner(ctx context.Context, addr string) error {
-	return poll(ctx, p.master, func(ctx context.Context) error {
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "tcp", addr)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		c := newClient(ctx, conn)
-		if err := c.expect(220); err != nil {
-			return err
-		}
-		return c.command(221, "QUIT")
-	})
-}
-
-// Remote implements MTA.
-func (p *Postfix) Remote() string { return p.remote }
-
-// Local implements MTA.
-func (p *Postfix) Local() string { return p.local }
 
 // Sendmail implements MTA: pickup takes the message from the queue directory and asks the non_smtpd milters.
 func (p *Postfix) Sendmail(ctx context.Context, from string, to []string, msg []byte) error {
@@ -144,24 +105,6 @@ func (p *Postfix) QueueEmpty(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-func holdsFile(dir string) (bool, error) {
-	found := false
-	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || d.IsDir() {
-			return err
-		}
-		found = true
-		return fs.SkipAll
-	})
-	if err != nil {
-		return false, fmt.Errorf("look into the queue: %w", err)
-	}
-	return found, nil
-}
-
 // Log implements MTA. It still works after Stop when Options.Dir was set.
 func (p *Postfix) Log() string {
 	log, err := os.ReadFile(p.logFile())
@@ -169,19 +112,6 @@ func (p *Postfix) Log() string {
 		log = nil
 	}
 	return string(log) + p.output.String()
-}
-
-// Stop implements MTA.
-func (p *Postfix) Stop() error {
-	p.stopOnce.Do(func() {
-		if p.master != nil {
-			p.stopErr = p.master.stop(syscall.SIGTERM, 5*time.Second)
-		}
-		if p.temporary {
-			p.stopErr = errors.Join(p.stopErr, os.RemoveAll(p.dir))
-		}
-	})
-	return p.stopErr
 }
 
 func (p *Postfix) command(ctx context.Context, name string, args ...string) (string, error) {

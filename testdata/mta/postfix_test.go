@@ -161,7 +161,7 @@ func TestPostfixStopLeavesNothing(t *testing.T) {
 	if err := SendPipelined(limit(t), p.Remote(), numbered(5)...); err != nil {
 		t.Fatal(err)
 	}
-	group := p.master.cmd.Process.Pid
+	group := p.process.cmd.Process.Pid
 	if got := groupMembers(group); len(got) < 3 {
 		t.Errorf("processes %v before Stop; the test looks at the wrong group", got)
 	}

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -86,7 +84,7 @@ func (p *Postfix) logFile() string { return filepath.Join(p.dir, "log", "mail.lo
 
 // configure makes the instance's folders and its two configuration files.
 func (p *Postfix) configure(o Options) error {
-	if err := p.makeFolders(); err != nil {
+	if err := p.makePostfixFolders(); err != nil {
 		return err
 	}
 	if err := p.choosePorts(); err != nil {
@@ -125,43 +123,14 @@ func settingName(line string) string {
 	return strings.TrimSpace(name)
 }
 
-func (p *Postfix) choosePorts() error {
-	for _, addr := range []*string{&p.remote, &p.local} {
-		port, err := FreePort()
-		if err != nil {
-			return err
-		}
-		*addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	}
-	return nil
-}
-
-func (p *Postfix) makeFolders() error {
-	if err := p.makeDir(); err != nil {
+func (p *Postfix) makePostfixFolders() error {
+	if err := errors.Join(p.makeDir(), checkPassable(p.dir)); err != nil {
 		return err
 	}
-	for _, name := range []string{"etc", "queue", "data", "log"} {
-		if err := os.MkdirAll(filepath.Join(p.dir, name), 0o755); err != nil {
-			return fmt.Errorf("make the instance's folders: %w", err)
-		}
+	if err := p.makeFolders(0o755, "etc", "queue", "data", "log"); err != nil {
+		return err
 	}
-	return giveToPostfix(filepath.Join(p.dir, "data"))
-}
-
-func (p *Postfix) makeDir() (err error) {
-	if p.dir == "" {
-		p.temporary = true
-		p.dir, err = os.MkdirTemp("", "postfix-")
-	} else if p.dir, err = filepath.Abs(p.dir); err == nil {
-		err = os.MkdirAll(p.dir, 0o755)
-	}
-	if err != nil {
-		return fmt.Errorf("make the instance's folder: %w", err)
-	}
-	if err := os.Chmod(p.dir, 0o755); err != nil {
-		return fmt.Errorf("make the instance's folder: %w", err)
-	}
-	return checkPassable(p.dir)
+	return giveTo("postfix", filepath.Join(p.dir, "data"))
 }
 
 // checkPassable finds the parent that keeps Postfix's own user out; its daemons would only log "permission denied".
@@ -178,16 +147,4 @@ func checkPassable(dir string) error {
 			return nil
 		}
 	}
-}
-
-func giveToPostfix(dir string) error {
-	u, err := user.Lookup("postfix")
-	if err != nil {
-		return fmt.Errorf("%w; apt-get install %s makes it", err, postfixPackage)
-	}
-	uid, err := strconv.Atoi(u.Uid)
-	if err != nil {
-		return fmt.Errorf("user postfix: %w", err)
-	}
-	return os.Chown(dir, uid, -1)
 }
