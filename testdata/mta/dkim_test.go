@@ -88,16 +88,18 @@ func checkSignature(t *testing.T, dir string, m Message) (output string, ok bool
 }
 
 func TestSignatureMadeAfterTheMilterVerifies(t *testing.T) {
-	for _, canonicalization := range []string{"simple/simple", "relaxed/relaxed"} {
-		t.Run(canonicalization, func(t *testing.T) { signAndVerify(t, canonicalization) })
+	for _, k := range kinds {
+		for _, canonicalization := range []string{"simple/simple", "relaxed/relaxed"} {
+			t.Run(k.name+" "+canonicalization, func(t *testing.T) { signAndVerify(t, k, canonicalization) })
+		}
 	}
 }
 
-func signAndVerify(t *testing.T, canonicalization string) {
+func signAndVerify(t *testing.T, k kind, canonicalization string) {
 	dir := t.TempDir()
 	dkimKey(t, dir)
-	s := startSite(t, startSigner(t, dir, canonicalization))
-	m := s.pass(t, s.postfix.Local(), strings.Replace(common, "a@example.org", "devel@lists.example.org", 1)+"Message-ID: <1@example.org>\r\n", "hello\r\n")
+	s := startSite(t, k, Options{Milters: []string{startSigner(t, dir, canonicalization)}})
+	m := s.pass(t, s.mta.Local(), strings.Replace(common, "a@example.org", "devel@lists.example.org", 1)+"Message-ID: <1@example.org>\r\n", "hello\r\n")
 	checkStamped(t, m)
 	signature := strings.ToLower(strings.Join(m.Raw("DKIM-Signature"), ""))
 	if !strings.Contains(signature, "message-id-md5") || !strings.Contains(signature, "archived-at") {

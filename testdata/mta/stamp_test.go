@@ -4,107 +4,62 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"permalink-milter/hashheader"
 )
-
-// A site is a Postfix with the daemon and a sink.
-type site struct {
-	postfix *Postfix
-	daemon  *Daemon
-	sink    *Sink
-}
-
-// startSite starts them; after are milters that run after ours.
-func startSite(t *testing.T, after ...string) site {
-	t.Helper()
-	ctx, dir := limit(t), t.TempDir()
-	openParents(t, dir)
-	bin, err := BuildDaemon(ctx, dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := fmt.Sprintf("inet:127.0.0.1:%d", port)
-	daemon, err := StartDaemon(ctx, bin, dir, fmt.Sprintf(`
-state_dir = %q
-[milter]
-listen = [%q]
-[[archive]]
-name = "a"
-lists = ["*@lists.example.org"]
-url = "https://a.example/{list}/{token}"
-`, filepath.Join(dir, "state"), addr), addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := daemon.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	sink := startSink(t)
-	postfix := startPostfix(t, Options{Dir: filepath.Join(dir, "postfix"), Milters: append([]string{addr}, after...), Sink: sink.Addr()})
-	return site{postfix, daemon, sink}
-}
-
-// pass sends one message to a list through Postfix and returns what came out.
-func (s site) pass(t *testing.T, addr, header string, body string) Message {
-	t.Helper()
-	s.sink.Reset()
-	mail := Mail{From: "a@example.org", To: []string{"devel@lists.example.org"}, Data: []byte(header + "\r\n" + body)}
-	if err := Send(limit(t), addr, mail); err != nil {
-		t.Fatal(err)
-	}
-	return wait(t, s.sink, 1)[0]
-}
-
-// checkStamped verifies a delivered message's fields and returns its token.
-func checkStamped(t *testing.T, m Message) string {
-	t.Helper()
-	ids, hashes, links := m.Raw("Message-ID"), m.Raw("Message-ID-MD5"), m.Raw("Archived-At")
-	if len(ids) == 0 || len(hashes) != 1 || len(links) != 1 {
-		t.Fatalf("fields %q %q %q in:\n%s", ids, hashes, links, m.RawHeader())
-	}
-	if err := hashheader.Verify(hashheader.MD5, hashes[0], hashheader.Canonical(nil, ids[0])); err != nil {
-		t.Error(err)
-	}
-	url, err := hashheader.ParseArchivedAt(links[0])
-	if err != nil {
-		t.Error(err)
-	}
-	token := strings.TrimPrefix(url, "https://a.example/devel@lists.example.org/")
-	if !strings.HasPrefix(token, strings.TrimSpace(hashes[0])) {
-		t.Errorf("%s is not of hash %s", url, hashes[0])
-	}
-	return token
-}
 
 const common = "From: a@example.org\r\nDate: Tue, 24 Nov 2026 11:00:00 +0000\r\nTo: devel@lists.example.org\r\n"
 
-func TestStampsOddMail(t *testing.T) {
-	s := startSite(t)
+// cases are what holds on every MTA; a kind tells in what MTAs differ.
+var cases = []struct {
+	name string
+	run  func(*testing.T, site)
+}{
+	{"odd mail is stamped", stampsOddMail},
+	{"forged and doubled fields go, other sites' stay", removesForgedFields},
+	{"the second pass changes nothing", secondPassChangesNothing},
+	{"a body of 10 MB is untouched", largeBodyIsUntouched},
+	{"a message is stamped without a body", stampsWithoutBody},
+	{"a header over the daemon's limit passes unmarked", longHeaderPassesUnmarked},
+	{"the sendmail command is stamped", stampsSendmailCommand},
+	{"ids of one hash get tokens of their own", collidingIdsGetTheirOwnTokens},
+	{"a list message to many recipients has one token", listMessageToManyRecipients},
+	{"several messages on one connection are kept apart", keepsMessagesOfOneConnectionApart},
+	{"addresses in UTF-8", addressesInUTF8},
+	{"a message that is in progress at SIGTERM arrives once", sigtermInMidMessage},
+	{"a load of 50 sessions is stamped", stampsLoad},
+	{"thousands of messages while the daemon is killed and stopped", survivesKilledDaemon},
+	{"the daemon down is a temporary failure", daemonDownIsATemporaryFailure}, // the last: it stays down
+}
+
+func TestStamps(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			s := startSite(t, k, Options{})
+			for _, c := range cases {
+				t.Run(c.name, func(t *testing.T) {
+					s.sink.Reset()
+					c.run(t, s)
+				})
+			}
+		})
+	}
+}
+
+func stampsOddMail(t *testing.T, s site) {
 	for name, header := range map[string]string{
 		"a plain message":            common + "Message-ID: <1@example.org>\r\n",
 		"no Message-ID":              common,
 		"a folded Message-ID":        common + "Message-ID:\r\n <3@example.org>\r\n",
 		"an 8-bit Message-ID":        common + "Message-ID: <gr\xfc@example.org>\r\n",
 		"an empty Message-ID":        common + "Message-ID:\r\n",
-		"forged and doubled fields":  common + "Message-ID: <5@example.org>\r\nMessage-ID-MD5: A\r\nMessage-ID-MD5: B\r\nArchived-At: <https://a.example/x>\r\nMessage-ID-MD5: C\r\n",
-		"a header of 60 KB":          common + "Message-ID: <6@example.org>\r\nX-Long: " + strings.Repeat("x\r\n ", 20000) + "y\r\n",
+		"a header of 60 KB":          common + "Message-ID: <6@example.org>\r\nX-Long: " + strings.Repeat("x\r\n ", 15000) + "y\r\n",
 		"several Message-ID fields":  common + "Message-ID: <7@example.org>\r\nMessage-ID: <8@example.org>\r\n",
 		"a legacy field with its X-": common + "Message-ID: <9@example.org>\r\nX-Message-ID-Hash: ZZZ\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, addr := range []string{s.postfix.Remote(), s.postfix.Local()} {
+			for _, addr := range []string{s.mta.Remote(), s.mta.Local()} {
 				m := s.pass(t, addr, header, "hello\r\n")
 				checkStamped(t, m)
 				if got := m.Raw("X-Message-ID-Hash"); len(got) != 0 {
@@ -115,44 +70,80 @@ func TestStampsOddMail(t *testing.T) {
 	}
 }
 
-func TestSecondPassThroughPostfixChangesNothing(t *testing.T) {
-	s := startSite(t)
-	once := s.pass(t, s.postfix.Remote(), common+"Message-ID: <1@example.org>\r\n", "hello\r\n")
-	twice := s.pass(t, s.postfix.Remote(), string(once.RawHeader()), "hello\r\n")
+// removesForgedFields shows that deletions from the highest index down hit the right fields where the MTA counts anew
+// after each (Postfix) and where it does not (Sendmail).
+func removesForgedFields(t *testing.T, s site) {
+	const other = "https://elsewhere.example/1"
+	m := s.pass(t, s.mta.Remote(), common+"Message-ID: <5@example.org>\r\nMessage-ID-MD5: A\r\nArchived-At: <https://a.example/x>\r\n"+
+		"Message-ID-MD5: B\r\nArchived-At: <"+other+">\r\nArchived-At: <https://a.example/y>\r\nMessage-ID-MD5: C\r\n", "hello\r\n")
+	links := m.Header("Archived-At")
+	if !slices.Contains(links, "<"+other+">") || len(links) != 2 {
+		t.Errorf("Archived-At %q", links)
+	}
+	m.Data = bytes.Replace(m.Data, []byte("Archived-At: <"+other+">\r\n"), nil, 1)
+	checkStamped(t, m)
+}
+
+func secondPassChangesNothing(t *testing.T, s site) {
+	once := s.pass(t, s.mta.Remote(), common+"Message-ID: <1@example.org>\r\n", "hello\r\n")
+	before := strings.Count(s.daemon.Stderr(), "message unchanged")
+	twice := s.pass(t, s.mta.Remote(), string(once.RawHeader()), "hello\r\n")
 	ours := func(m Message) []string { return append(m.Raw("Message-ID-MD5"), m.Raw("Archived-At")...) }
 	if !slices.Equal(ours(once), ours(twice)) {
 		t.Errorf("%q became %q", ours(once), ours(twice))
 	}
-	if !strings.Contains(s.daemon.Stderr(), "message unchanged") {
-		t.Errorf("no unchanged message in the log:\n%s", s.daemon.Stderr())
+	if got := strings.Count(s.daemon.Stderr(), "message unchanged"); got != before+1 {
+		t.Errorf("%d unchanged messages in the log, want %d", got, before+1)
 	}
 }
 
-func TestLargeBodyIsUntouched(t *testing.T) {
-	s := startSite(t)
+func largeBodyIsUntouched(t *testing.T, s site) {
 	body := strings.Repeat("0123456789012345678901234567890123456789012345678901234567890123456789\r\n", 140000)
-	m := s.pass(t, s.postfix.Remote(), common+"Message-ID: <1@example.org>\r\n", body)
+	m := s.pass(t, s.mta.Remote(), common+"Message-ID: <1@example.org>\r\n", body)
 	checkStamped(t, m)
-	if !bytes.Equal(bytes.TrimSpace(m.Body()), bytes.TrimSpace([]byte(body))) {
+	if !bytes.Equal(m.Body(), []byte(body)) {
 		t.Error("the body changed")
 	}
 }
 
-func TestSendmailSubmission(t *testing.T) {
-	s := startSite(t)
+func stampsWithoutBody(t *testing.T, s site) {
+	for name, data := range map[string]string{
+		"a header alone":              common + "Message-ID: <2@example.org>\r\n",
+		"a header and the empty line": common + "Message-ID: <2@example.org>\r\n\r\n",
+		"a body alone":                "\r\nhello\r\n",
+		"nothing":                     "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkStamped(t, s.passRaw(t, s.mta.Remote(), []byte(data)))
+		})
+	}
+}
+
+func longHeaderPassesUnmarked(t *testing.T, s site) {
+	// Twenty fields, as Postfix cuts one at 100 KB (header_size_limit); of a name that the daemon has to keep.
+	fields := strings.Repeat("Subject: "+strings.Repeat("0123456789\r\n ", 60<<10/13)+"\r\n", 20)
+	m := s.pass(t, s.mta.Remote(), common+"Message-ID: <1@example.org>\r\n"+fields, "hello\r\n")
+	if got := append(m.Raw("Message-ID-MD5"), m.Raw("Archived-At")...); len(got) != 0 || string(m.Body()) != "hello\r\n" {
+		t.Errorf("stamped %q, body %q", got, m.Body())
+	}
+	if !strings.Contains(s.daemon.Stderr(), "reason=header_limit") {
+		t.Errorf("no warning:\n%s", s.daemon.Stderr())
+	}
+}
+
+func stampsSendmailCommand(t *testing.T, s site) {
 	message := []byte("From: a@example.org\nTo: devel@lists.example.org\nMessage-ID: <1@example.org>\n\nhello\n")
-	if err := s.postfix.Sendmail(limit(t), "a@example.org", []string{"devel@lists.example.org"}, message); err != nil {
+	if err := s.mta.Sendmail(limit(t), "a@example.org", []string{"devel@lists.example.org"}, message); err != nil {
 		t.Fatal(err)
 	}
 	checkStamped(t, wait(t, s.sink, 1)[0])
 }
 
-func TestCollidingIdsGetTheirOwnTokens(t *testing.T) {
-	s := startSite(t)
+func collidingIdsGetTheirOwnTokens(t *testing.T, s site) {
 	var tokens []string
 	for _, letter := range []string{"A", "E", "A"} {
 		id := "TEXTCOLLBYfGiJUETHQ4h" + letter + "cKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak"
-		tokens = append(tokens, checkStamped(t, s.pass(t, s.postfix.Remote(), common+"Message-ID: <"+id+">\r\n", "hello\r\n")))
+		tokens = append(tokens, checkStamped(t, s.pass(t, s.mta.Remote(), common+"Message-ID: <"+id+">\r\n", "hello\r\n")))
 	}
 	want := []string{"7KWUTBTOSSMPYFYZ6UUJ46QCNE", "7KWUTBTOSSMPYFYZ6UUJ46QCNE-2", "7KWUTBTOSSMPYFYZ6UUJ46QCNE"}
 	if !slices.Equal(tokens, want) {
@@ -160,8 +151,7 @@ func TestCollidingIdsGetTheirOwnTokens(t *testing.T) {
 	}
 }
 
-func TestListMessageToManyRecipients(t *testing.T) {
-	s := startSite(t)
+func listMessageToManyRecipients(t *testing.T, s site) {
 	var mails []Mail
 	for i := range 5 {
 		// VERP: each subscriber's copy has its own envelope sender.
@@ -171,7 +161,7 @@ func TestListMessageToManyRecipients(t *testing.T) {
 	mails = append(mails, Mail{From: "devel-bounces@lists.example.org", To: []string{"x@example.net", "y@example.net"}, Data: mails[0].Data})
 	for _, send := range []func(context.Context, string, ...Mail) error{Send, SendPipelined} {
 		s.sink.Reset()
-		if err := send(limit(t), s.postfix.Remote(), mails...); err != nil {
+		if err := send(limit(t), s.mta.Remote(), mails...); err != nil {
 			t.Fatal(err)
 		}
 		tokens := make(map[string]bool)
@@ -184,49 +174,41 @@ func TestListMessageToManyRecipients(t *testing.T) {
 	}
 }
 
-func TestSMTPUTF8(t *testing.T) {
-	s := startSite(t)
-	mail := Mail{From: "grüße@example.org", To: []string{"devel@lists.example.org"}, SMTPUTF8: true,
-		Data: []byte(common + "Subject: Grüße\r\nMessage-ID: <grüße@example.org>\r\n\r\nhello\r\n")}
-	if err := Send(limit(t), s.postfix.Remote(), mail); err != nil {
+// keepsMessagesOfOneConnectionApart sends a long and a short message in turn. Postfix tells the filter of each one's
+// end by an ABORT, Sendmail by nothing.
+func keepsMessagesOfOneConnectionApart(t *testing.T, s site) {
+	var mails []Mail
+	for i := range 10 {
+		data := fmt.Sprintf("%sMessage-ID: <apart-%d@example.org>\r\n\r\nhello\r\n", common, i)
+		if i%2 == 0 {
+			data = "List-Id: <other.lists.example.net>\r\nMessage-ID-MD5: A\r\n" + data
+		}
+		mails = append(mails, Mail{From: "a@example.org", To: []string{"devel@lists.example.org"}, Data: []byte(data)})
+	}
+	if err := Send(limit(t), s.mta.Remote(), mails...); err != nil {
 		t.Fatal(err)
 	}
-	checkStamped(t, wait(t, s.sink, 1)[0])
+	tokens := make(map[string]bool)
+	for _, m := range wait(t, s.sink, len(mails)) {
+		tokens[checkStamped(t, m)] = true
+	}
+	if len(tokens) != len(mails) {
+		t.Errorf("%d messages got %d tokens", len(mails), len(tokens))
+	}
 }
 
-func TestThousandsOfMessagesWhileTheDaemonIsKilled(t *testing.T) {
-	const n = 1500
-	s := startSite(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	mails := make([]Mail, n)
-	for i := range mails {
-		mails[i] = Mail{From: "a@example.org", To: []string{"devel@lists.example.org"},
-			Data: fmt.Appendf(nil, "%sMessage-ID: <%d@example.org>\r\nSubject: %d\r\n\r\nhello\r\n", common, i, i)}
-	}
-	sent := make(chan error, 1)
-	go func() { sent <- SendUntilAccepted(ctx, s.postfix.Remote(), 20, mails...) }()
-	for _, end := range []func() error{s.daemon.Kill, s.daemon.Stop} {
-		time.Sleep(300 * time.Millisecond)
-		if err := end(); err != nil {
-			t.Fatal(err)
+func addressesInUTF8(t *testing.T, s site) {
+	mail := Mail{From: "grüße@example.org", To: []string{"devel@lists.example.org"}, SMTPUTF8: true,
+		Data: []byte(common + "Subject: Grüße\r\nMessage-ID: <grüße@example.org>\r\n\r\nhello\r\n")}
+	err := Send(limit(t), s.mta.Remote(), mail)
+	if !s.smtputf8 {
+		if !isReply(err, 501) {
+			t.Errorf("an MTA without SMTPUTF8 took it: %v", err)
 		}
-		if err := s.daemon.Restart(ctx); err != nil {
-			t.Fatal(err)
-		}
+		return
 	}
-	if err := <-sent; err != nil {
-		t.Fatal(err)
-	}
-	messages, err := s.sink.Wait(ctx, n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := make(map[string]int)
-	for _, m := range messages {
-		seen[checkStamped(t, m)]++
-	}
-	if len(seen) != n || len(messages) != n {
-		t.Errorf("%d messages with %d tokens, want %d of each", len(messages), len(seen), n)
-	}
+	checkStamped(t, wait(t, s.sink, 1)[0])
 }
