@@ -148,6 +148,7 @@ func (c *conn) flushBeforeWait(n int) error {
 	if err := c.flush(); err != nil {
 		return err
 	}
+	acknowledge(c.Conn)
 	c.SetReadDeadline(time.Now().Add(c.idle))
 	if c.draining.Load() && !c.busy.Load() && c.left == 0 {
 		return errDraining
