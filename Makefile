@@ -5,7 +5,7 @@ PACKAGES = ./... $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go testdata
 DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo test check install man
+.PHONY: build demo demo-sendmail test check install man
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -28,6 +28,11 @@ man: ## what is generated from the schema and the flags: manual pages, example.t
 demo: ## real mail through a private Postfix and the daemon, shown and verified
 	testdata/install.sh postfix
 	go run ./testdata/demo
+
+demo-sendmail: ## the same through a private Sendmail
+	testdata/install.sh m4
+	testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf
+	go run ./testdata/demo -mta sendmail
 
 bench: ## comparisons with what stands beside us, as tables; BENCH names some of them, FULL=-full measures longer
 	testdata/install.sh postfix opendkim libmilter-dev libssl-dev python3-milter redis-server redis-tools

@@ -1,4 +1,4 @@
-// Command demo shows the main job: a private Postfix and the daemon on the
+// Command demo shows the main job: a private Postfix, or with -mta sendmail a private Sendmail, and the daemon on the
 // embedded registry, real mail through both, the stamped header fields, and a
 // check of each. It cleans up after itself.
 package main
@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,15 +41,17 @@ var mails = []struct{ why, header string }{
 }
 
 func main() {
+	name := flag.String("mta", "postfix", "send through this `MTA`: postfix or sendmail")
+	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	if err := run(ctx); err != nil {
+	if err := run(ctx, *name); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) (err error) {
+func run(ctx context.Context, name string) (err error) {
 	dir, err := os.MkdirTemp("", "permalink-demo-")
 	if err != nil {
 		return err
@@ -77,13 +80,23 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer sink.Stop()
-	postfix, err := mta.StartPostfix(ctx, mta.Options{Dir: filepath.Join(dir, "postfix"), Milters: []string{addr}, Sink: sink.Addr()})
+	server, err := start(ctx, name, mta.Options{Dir: filepath.Join(dir, "mta"), Milters: []string{addr}, Sink: sink.Addr()})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, postfix.Stop()) }()
-	fmt.Println("a private Postfix listens on", postfix.Remote())
-	return send(ctx, postfix.Remote(), sink)
+	defer func() { err = errors.Join(err, server.Stop()) }()
+	fmt.Printf("a private %s listens on %s\n", name, server.Remote())
+	return send(ctx, server.Remote(), sink)
+}
+
+func start(ctx context.Context, name string, o mta.Options) (mta.MTA, error) {
+	switch name {
+	case "postfix":
+		return mta.StartPostfix(ctx, o)
+	case "sendmail":
+		return mta.StartSendmail(ctx, o)
+	}
+	return nil, fmt.Errorf("-mta %s: write postfix or sendmail", name)
 }
 
 // send sends the mails one by one and shows what came out.

@@ -61,7 +61,8 @@ func startSigner(t *testing.T, dir, canonicalization string) (addr string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := p.stop(syscall.SIGTERM, 5*time.Second); err != nil {
+		// At SIGTERM it waits five seconds for its threads.
+		if err := p.stop(syscall.SIGKILL, 5*time.Second); err != nil {
 			t.Error(err)
 		}
 	})

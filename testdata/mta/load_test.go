@@ -65,11 +65,6 @@ func stampsLoad(t *testing.T, s site) {
 	}
 }
 
-// sigtermInMidMessage stops the daemon while a client is in the middle of its message's data.
-func sigtermInMidMessage(t *testing.T, s site) {
-	t.Skip()
-}
-
 func daemonDownIsATemporaryFailure(t *testing.T, s site) {
 	if err := s.daemon.Stop(); err != nil {
 		t.Fatal(err)

@@ -47,6 +47,9 @@ type Options struct {
 	Sink string
 	// MilterDefaultAction is what happens while a milter is down: "tempfail" (when empty), "accept" or "reject".
 	MilterDefaultAction string
+	// Chroot lets Postfix's processes that ask the milters see the queue directory alone, Dir/queue, as Debian's
+	// master.cf does. A milter's "unix:/path" then begins there.
+	Chroot bool
 	// ExtraMain are further lines of the MTA's main configuration: "name = value" of Postfix's main.cf, which win over
 	// the harness's own, or m4 for Sendmail's .mc.
 	ExtraMain []string

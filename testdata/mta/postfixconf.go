@@ -48,14 +48,15 @@ smtpd_client_connection_count_limit = 0
 `
 
 // masterCF leaves out delivery to local programs. Wake-ups of a second let a message that a milter put off be
-// tried again soon; %[1]s and %[2]s are the addresses of the two SMTP servers.
-const masterCF = `%[1]s inet n - n - - smtpd
+// tried again soon; %[1]s and %[2]s are the addresses of the two SMTP servers, %[3]s is y for those that ask the milters in
+// a chroot.
+const masterCF = `%[1]s inet n - %[3]s - - smtpd
     -o local_header_rewrite_clients=
     -o syslog_name=postfix/remote
-%[2]s inet n - n - - smtpd
+%[2]s inet n - %[3]s - - smtpd
     -o syslog_name=postfix/local
 pickup unix n - n 1 1 pickup
-cleanup unix n - n - 0 cleanup
+cleanup unix n - %[3]s - 0 cleanup
 qmgr unix n - n 1 1 qmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
@@ -97,9 +98,13 @@ func (p *Postfix) configure(o Options) error {
 	text := fmt.Sprintf(mainCF, p.dir, host, port, strings.Join(o.Milters, ", "), cmp.Or(o.MilterDefaultAction, "tempfail"))
 	// postconf takes the last of several lines with one name, but warns of each.
 	text = overrideMain(text, o.ExtraMain)
+	chroot := "n"
+	if o.Chroot {
+		chroot = "y"
+	}
 	return errors.Join(
 		os.WriteFile(filepath.Join(p.etc(), "main.cf"), []byte(text), 0o644),
-		os.WriteFile(filepath.Join(p.etc(), "master.cf"), fmt.Appendf(nil, masterCF, p.remote, p.local), 0o644),
+		os.WriteFile(filepath.Join(p.etc(), "master.cf"), fmt.Appendf(nil, masterCF, p.remote, p.local, chroot), 0o644),
 	)
 }
 

@@ -3,6 +3,7 @@ package mta
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,20 +16,22 @@ import (
 type kind struct {
 	name  string
 	start func(*testing.T, Options) MTA
-	// ownID tells that the MTA adds a Message-ID after the filter to a message of a remote client, and names it in
-	// the macro {msg_id} at the end of the message.
-	ownID bool
 	// smtputf8 tells that it takes addresses in UTF-8 (RFC 6531). Debian's Sendmail is built without USE_EAI.
 	smtputf8 bool
 	// down is its reply while the milter does not answer.
 	down string
+	// order is that of the fields where a forged Message-ID-MD5, another site's Archived-At and ours meet.
+	order []string
 	// longHeader are the lines of configuration by which it takes a header of 64 KB.
 	longHeader []string
 }
 
 var kinds = []kind{
-	{name: "Postfix", start: func(t *testing.T, o Options) MTA { return startPostfix(t, o) }, smtputf8: true, down: "451 4.7.1"},
-	{name: "Sendmail", start: func(t *testing.T, o Options) MTA { return startSendmail(t, o) }, ownID: true, down: "451 4.3.2",
+	{name: "Postfix", start: func(t *testing.T, o Options) MTA { return startPostfix(t, o) }, smtputf8: true, down: "451 4.7.1",
+		order: []string{"Received", "From", "Date", "To", "Archived-At", "Message-ID", "X-Last", "Message-ID-MD5", "Archived-At"}},
+	{name: "Sendmail", start: func(t *testing.T, o Options) MTA { return startSendmail(t, o) }, down: "451 4.3.2",
+		// Sendmail puts an added field where the name is already, or was before the filter deleted it.
+		order:      []string{"Received", "Message-ID-MD5", "From", "Date", "To", "Archived-At", "Archived-At", "Message-ID", "X-Last"},
 		longHeader: []string{"define(`confMAX_HEADERS_LENGTH', `4194304')dnl"}},
 }
 
@@ -52,11 +55,26 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	if err := dependOnSources(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if daemonBin, err = BuildDaemon(context.Background(), dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
+}
+
+// dependOnSources looks at the module's files, of which the test binary holds none of the daemon's. By that alone a
+// cached result does not outlive a change of the daemon.
+func dependOnSources() error {
+	return filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && filepath.Ext(name) == ".go" {
+			_, err = os.Stat(name)
+		}
+		return err
+	})
 }
 
 // startSite starts an MTA with the daemon before o.Milters. It chooses o.Dir and o.Sink.
@@ -77,18 +95,20 @@ func startSite(t *testing.T, k kind, o Options) site {
 	return site{k, k.start(t, o), daemon, sink}
 }
 
-// startDaemon starts the daemon with one archive and a listener at addr.
-func startDaemon(t *testing.T, dir, addr string) *Daemon {
+// startDaemon starts the daemon with one archive and a listener at addr. milter are further lines of [milter].
+func startDaemon(t *testing.T, dir, addr string, milter ...string) *Daemon {
 	t.Helper()
 	d, err := StartDaemon(limit(t), daemonBin, dir, fmt.Sprintf(`
 state_dir = %q
 [milter]
+shutdown_budget = "2s"
 listen = [%q]
+%s
 [[archive]]
 name = "a"
 lists = ["*@lists.example.org"]
 url = "https://a.example/{list}/{token}"
-`, filepath.Join(dir, "state"), addr), addr)
+`, filepath.Join(dir, "state"), addr, strings.Join(milter, "\n")), addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,70 @@
+package mta
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// sendmailSite is a site of Sendmail for what is its own.
+func sendmailSite(t *testing.T) site {
+	t.Helper()
+	return startSite(t, kinds[1], Options{})
+}
+
+func TestSendmailsOwnMessageIDIsTheOneHashed(t *testing.T) {
+	s := sendmailSite(t)
+	for range 2 {
+		m := s.pass(t, s.mta.Remote(), common, "hello\r\n")
+		if got := m.Header("Message-ID"); len(got) != 1 || !strings.HasSuffix(got[0], "@mx.example.org>") {
+			t.Errorf("Message-ID %q is not Sendmail's", got)
+		}
+		checkStamped(t, m)
+	}
+	if got := strings.Count(s.daemon.Stderr(), "no Message-ID, the MTA adds its own"); got != 2 {
+		t.Errorf("%d notes of Sendmail's id in the log:\n%s", got, s.daemon.Stderr())
+	}
+}
+
+func TestOrderOfFields(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			s := startSite(t, k, Options{})
+			m := s.pass(t, s.mta.Remote(), "Message-ID-MD5: A\r\n"+common+"Archived-At: <https://elsewhere.example/>\r\nMessage-ID: <1@example.org>\r\nX-Last: x\r\n", "hello\r\n")
+			var names []string
+			for _, field := range m.Fields() {
+				name, _, _ := strings.Cut(field, ":")
+				names = append(names, name)
+			}
+			if !slices.Equal(names, k.order) {
+				t.Errorf("order %q, want %q", names, k.order)
+			}
+		})
+	}
+}
+
+// TestPostfixInAChroot has the daemon's socket inside the queue directory, which is all that the SMTP server sees, and
+// lets the group postfix write to it. The address in main.cf begins at the queue directory.
+func TestPostfixInAChroot(t *testing.T) {
+	dir := t.TempDir()
+	openParents(t, dir)
+	group, err := user.LookupGroup("postfix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(dir, "mta", "queue", "permalink")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	daemon := startDaemon(t, dir, "unix:"+filepath.Join(folder, "milter.sock"), fmt.Sprintf("socket_group = %q", group.Name))
+	sink := startSink(t)
+	postfix := startPostfix(t, Options{Dir: filepath.Join(dir, "mta"), Sink: sink.Addr(), Chroot: true, Milters: []string{"unix:/permalink/milter.sock"}})
+	s := site{kinds[0], postfix, daemon, sink}
+	checkStamped(t, s.pass(t, postfix.Remote(), common+"Message-ID: <1@example.org>\r\n", "hello\r\n"))
+	sink.Reset()
+	stampsSendmailCommand(t, s)
+}
