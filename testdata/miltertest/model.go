@@ -1,0 +1,319 @@
+package miltertest
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// The bits of the negotiation that the model knows.
+const (
+	addHeaders     = 0x1
+	changeHeaders  = 0x10
+	setSymList     = 0x100
+	noHeaderReply  = 0x80
+	noMailReply    = 0x4000
+	noRcptReply    = 0x8000
+	editing        = addHeaders | changeHeaders
+	highestVersion = 6
+	lowestVersion  = 2
+	allowedActions = editing | setSymList
+)
+
+// ErrReply is wrapped by all errors of Check.
+var ErrReply = errors.New("wrong reply")
+
+// Check tells if replies are what a milter that stamps Message-ID-MD5 and never rejects may answer to an MTA that sends
+// this stream. maxFields and maxBytes are the server's limits for one message, over which no edits are due.
+//
+// One reply for each command but those that get none; edits at the end of a message alone, of our fields, within the
+// agreed actions; then "continue". After what is no milter's packet the milter says nothing more.
+func Check(stream []byte, replies []Packet, maxFields, maxBytes int) error {
+	m := &model{replies: replies, maxFields: maxFields, maxBytes: maxBytes}
+	r := bytes.NewReader(stream)
+	for more := true; more; {
+		p, err := Read(r)
+		if err != nil {
+			break
+		}
+		if more, err = m.command(p); err != nil {
+			return fmt.Errorf("%w to %c %.200q: %w", ErrReply, p.Code, p.Data, err)
+		}
+	}
+	if len(m.replies) > 0 {
+		return fmt.Errorf("%w: %d too many, the first is %s", ErrReply, len(m.replies), m.replies[0])
+	}
+	return nil
+}
+
+type model struct {
+	replies             []Packet
+	maxFields, maxBytes int
+	agreed              Negotiation // Version is 0 before
+	message             message
+	macros              macros
+}
+
+// A message is what the model knows of the one in progress.
+type message struct {
+	begun  bool
+	fields []heldField
+	count  int    // of packets that are fields
+	bytes  int    // of what a server may have to keep
+	mtaID  string // the Message-ID that the MTA will add
+	odd    bool   // it holds a field that is not two C strings
+}
+
+type heldField struct {
+	Field
+	deleted bool
+}
+
+// A macros packet is for the next command of its letter.
+type macros struct {
+	command byte
+	msgID   string
+}
+
+// next takes the next reply.
+func (m *model) next() (Packet, error) {
+	if len(m.replies) == 0 {
+		return Packet{}, errors.New("none")
+	}
+	p := m.replies[0]
+	m.replies = m.replies[1:]
+	return p, nil
+}
+
+// command checks the replies to one packet. more is false when the milter has to end the connection.
+func (m *model) command(p Packet) (more bool, err error) {
+	if m.agreed.Version == 0 {
+		return m.negotiate(p)
+	}
+	m.take(p)
+	switch p.Code {
+	case 'A', 'K':
+		return true, nil
+	case 'D':
+		return len(p.Data) > 0, nil
+	case 'E':
+		return true, m.end()
+	case 'B', 'C', 'H', 'L', 'M', 'N', 'R', 'T', 'U':
+		if m.silent(p.Code) {
+			return true, nil
+		}
+		return true, m.proceed()
+	}
+	return false, nil // quit, a second negotiation, or unknown
+}
+
+func (m *model) silent(code byte) bool {
+	bits := map[byte]uint32{'M': noMailReply, 'R': noRcptReply, 'L': noHeaderReply}
+	return m.agreed.Protocol&bits[code] != 0
+}
+
+func (m *model) proceed() error {
+	got, err := m.next()
+	if err == nil && got.String() != "continue" {
+		err = fmt.Errorf("%s, want continue", got)
+	}
+	return err
+}
+
+func (m *model) negotiate(p Packet) (more bool, err error) {
+	offer, rest, ok := ParseNegotiation(p.Data)
+	if p.Code != 'O' || !ok || len(rest) != 0 || offer.Version < lowestVersion {
+		return false, nil
+	}
+	got, err := m.next()
+	if err != nil {
+		return false, err
+	}
+	answer, list, ok := ParseNegotiation(got.Data)
+	switch {
+	case got.Code != 'O' || !ok:
+		return false, fmt.Errorf("%s, want a negotiation", got)
+	case answer.Version != min(offer.Version, highestVersion):
+		return false, fmt.Errorf("version %d", answer.Version)
+	case answer.Actions&^offer.Actions != 0 || answer.Protocol&^offer.Protocol != 0:
+		return false, fmt.Errorf("%s takes more than was offered: %#x %#x", got, offer.Actions, offer.Protocol)
+	case answer.Actions&^allowedActions != 0:
+		return false, fmt.Errorf("%s takes actions that no stamp needs", got)
+	case len(list) > 0 && answer.Actions&setSymList == 0:
+		return false, errors.New("a list of macros that was not agreed on")
+	}
+	m.agreed = answer
+	return true, nil
+}
+
+// take notes what the packet tells of the message.
+func (m *model) take(p Packet) {
+	t := &m.message
+	switch p.Code {
+	case 'D':
+		m.macros = parseMacros(p.Data)
+	case 'M':
+		*t = message{begun: true}
+	case 'A', 'K':
+		*t, m.macros = message{}, macros{}
+	case 'R':
+		t.bytes += len(p.Data)
+	case 'L':
+		f, ok := parseField(p.Data)
+		t.odd = t.odd || !ok || f.Name == ""
+		t.fields = append(t.fields, heldField{Field: f})
+		t.count++
+		t.bytes += len(p.Data)
+	}
+	if p.Code == m.macros.command && m.macros.msgID != "" {
+		t.mtaID, m.macros = m.macros.msgID, macros{}
+	}
+}
+
+func parseMacros(data []byte) (out macros) {
+	if len(data) == 0 {
+		return out
+	}
+	out.command = data[0]
+	parts := strings.Split(strings.Trim(string(data[1:]), "\x00"), "\x00")
+	for i := 0; i+1 < len(parts); i += 2 {
+		if parts[i] == "{msg_id}" {
+			out.msgID = parts[i+1]
+		}
+	}
+	return out
+}
+
+// end checks the replies to the end of a message: edits that lead to a stamped one, and "continue".
+func (m *model) end() error {
+	message := m.message
+	m.message.begun, m.message.fields = false, nil
+	edits, err := m.edits()
+	if err != nil {
+		return err
+	}
+	if m.agreed.Actions&editing != editing || !message.begun {
+		if len(edits) > 0 {
+			return fmt.Errorf("%d edits that nobody may make", len(edits))
+		}
+		return nil
+	}
+	if message.odd || message.count > m.maxFields || message.bytes > m.maxBytes {
+		return nil // it may pass unmarked
+	}
+	for _, renumber := range []bool{true, false} {
+		if err := message.check(edits, renumber); err != nil {
+			return fmt.Errorf("with indexes renumbered %v: %w", renumber, err)
+		}
+	}
+	return nil
+}
+
+// edits takes the replies up to "continue".
+func (m *model) edits() (edits []Packet, err error) {
+	for {
+		got, err := m.next()
+		if err != nil || got.String() == "continue" {
+			return edits, err
+		}
+		edits = append(edits, got)
+	}
+}
+
+// check makes the edits as Postfix does, which counts the fields anew after a deletion, or as Sendmail, which does
+// not, and checks the message that is left.
+func (t message) check(edits []Packet, renumber bool) error {
+	t.fields = slices.Clone(t.fields)
+	hadID := slices.ContainsFunc(t.fields, func(f heldField) bool { return strings.EqualFold(f.Name, "Message-ID") })
+	for _, p := range edits {
+		if err := t.edit(p, renumber); err != nil {
+			return err
+		}
+	}
+	if !hadID && canonical(t.mtaID) != "" {
+		t.fields = append([]heldField{{Field: Field{"Message-ID", t.mtaID}}}, t.fields...)
+	}
+	return t.stamped()
+}
+
+// ours are the fields that edits may touch.
+var ours = map[string]bool{"message-id": true, "message-id-md5": true, "archived-at": true, "x-message-id-hash": true}
+
+func (t *message) edit(p Packet, renumber bool) error {
+	switch p.Code {
+	case 'h':
+		f, ok := parseField(p.Data)
+		if err := checkEdit(f, ok); err != nil {
+			return err
+		}
+		t.fields = append(t.fields, heldField{Field: f})
+		return nil
+	case 'm':
+		index, f, ok := parseIndexed(p.Data)
+		if err := checkEdit(f, ok); err != nil {
+			return err
+		}
+		return t.change(int(index), f, renumber)
+	}
+	return fmt.Errorf("%s, want an edit of a field or continue", p)
+}
+
+func checkEdit(f Field, ok bool) error {
+	unfolded := strings.NewReplacer("\n ", "", "\n\t", "").Replace(f.Value)
+	if !ok || !ours[strings.ToLower(f.Name)] || strings.ContainsAny(unfolded, "\r\n") {
+		return fmt.Errorf("edit %q: not of our fields, or more than one field", f)
+	}
+	return nil
+}
+
+// change sets a field; an empty value deletes it.
+func (t *message) change(index int, f Field, renumber bool) error {
+	for i := range t.fields {
+		have := &t.fields[i]
+		if !strings.EqualFold(have.Name, f.Name) || have.deleted && renumber {
+			continue
+		}
+		if index--; index == 0 {
+			have.Value, have.deleted = f.Value, f.Value == ""
+			return nil
+		}
+	}
+	return fmt.Errorf("edit of %s: there is no such field", f.Name)
+}
+
+// stamped checks the message as it is after the edits.
+func (t *message) stamped() error {
+	var ids, hashes []string
+	for _, f := range t.fields {
+		if f.deleted {
+			continue
+		}
+		switch strings.ToLower(f.Name) {
+		case "message-id":
+			ids = append(ids, f.Value)
+		case "message-id-md5":
+			hashes = append(hashes, strings.Trim(f.Value, " \t\r\n"))
+		}
+	}
+	if len(ids) == 0 || len(hashes) != 1 {
+		return fmt.Errorf("the message ends with Message-ID %q, Message-ID-MD5 %q", ids, hashes)
+	}
+	sum := md5.Sum([]byte(canonical(ids[0])))
+	if want := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]); hashes[0] != want {
+		return fmt.Errorf("Message-ID-MD5 %s for %q, want %s", hashes[0], ids[0], want)
+	}
+	return nil
+}
+
+// canonical is rule 1 of the hash in another wording than the server's.
+func canonical(id string) string {
+	id = strings.Join(strings.FieldsFunc(id, func(r rune) bool { return strings.ContainsRune(" \t\r\n", r) }), "")
+	if inner, ok := strings.CutPrefix(id, "<"); ok && strings.HasSuffix(inner, ">") {
+		return strings.TrimSuffix(inner, ">")
+	}
+	return id
+}
