@@ -2,12 +2,14 @@ package milter
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,14 +22,23 @@ const (
 	negotiationWait = 10 * time.Second
 	// writeWait bounds one flush to an MTA that does not read.
 	writeWait = 30 * time.Second
-	// maxPacket is the largest packet taken, as libmilter has it.
-	maxPacket = 1 << 20
+	// maxPacket is the largest packet taken, as libmilter has it, and
+	// keptPacket what room a session keeps: MTAs send chunks of 64 KB.
+	maxPacket, keptPacket = 1 << 20, 128 << 10
 	// The versions of the protocol whose bits we know: Sendmail 8.12 to date.
 	minVersion, maxVersion = 2, 6
 )
 
 // commands are the codes of packets that an MTA may send.
 const commands = "ABCDEHKLMNOQRTU"
+
+// Commands that go-milter does not know: the SMTP connection is over and the
+// next one goes on in this session (SMFIC_QUIT_NC), and an SMTP command that
+// the MTA does not know (SMFIC_UNKNOWN).
+const (
+	codeQuitNewConn gomilter.Code = 'K'
+	codeUnknown     gomilter.Code = 'U'
+)
 
 // errDraining ends a session between messages when the server shuts down.
 var errDraining = errors.New("server is shutting down")
@@ -55,10 +66,12 @@ type conn struct {
 	closed   func()
 	once     sync.Once
 
-	left    int  // bytes of the packet that are still to be read
-	command byte // of that packet
-	silent  gomilter.OptProtocol
-	version uint32 // to answer in the negotiation
+	packet     bytes.Buffer // what go-milter has not read yet of the MTA's last packet
+	command    byte         // of that packet
+	macros     byte         // the command that the last macros are for, 0 when it has had them
+	negotiated bool
+	silent     gomilter.OptProtocol
+	version    uint32 // to answer in the negotiation
 }
 
 // negotiation reads the MTA's first packet and leaves it to be read again.
@@ -84,36 +97,27 @@ func (c *conn) negotiation() (o offer, err error) {
 	return o, nil
 }
 
-// Read implements net.Conn for go-milter, which takes any error but io.EOF to
-// its own log: errors are logged here, with the connection's name.
+// Read implements net.Conn for go-milter, which takes any error but io.EOF
+// between packets to its own log: it gets whole packets, and errors are logged
+// here, with the connection's name.
 func (c *conn) Read(p []byte) (int, error) {
-	if c.left == 0 {
+	if c.packet.Len() == 0 {
 		if err := c.next(); err != nil {
 			c.logEnd(err)
 			return 0, io.EOF
 		}
 	}
-	if err := c.flushBeforeWait(1); err != nil {
-		c.logEnd(err)
-		return 0, io.EOF
-	}
-	n, err := c.r.Read(p[:min(len(p), c.left)])
-	c.left -= n
-	if err != nil {
-		c.logEnd(fmt.Errorf("packet broke off %d bytes before its end: %w", c.left, err))
-		return n, io.EOF
-	}
-	return n, nil
+	return c.packet.Read(p)
 }
 
-// next waits for a packet and checks its frame.
+// next waits for a packet, checks its frame and makes it fit for go-milter.
 func (c *conn) next() error {
 	if err := c.flushBeforeWait(5); err != nil {
 		return err
 	}
 	head, err := c.r.Peek(5)
-	if err != nil && len(head) > 0 && errors.Is(err, io.EOF) {
-		return fmt.Errorf("packet broke off: %w", io.ErrUnexpectedEOF)
+	if err != nil && len(head) > 0 {
+		return brokeOff(err)
 	}
 	if err != nil {
 		return err
@@ -126,18 +130,71 @@ func (c *conn) next() error {
 	if !knownCommand(c.command) {
 		return fmt.Errorf("unknown milter command %q", c.command)
 	}
-	c.left = 4 + int(n)
+	if err := c.receive(4 + int(n)); err != nil {
+		return brokeOff(err)
+	}
+	return c.admit()
+}
+
+func brokeOff(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("packet broke off: %w", err)
+}
+
+// receive reads a packet of n bytes with its length. Memory grows with what
+// has come, not with what the length promises.
+func (c *conn) receive(n int) error {
+	if c.packet.Cap() > keptPacket {
+		c.packet = bytes.Buffer{}
+	}
+	c.packet.Reset()
+	for c.packet.Len() < n {
+		if err := c.flushBeforeWait(1); err != nil {
+			return err
+		}
+		if _, err := c.r.Peek(1); err != nil {
+			return err
+		}
+		there, _ := c.r.Peek(min(n-c.packet.Len(), c.r.Buffered()))
+		c.packet.Write(there)
+		c.r.Discard(len(there))
+	}
 	return nil
 }
 
-func knownCommand(code byte) bool {
-	for i := range len(commands) {
-		if commands[i] == code {
-			return true
+// admit keeps from go-milter what it would end the session for, or answer
+// other than with "continue": commands that tell us nothing.
+func (c *conn) admit() error {
+	switch gomilter.Code(c.command) {
+	case gomilter.CodeOptNeg:
+		if c.negotiated {
+			return errors.New("the MTA negotiated twice")
 		}
+		c.negotiated = true
+	case gomilter.CodeMacro:
+		packet := c.packet.Bytes()
+		if len(packet) < 6 {
+			return errors.New("macro packet without a command")
+		}
+		c.macros = packet[5]
+	case codeQuitNewConn:
+		c.replace(gomilter.CodeAbort)
+	case codeUnknown, gomilter.CodeConn, gomilter.CodeHelo, gomilter.CodeEOH, gomilter.CodeBody:
+		c.replace(gomilter.CodeData)
 	}
-	return false
+	return nil
 }
+
+// replace gives go-milter another command, without data. The reply is still
+// the MTA's command's.
+func (c *conn) replace(code gomilter.Code) {
+	c.packet.Reset()
+	c.packet.Write([]byte{0, 0, 0, 1, byte(code)})
+}
+
+func knownCommand(code byte) bool { return strings.IndexByte(commands, code) >= 0 }
 
 // flushBeforeWait sends the replies if fewer than n bytes are there to read
 // without waiting, and sets the deadline of the wait.
@@ -150,24 +207,30 @@ func (c *conn) flushBeforeWait(n int) error {
 	}
 	acknowledge(c.Conn)
 	c.SetReadDeadline(time.Now().Add(c.idle))
-	if c.draining.Load() && !c.busy.Load() && c.left == 0 {
+	if c.draining.Load() && !c.busy.Load() {
 		return errDraining
 	}
 	return nil
 }
 
 func (c *conn) flush() error {
-	if c.w.Buffered() == 0 {
-		return nil
-	}
-	c.SetWriteDeadline(time.Now().Add(writeWait))
 	if err := c.w.Flush(); err != nil {
 		return fmt.Errorf("reply to MTA: %w", err)
 	}
 	return nil
 }
 
-// Write implements net.Conn for go-milter.
+// A boundedWriter gives the MTA a time to read in. The buffer above it writes
+// on its own too, when it is full.
+type boundedWriter struct{ net.Conn }
+
+func (w boundedWriter) Write(p []byte) (int, error) {
+	w.SetWriteDeadline(time.Now().Add(writeWait))
+	return w.Conn.Write(p)
+}
+
+// Write implements net.Conn for go-milter, which would log an error without
+// the connection's name: the next flush reports it.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.silent&noReply(c.command) != 0 {
 		return len(p), nil
@@ -178,7 +241,8 @@ func (c *conn) Write(p []byte) (int, error) {
 		p = append([]byte(nil), p...)
 		binary.BigEndian.PutUint32(p[5:], c.version)
 	}
-	return c.w.Write(p)
+	_, _ = c.w.Write(p)
+	return len(p), nil
 }
 
 // noReply returns the bit by which an MTA wants no reply to a command.
@@ -208,7 +272,7 @@ func (c *conn) Close() (err error) {
 func (c *conn) logEnd(err error) {
 	switch {
 	case errors.Is(err, errDraining), errors.Is(err, net.ErrClosed):
-	case errors.Is(err, io.EOF) && !c.busy.Load() && c.left == 0:
+	case errors.Is(err, io.EOF) && !c.busy.Load():
 	default:
 		c.log.Warn("connection ended", "error", err, "in_message", c.busy.Load())
 	}

@@ -144,7 +144,7 @@ func (s *Server) track(ln net.Listener) bool {
 // the end.
 func (s *Server) start(nc net.Conn) {
 	log := s.o.Log.With("conn", strconv.FormatUint(s.names.Add(1), 36))
-	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, 4096), w: bufio.NewWriterSize(nc, 4096),
+	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, 4096), w: bufio.NewWriterSize(boundedWriter{nc}, 4096),
 		idle: s.o.IdleTimeout, draining: &s.draining, log: log}
 	c.closed = func() {
 		s.mu.Lock()

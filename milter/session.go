@@ -73,8 +73,13 @@ func (s *session) begin() {
 }
 
 // notice keeps the macros that matter: each packet replaces the map, and
-// MTAs tell the queue id at different stages.
+// MTAs tell the queue id at different stages. go-milter goes on to hand out
+// the last message's, which are not this command's.
 func (s *session) notice(m *gomilter.Modifier) {
+	if s.conn.macros != s.conn.command {
+		return
+	}
+	s.conn.macros = 0
 	if id := m.Macros["i"]; id != "" {
 		s.queueID = id
 	}
@@ -131,6 +136,9 @@ func (s *session) Abort(*gomilter.Modifier) error {
 
 // Body implements gomilter.Milter: the message is complete.
 func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
+	if !s.conn.busy.Load() {
+		return gomilter.RespContinue, nil // no MAIL came before
+	}
 	defer s.conn.busy.Store(false)
 	s.notice(m)
 	s.message.MTAMessageID = s.mtaID
