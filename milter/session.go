@@ -136,11 +136,11 @@ func (s *session) Abort(*gomilter.Modifier) error {
 
 // Body implements gomilter.Milter: the message is complete.
 func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
+	s.notice(m)
 	if !s.conn.busy.Load() {
 		return gomilter.RespContinue, nil // no MAIL came before
 	}
 	defer s.conn.busy.Store(false)
-	s.notice(m)
 	s.message.MTAMessageID = s.mtaID
 	start := time.Now()
 	if reason := s.unable(); reason != "" {

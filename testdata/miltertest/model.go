@@ -164,6 +164,7 @@ func (m *model) take(p Packet) {
 		t.bytes += len(p.Data)
 	case 'L':
 		f, ok := parseField(p.Data)
+		f.Name = strings.TrimRight(f.Name, " \t") // RFC 5322, section 4.5
 		t.odd = t.odd || !ok || f.Name == ""
 		t.fields = append(t.fields, heldField{Field: f})
 		t.count++

@@ -203,27 +203,3 @@ func checkLog(t *testing.T, log string, texts []string) {
 		t.Errorf("go-milter complains: %s", got)
 	}
 }
-
-// FuzzSession sends any bytes in any pieces. Seeds are what the cases send.
-func FuzzSession(f *testing.F) {
-	for _, script := range scripts(f) {
-		f.Add(script.Stream(), uint8(0))
-		f.Add(script.Stream(), uint8(1))
-	}
-	s := serve(f, map[string]string{"max_header_fields": "50", "max_header_bytes": "2000"})
-	f.Fuzz(func(t *testing.T, stream []byte, split uint8) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		replies, err := miltertest.Play(ctx, s.dial(t), stream, int(split))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := miltertest.Check(stream, replies, s.limit.MaxHeaderFields, s.limit.MaxHeaderBytes); err != nil {
-			t.Error(err)
-		}
-		s.untilFree(t)
-		if got := library.String(); got != "" {
-			t.Errorf("go-milter complains: %s", got)
-		}
-	})
-}
