@@ -75,8 +75,8 @@ type conn struct {
 }
 
 // negotiation reads the MTA's first packet and leaves it to be read again.
-func (c *conn) negotiation() (o offer, err error) {
-	c.SetReadDeadline(time.Now().Add(negotiationWait))
+func (c *conn) negotiation(wait time.Duration) (o offer, err error) {
+	c.SetReadDeadline(time.Now().Add(wait))
 	head, err := c.r.Peek(5)
 	if err != nil {
 		return o, fmt.Errorf("no milter negotiation: %w", err)
@@ -222,10 +222,13 @@ func (c *conn) flush() error {
 
 // A boundedWriter gives the MTA a time to read in. The buffer above it writes
 // on its own too, when it is full.
-type boundedWriter struct{ net.Conn }
+type boundedWriter struct {
+	net.Conn
+	wait time.Duration
+}
 
 func (w boundedWriter) Write(p []byte) (int, error) {
-	w.SetWriteDeadline(time.Now().Add(writeWait))
+	w.SetWriteDeadline(time.Now().Add(w.wait))
 	return w.Conn.Write(p)
 }
 

@@ -52,7 +52,10 @@ type Server struct {
 	policy   atomic.Pointer[Policy]
 	draining atomic.Bool
 	slots    chan struct{}
+	warned   atomic.Int64 // when it was last logged that slots ran out, in Unix seconds
 	names    atomic.Uint64
+
+	negotiationWait, writeWait time.Duration
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
@@ -65,7 +68,7 @@ func NewServer(o Options) *Server {
 	if o.Observe == nil {
 		o.Observe = ignore{}
 	}
-	s := &Server{o: o, slots: make(chan struct{}, o.MaxConnections),
+	s := &Server{o: o, slots: make(chan struct{}, o.MaxConnections), negotiationWait: negotiationWait, writeWait: writeWait,
 		listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool)}
 	s.policy.Store(o.Policy)
 	return s
@@ -110,6 +113,9 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 }
 
+// warnEvery is how often a flood of connections is logged.
+const warnEvery = 60 // seconds
+
 // takeSlot waits until one more connection may be served.
 func (s *Server) takeSlot(ln net.Listener) {
 	select {
@@ -118,8 +124,10 @@ func (s *Server) takeSlot(ln net.Listener) {
 	default:
 	}
 	s.o.Observe.Refused("max_connections")
-	s.o.Log.Warn("all connections are in use, the MTA has to wait; raise milter.max_connections",
-		"listener", ln.Addr(), "max_connections", s.o.MaxConnections)
+	if now, last := time.Now().Unix(), s.warned.Load(); now-last >= warnEvery && s.warned.CompareAndSwap(last, now) {
+		s.o.Log.Warn("all connections are in use, the MTA has to wait; raise milter.max_connections",
+			"listener", ln.Addr(), "max_connections", s.o.MaxConnections)
+	}
 	s.slots <- struct{}{}
 }
 
@@ -144,7 +152,7 @@ func (s *Server) track(ln net.Listener) bool {
 // the end.
 func (s *Server) start(nc net.Conn) {
 	log := s.o.Log.With("conn", strconv.FormatUint(s.names.Add(1), 36))
-	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, 4096), w: bufio.NewWriterSize(boundedWriter{nc}, 4096),
+	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, 4096), w: bufio.NewWriterSize(boundedWriter{nc, s.writeWait}, 4096),
 		idle: s.o.IdleTimeout, draining: &s.draining, log: log}
 	c.closed = func() {
 		s.mu.Lock()
@@ -164,7 +172,7 @@ func (s *Server) start(nc net.Conn) {
 
 // serve negotiates with one MTA and hands the connection to go-milter.
 func (s *Server) serve(c *conn) {
-	o, err := c.negotiation()
+	o, err := c.negotiation(s.negotiationWait)
 	if err != nil {
 		s.o.Observe.Refused("no_negotiation")
 		c.log.Info("connection refused", "client", c.RemoteAddr(), "error", err)

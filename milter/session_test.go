@@ -1,9 +1,7 @@
 package milter_test
 
 import (
-	"context"
 	"io"
-	"log/slog"
 	"net"
 	"slices"
 	"testing"
@@ -14,8 +12,6 @@ import (
 
 	"permalink-milter/hashheader"
 	"permalink-milter/milter"
-	"permalink-milter/registry"
-	"permalink-milter/registry/memreg"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,35 +35,6 @@ func policy(t *testing.T, change func(*milter.Policy)) *milter.Policy {
 		t.Fatal(err)
 	}
 	return out
-}
-
-// serve starts a server and returns its address.
-func serve(t *testing.T, change func(*milter.Options)) string {
-	t.Helper()
-	o := milter.Options{Policy: policy(t, nil), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), MaxConnections: 10, IdleTimeout: time.Minute,
-		MessageBudget: 5 * time.Second, MaxHeaderFields: 100, MaxHeaderBytes: 1 << 20}
-	if change != nil {
-		change(&o)
-	}
-	s := milter.NewServer(o)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error)
-	go func() { done <- s.Serve(ln) }()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		if err := s.Shutdown(ctx); err != nil {
-			t.Errorf("shutdown: %v", err)
-		}
-		if err := <-done; err != milter.ErrServerClosed {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	return ln.Addr().String()
 }
 
 // send plays an MTA: one message on a session of its own or a given one.
@@ -94,8 +61,13 @@ func send(t *testing.T, s *gomilter.ClientSession, header hashheader.Header) []g
 
 func dial(t *testing.T, addr string) *gomilter.ClientSession {
 	t.Helper()
+	return dialOffering(t, addr, 0x1fffff)
+}
+
+func dialOffering(t *testing.T, addr string, protocol gomilter.OptProtocol) *gomilter.ClientSession {
+	t.Helper()
 	o := gomilter.ClientOptions{ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
-		ActionMask: 0x1ff, ProtocolMask: 0x1fffff}
+		ActionMask: 0x1ff, ProtocolMask: protocol}
 	c := gomilter.NewClientWithOptions("tcp", addr, o)
 	t.Cleanup(func() { c.Close() })
 	s, err := c.Session()

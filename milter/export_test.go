@@ -1,0 +1,8 @@
+package milter
+
+import "time"
+
+// SetWaits shortens how long the server waits for an MTA to negotiate, and to read a reply.
+func (s *Server) SetWaits(negotiation, write time.Duration) {
+	s.negotiationWait, s.writeWait = negotiation, write
+}
