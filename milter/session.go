@@ -55,14 +55,6 @@ func newSession(s *Server, c *conn, o offer) *session {
 		actions: o.actions & wantedActions, protocol: o.protocol & wantedProtocol}
 }
 
-// reply is a handler's answer, none where the MTA agreed to get none.
-func (s *session) reply() (gomilter.Response, error) {
-	if s.protocol&noReply(s.conn.command) != 0 {
-		return nil, nil
-	}
-	return gomilter.RespContinue, nil
-}
-
 // begin forgets the last message. Sendmail tells of its end by nothing but
 // the next one's beginning.
 func (s *session) begin() {
@@ -94,7 +86,7 @@ func (s *session) MailFrom(_ string, m *gomilter.Modifier) (gomilter.Response, e
 	s.conn.busy.Store(true)
 	clear(m.Headers) // go-milter would keep the last message's for ever
 	s.notice(m)
-	return s.reply()
+	return gomilter.RespContinue, nil
 }
 
 // RcptTo implements gomilter.Milter.
@@ -103,7 +95,7 @@ func (s *session) RcptTo(to string, m *gomilter.Modifier) (gomilter.Response, er
 	if s.keep(len(to)) {
 		s.message.Recipients = append(s.message.Recipients, to)
 	}
-	return s.reply()
+	return gomilter.RespContinue, nil
 }
 
 // Header implements gomilter.Milter.
@@ -112,7 +104,7 @@ func (s *session) Header(name, value string, m *gomilter.Modifier) (gomilter.Res
 	if s.fields++; s.policy.wants(name) && s.keep(len(name)+len(value)) {
 		s.message.Header = append(s.message.Header, hashheader.Field{Name: name, Value: value})
 	}
-	return s.reply()
+	return gomilter.RespContinue, nil
 }
 
 // keep counts what the session holds of a message and tells if that is within
