@@ -29,6 +29,21 @@ func (s *server) check(t *testing.T, stream []byte, split uint8) {
 	}
 }
 
+func TestEachOptionBitAlone(t *testing.T) {
+	script, err := miltertest.Parse("connect a 4 25 192.0.2.1\nhelo a\nmail <a>\nrcpt <devel@lists.example.org>\ndata\nunknown x\n" +
+		"header Message-ID: <abc@example.org>\nheader Message-ID-MD5: FORGED\neoh\nbody x\neom\nmail <a>\nabort\nquit\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, nil)
+	for bit := range 32 {
+		for _, offer := range []miltertest.Negotiation{{Version: 6, Actions: 1 << bit}, {Version: 6, Actions: 0x11, Protocol: 1 << bit},
+			{Version: 6, Actions: ^uint32(1 << bit), Protocol: ^uint32(1 << bit)}} {
+			s.check(t, append(offer.Packet().Append(nil), script.Stream()...), 0)
+		}
+	}
+}
+
 // FuzzStream sends any bytes in any pieces. Seeds are what the cases send.
 func FuzzStream(f *testing.F) {
 	for _, script := range scripts(f) {

@@ -168,7 +168,7 @@ func parseConnect(text string) (Packet, error) {
 func parseMacro(text string) (Packet, error) {
 	words := strings.Fields(text)
 	if len(words) == 0 || len(words[0]) != 1 {
-		return Packet{}, errors.New("macro: write COMMAND NAME=VALUE ...")
+		return Packet{}, errors.New("macro: write COMMAND and any number of NAME=VALUE")
 	}
 	data := []byte(words[0])
 	for _, word := range words[1:] {

@@ -9,7 +9,7 @@ import (
 )
 
 func survivesKilledDaemon(t *testing.T, s site) {
-	const n = 1500
+	const n = 2000
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	mails := make([]Mail, n)
@@ -20,7 +20,10 @@ func survivesKilledDaemon(t *testing.T, s site) {
 	sent := make(chan error, 1)
 	go func() { sent <- SendUntilAccepted(ctx, s.mta.Remote(), 20, mails...) }()
 	for _, end := range []func() error{s.daemon.Kill, s.daemon.Stop} {
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
+		if len(sent) > 0 {
+			t.Error("the load was over before the daemon ended")
+		}
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}

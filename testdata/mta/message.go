@@ -45,17 +45,26 @@ func (m Message) split() (header, body []byte) {
 // Fields lists the header fields in order, each whole: name, colon, value with its folds, and the last CRLF.
 func (m Message) Fields() []string {
 	var fields []string
-	for line := range strings.SplitAfterSeq(string(m.RawHeader()), "\r\n") {
-		folded := strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t")
-		switch {
-		case line == "":
-		case folded && len(fields) > 0:
-			fields[len(fields)-1] += line
-		default:
-			fields = append(fields, line)
-		}
+	for rest := string(m.RawHeader()); rest != ""; {
+		end := fieldEnd(rest)
+		fields = append(fields, rest[:end])
+		rest = rest[end:]
 	}
 	return fields
+}
+
+// fieldEnd returns where the first field of a header section ends: at a line that does not begin with white space.
+func fieldEnd(header string) int {
+	for end := 0; ; {
+		line := strings.Index(header[end:], "\r\n")
+		if line < 0 {
+			return len(header)
+		}
+		end += line + len("\r\n")
+		if end == len(header) || header[end] != ' ' && header[end] != '\t' {
+			return end
+		}
+	}
 }
 
 // Raw returns the values of the fields of one name, in order and byte for byte: all that stands between the colon

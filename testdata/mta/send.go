@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/textproto"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,26 +50,19 @@ func SendPipelined(ctx context.Context, addr string, mails ...Mail) error {
 	return send(ctx, addr, (*client).pipelinedMail, mails)
 }
 
-// SendUntilAccepted does as a mail server does: it sends over several connections at once, and what gets a 4xx reply
-// or loses its connection is sent again after a moment, until ctx is done. A 5xx reply is final.
+// SendUntilAccepted does as a mail server does: it sends its share of the mails over each of several connections at
+// once. After a 4xx reply or the loss of a connection it connects again, after a moment, and goes on with that mail,
+// until ctx is done. A 5xx reply is final.
 func SendUntilAccepted(ctx context.Context, addr string, sessions int, mails ...Mail) error {
-	queue := make(chan Mail, len(mails))
-	for _, m := range mails {
-		queue <- m
-	}
-	close(queue)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failures := make(chan error, sessions)
 	var wg sync.WaitGroup
-	for range sessions {
+	for share := range slices.Chunk(mails, (len(mails)+sessions-1)/sessions) {
 		wg.Go(func() {
-			for m := range queue {
-				if err := retry(ctx, addr, m); err != nil {
-					failures <- err
-					cancel()
-					return
-				}
+			if err := retry(ctx, addr, share); err != nil {
+				failures <- err
+				cancel()
 			}
 		})
 	}
@@ -77,13 +71,18 @@ func SendUntilAccepted(ctx context.Context, addr string, sessions int, mails ...
 	return <-failures
 }
 
-func retry(ctx context.Context, addr string, m Mail) error {
+func retry(ctx context.Context, addr string, mails []Mail) error {
 	for {
-		err := Send(ctx, addr, m)
+		err := Send(ctx, addr, mails...)
+		var failed *SendError
+		if !errors.As(err, &failed) {
+			return nil // what can fail after the last mail is the farewell
+		}
 		var reply *textproto.Error
-		if err == nil || errors.As(err, &reply) && reply.Code >= 500 {
+		if errors.As(err, &reply) && reply.Code >= 500 {
 			return err
 		}
+		mails = mails[failed.Index:]
 		select {
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)

@@ -87,11 +87,12 @@ func sigtermInMidMessage(t *testing.T, s site) {
 					t.Fatal(err)
 				}
 			}
-			messages := wait(t, s.sink, 1)
+			wait(t, s.sink, 1)
 			if err := untilEmpty(t, s.mta); err != nil {
 				t.Fatal(err)
 			}
-			if messages = s.sink.Messages(); len(messages) != 1 {
+			messages := s.sink.Messages()
+			if len(messages) != 1 {
 				t.Errorf("%d messages arrived", len(messages))
 			}
 			if m := messages[0]; checkStamped(t, m) == "" || len(m.Raw("X-Half")) != 2 {
