@@ -65,6 +65,8 @@ type conn struct {
 	log      *slog.Logger
 	closed   func()
 	once     sync.Once
+	// acknowledge tells the MTA's kernel at once what was read.
+	acknowledge func()
 
 	packet     bytes.Buffer // what go-milter has not read yet of the MTA's last packet
 	command    byte         // of that packet
@@ -205,7 +207,7 @@ func (c *conn) flushBeforeWait(n int) error {
 	if err := c.flush(); err != nil {
 		return err
 	}
-	acknowledge(c.Conn)
+	c.acknowledge()
 	c.SetReadDeadline(time.Now().Add(c.idle))
 	if c.draining.Load() && !c.busy.Load() {
 		return errDraining

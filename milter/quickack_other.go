@@ -4,5 +4,5 @@ package milter
 
 import "net"
 
-// acknowledge has no counterpart here.
-func acknowledge(net.Conn) {}
+// acknowledger has no counterpart here.
+func acknowledger(net.Conn) func() { return func() {} }

@@ -153,7 +153,7 @@ func (s *Server) track(ln net.Listener) bool {
 func (s *Server) start(nc net.Conn) {
 	log := s.o.Log.With("conn", strconv.FormatUint(s.names.Add(1), 36))
 	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, 4096), w: bufio.NewWriterSize(boundedWriter{nc, s.writeWait}, 4096),
-		idle: s.o.IdleTimeout, draining: &s.draining, log: log}
+		idle: s.o.IdleTimeout, draining: &s.draining, log: log, acknowledge: acknowledger(nc)}
 	c.closed = func() {
 		s.mu.Lock()
 		delete(s.conns, c)

@@ -10,14 +10,8 @@ import (
 	"testing"
 )
 
-// sendmailSite is a site of Sendmail for what is its own.
-func sendmailSite(t *testing.T) site {
-	t.Helper()
-	return startSite(t, kinds[1], Options{})
-}
-
 func TestSendmailsOwnMessageIDIsTheOneHashed(t *testing.T) {
-	s := sendmailSite(t)
+	s := startSite(t, sendmailKind, Options{})
 	for range 2 {
 		m := s.pass(t, s.mta.Remote(), common, "hello\r\n")
 		if got := m.Header("Message-ID"); len(got) != 1 || !strings.HasSuffix(got[0], "@mx.example.org>") {
@@ -63,7 +57,7 @@ func TestPostfixInAChroot(t *testing.T) {
 	daemon := startDaemon(t, dir, "unix:"+filepath.Join(folder, "milter.sock"), fmt.Sprintf("socket_group = %q", group.Name))
 	sink := startSink(t)
 	postfix := startPostfix(t, Options{Dir: filepath.Join(dir, "mta"), Sink: sink.Addr(), Chroot: true, Milters: []string{"unix:/permalink/milter.sock"}})
-	s := site{kinds[0], postfix, daemon, sink}
+	s := site{postfixKind, postfix, daemon, sink}
 	checkStamped(t, s.pass(t, postfix.Remote(), common+"Message-ID: <1@example.org>\r\n", "hello\r\n"))
 	sink.Reset()
 	stampsSendmailCommand(t, s)

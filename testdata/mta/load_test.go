@@ -34,6 +34,12 @@ func survivesKilledDaemon(t *testing.T, s site) {
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
+	s.checkAllStamped(ctx, t, n)
+}
+
+// checkAllStamped waits for n messages and finds each stamped with a token of its own.
+func (s site) checkAllStamped(ctx context.Context, t *testing.T, n int) {
+	t.Helper()
 	messages, err := s.sink.Wait(ctx, n)
 	if err != nil {
 		t.Fatal(err)
@@ -55,17 +61,7 @@ func stampsLoad(t *testing.T, s site) {
 	if err := Load(ctx, s.mta.Remote(), 50, n, "-d", "-f", "a@example.org", "-t", "devel@lists.example.org", "-l", "2000"); err != nil {
 		t.Fatal(err)
 	}
-	messages, err := s.sink.Wait(ctx, n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := make(map[string]int)
-	for _, m := range messages {
-		seen[checkStamped(t, m)]++
-	}
-	if len(seen) != n || len(messages) != n {
-		t.Errorf("%d messages with %d tokens, want %d of each", len(messages), len(seen), n)
-	}
+	s.checkAllStamped(ctx, t, n)
 }
 
 func daemonDownIsATemporaryFailure(t *testing.T, s site) {

@@ -26,14 +26,15 @@ type kind struct {
 	longHeader []string
 }
 
-var kinds = []kind{
-	{name: "Postfix", start: func(t *testing.T, o Options) MTA { return startPostfix(t, o) }, smtputf8: true, down: "451 4.7.1",
-		order: []string{"Received", "From", "Date", "To", "Archived-At", "Message-ID", "X-Last", "Message-ID-MD5", "Archived-At"}},
-	{name: "Sendmail", start: func(t *testing.T, o Options) MTA { return startSendmail(t, o) }, down: "451 4.3.2",
+var (
+	postfixKind = kind{name: "Postfix", start: func(t *testing.T, o Options) MTA { return startPostfix(t, o) }, smtputf8: true, down: "451 4.7.1",
+		order: []string{"Received", "From", "Date", "To", "Archived-At", "Message-ID", "X-Last", "Message-ID-MD5", "Archived-At"}}
+	sendmailKind = kind{name: "Sendmail", start: func(t *testing.T, o Options) MTA { return startSendmail(t, o) }, down: "451 4.3.2",
 		// Sendmail puts an added field where the name is already, or was before the filter deleted it.
 		order:      []string{"Received", "Message-ID-MD5", "From", "Date", "To", "Archived-At", "Archived-At", "Message-ID", "X-Last"},
-		longHeader: []string{"define(`confMAX_HEADERS_LENGTH', `4194304')dnl"}},
-}
+		longHeader: []string{"define(`confMAX_HEADERS_LENGTH', `4194304')dnl"}}
+	kinds = []kind{postfixKind, sendmailKind}
+)
 
 // A site is an MTA with the daemon and a sink.
 type site struct {
