@@ -6,6 +6,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -61,4 +62,38 @@ func TestPostfixInAChroot(t *testing.T) {
 	checkStamped(t, s.pass(t, postfix.Remote(), common+"Message-ID: <1@example.org>\r\n", "hello\r\n"))
 	sink.Reset()
 	stampsSendmailCommand(t, s)
+}
+
+// TestSnippetsStampMail loads the files of configuration that operators get, with nothing but the port changed.
+func TestSnippetsStampMail(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			dir := t.TempDir()
+			openParents(t, dir)
+			number, err := FreePort()
+			if err != nil {
+				t.Fatal(err)
+			}
+			daemon := startDaemon(t, dir, fmt.Sprintf("inet:127.0.0.1:%d", number))
+			sink := startSink(t)
+			s := site{k, k.start(t, Options{Dir: filepath.Join(dir, "mta"), Sink: sink.Addr(), ExtraMain: k.snippetLines(t, strconv.Itoa(number))}), daemon, sink}
+			checkStamped(t, s.pass(t, s.mta.Remote(), common+"Message-ID: <1@example.org>\r\n", "hello\r\n"))
+			daemonDownIsATemporaryFailure(t, s)
+		})
+	}
+}
+
+// snippetLines reads the file with the daemon at another port.
+func (k kind) snippetLines(t *testing.T, port string) (lines []string) {
+	t.Helper()
+	text, err := os.ReadFile(k.snippet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, k.comment) {
+			lines = append(lines, strings.ReplaceAll(strings.TrimSpace(line), k.address("127.0.0.1", "8899"), k.address("127.0.0.1", port)))
+		}
+	}
+	return lines
 }

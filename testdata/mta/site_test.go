@@ -22,14 +22,22 @@ type kind struct {
 	down string
 	// order is that of the fields where a forged Message-ID-MD5, another site's Archived-At and ours meet.
 	order []string
+	// snippet is the file of configuration that an operator gets, and comment begins its lines without effect.
+	snippet, comment string
+	// address writes host and port as that file does.
+	address func(host, port string) string
 	// longHeader are the lines of configuration by which it takes a header of 64 KB.
 	longHeader []string
 }
 
 var (
 	postfixKind = kind{name: "Postfix", start: func(t *testing.T, o Options) MTA { return startPostfix(t, o) }, smtputf8: true, down: "451 4.7.1",
-		order: []string{"Received", "From", "Date", "To", "Archived-At", "Message-ID", "X-Last", "Message-ID-MD5", "Archived-At"}}
+		snippet: "../../config/postfix/main.cf", comment: "#",
+		address: func(host, port string) string { return "inet:" + host + ":" + port },
+		order:   []string{"Received", "From", "Date", "To", "Archived-At", "Message-ID", "X-Last", "Message-ID-MD5", "Archived-At"}}
 	sendmailKind = kind{name: "Sendmail", start: func(t *testing.T, o Options) MTA { return startSendmail(t, o) }, down: "451 4.3.2",
+		snippet: "../../config/sendmail/permalink-milter.mc", comment: "dnl ",
+		address: func(host, port string) string { return "inet:" + port + "@" + host },
 		// Sendmail puts an added field where the name is already, or was before the filter deleted it.
 		order:      []string{"Received", "Message-ID-MD5", "From", "Date", "To", "Archived-At", "Archived-At", "Message-ID", "X-Last"},
 		longHeader: []string{"define(`confMAX_HEADERS_LENGTH', `4194304')dnl"}}
