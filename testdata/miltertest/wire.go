@@ -1,5 +1,6 @@
 // Package miltertest plays an MTA, good or bad, to a milter: scripts of the packets that it sends and of the replies
-// that it expects (Parse, Script.Run), and a model of the replies that any stream of bytes must get (Check).
+// that it expects (Parse, Script.Run), a model of the replies that any stream of bytes must get (Check), and a recorder of
+// real MTAs' sessions (Record) that Play sends again.
 //
 // It knows the wire format of the milter protocol, versions 2 to 6, as Sendmail's include/libmilter/mfdef.h has it,
 // and shares no code with the server that it tests. It knows nothing of testing: functions return errors.

@@ -1,6 +1,7 @@
 package mta
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/user"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"permalink-milter/testdata/miltertest"
 )
 
 func TestSendmailsOwnMessageIDIsTheOneHashed(t *testing.T) {
@@ -96,4 +99,58 @@ func (k kind) snippetLines(t *testing.T, port string) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// TestSessionsAreAsTheModelHasThem holds the model by which whole sessions are fuzzed to what the MTAs really send.
+func TestSessionsAreAsTheModelHasThem(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			dir := t.TempDir()
+			openParents(t, dir)
+			port, err := FreePort()
+			if err != nil {
+				t.Fatal(err)
+			}
+			addr := fmt.Sprintf("127.0.0.1:%d", port)
+			daemon := startDaemon(t, dir, "inet:"+addr)
+			recorder, err := miltertest.Record(t.Context(), addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sink := startSink(t)
+			s := site{k, k.start(t, Options{Dir: filepath.Join(dir, "mta"), Sink: sink.Addr(), Milters: []string{"inet:" + recorder.Addr()}}), daemon, sink}
+			removesForgedFields(t, s)
+			sink.Reset()
+			keepsMessagesOfOneConnectionApart(t, s)
+			s.pass(t, s.mta.Remote(), common, "no Message-ID\r\n")
+			if err := s.mta.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			recorder.Close()
+			checkSessions(t, recorder.Sessions(), 12)
+		})
+	}
+}
+
+// checkSessions wants so many messages in all.
+func checkSessions(t *testing.T, sessions []miltertest.Session, messages int) {
+	t.Helper()
+	ends := 0
+	for _, session := range sessions {
+		if err := miltertest.Check(session.Stream, session.Replies, 2000, 1<<20); err != nil {
+			t.Error(err)
+		}
+		for r := bytes.NewReader(session.Stream); ; {
+			p, err := miltertest.Read(r)
+			if err != nil {
+				break
+			}
+			if p.Code == 'E' {
+				ends++
+			}
+		}
+	}
+	if ends != messages {
+		t.Errorf("%d messages in %d sessions, want %d", ends, len(sessions), messages)
+	}
 }
