@@ -170,7 +170,7 @@ func (m *model) take(p Packet) {
 		t.count++
 		t.bytes += len(p.Data)
 	}
-	if p.Code == m.macros.command && m.macros.msgID != "" {
+	if strings.IndexByte("MRE", p.Code) >= 0 && p.Code == m.macros.command && m.macros.msgID != "" {
 		t.mtaID, m.macros = m.macros.msgID, macros{}
 	}
 }
