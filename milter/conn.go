@@ -114,7 +114,7 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // next waits for a packet, checks its frame and makes it fit for go-milter.
 func (c *conn) next() error {
-	if err := c.flushBeforeWait(5); err != nil {
+	if err := c.flushBeforeWait(5, time.Now().Add(c.idle)); err != nil {
 		return err
 	}
 	head, err := c.r.Peek(5)
@@ -152,8 +152,9 @@ func (c *conn) receive(n int) error {
 		c.packet = bytes.Buffer{}
 	}
 	c.packet.Reset()
+	deadline := time.Now().Add(c.idle) // of the whole packet, however it trickles in
 	for c.packet.Len() < n {
-		if err := c.flushBeforeWait(1); err != nil {
+		if err := c.flushBeforeWait(1, deadline); err != nil {
 			return err
 		}
 		if _, err := c.r.Peek(1); err != nil {
@@ -200,7 +201,7 @@ func knownCommand(code byte) bool { return strings.IndexByte(commands, code) >= 
 
 // flushBeforeWait sends the replies if fewer than n bytes are there to read
 // without waiting, and sets the deadline of the wait.
-func (c *conn) flushBeforeWait(n int) error {
+func (c *conn) flushBeforeWait(n int, deadline time.Time) error {
 	if c.r.Buffered() >= n {
 		return nil
 	}
@@ -208,7 +209,7 @@ func (c *conn) flushBeforeWait(n int) error {
 		return err
 	}
 	c.acknowledge()
-	c.SetReadDeadline(time.Now().Add(c.idle))
+	c.SetReadDeadline(deadline)
 	if c.draining.Load() && !c.busy.Load() {
 		return errDraining
 	}

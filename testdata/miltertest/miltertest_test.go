@@ -22,6 +22,16 @@ func TestParseNamesEachWrongLine(t *testing.T) {
 	}
 }
 
+// FuzzParse finds texts that do not end in a script or an error.
+func FuzzParse(f *testing.F) {
+	f.Add("negotiate 6 0x1ff 0x0\nmacro M i=1\nconnect a 4 25 b\nheader A: \\x00\\n\nraw 00\nrepeat 2\neom\nexpect close\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if _, err := miltertest.Parse(text); err != nil && !strings.HasPrefix(err.Error(), "line ") {
+			t.Errorf("an error without its line: %v", err)
+		}
+	})
+}
+
 func TestRunNamesTheLineWhoseReplyDidNotCome(t *testing.T) {
 	for name, tc := range map[string]struct{ script, want string }{
 		"another reply":    {"negotiate 6 0x1ff 0x0\nexpect negotiated 5 0x0 0x0\n", "line 2: got negotiated 6 0x111 0x0"},

@@ -57,9 +57,9 @@ func Parse(text string) (*Script, error) {
 		}
 		verb, rest, _ := strings.Cut(line, " ")
 		if verb == "repeat" {
-			n, err := strconv.Atoi(rest)
+			n, err := strconv.ParseUint(rest, 10, 16)
 			errs = append(errs, at(i+1, err))
-			repeat = n
+			repeat = int(n)
 			continue
 		}
 		st := step{line: i + 1, times: repeat, split: -1}
