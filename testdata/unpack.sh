@@ -25,4 +25,4 @@ done
 # shellcheck disable=SC2086 # one word a package
 "$here/install.sh" $libraries
 chmod 0755 tree
-mv -T tree "$folder"
+mv -T tree "$folder" || [ -e "$folder" ] # which another run may have made
