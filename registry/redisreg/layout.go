@@ -1,0 +1,57 @@
+package redisreg
+
+import (
+	"encoding/base32"
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"permalink-milter/registry"
+)
+
+const (
+	defaultPrefix = "permalink:"
+	// buckets is how many keys there can be: one for each value of the first
+	// two bytes of a digest.
+	buckets = 1 << 16
+)
+
+var base32Hash = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+// A place is where an entry is kept.
+type place struct{ key, field string }
+
+func (s *Store) place(k registry.Key) (place, error) {
+	digest, err := base32Hash.DecodeString(k.Hash)
+	if err != nil || len(digest) < 2 {
+		return place{}, fmt.Errorf("%w hash %.80q", registry.ErrInvalid, k.Hash)
+	}
+	return place{s.bucket(int(binary.BigEndian.Uint16(digest))), k.List + "\x00" + string(digest)}, nil
+}
+
+func (s *Store) bucket(n int) string { return fmt.Sprintf("%sv1:{%04x}", s.prefix, n) }
+
+// registryKey reads the field.
+func (p place) registryKey() registry.Key {
+	list, digest, _ := strings.Cut(p.field, "\x00")
+	return registry.Key{List: list, Hash: base32Hash.EncodeToString([]byte(digest))}
+}
+
+func (p place) decode(value string) (registry.Entry, error) {
+	e, err := registry.DecodeEntry([]byte(value))
+	if err != nil {
+		return e, fmt.Errorf("redis key %s, field %q: %w", p.key, p.field, err)
+	}
+	return e, nil
+}
+
+// failed explains an error of the client. What Redis holds but cannot be an
+// entry is no outage.
+func (p place) failed(err error) error {
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		return fmt.Errorf("redis key %s is not a registry's hash: delete it, or set another key_prefix: %w", p.key, err)
+	}
+	return fmt.Errorf("%w: redis: %w", registry.ErrUnavailable, err)
+}

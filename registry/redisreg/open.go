@@ -1,0 +1,114 @@
+package redisreg
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+const defaultTimeout = 500 * time.Millisecond
+
+// Open returns the store that the options name. It connects to nothing yet,
+// so that a mail host starts while Redis is down; Check looks at the servers.
+func Open(o Options) (*Store, error) {
+	client, err := o.clientOptions()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		client:      redis.NewUniversalClient(client),
+		prefix:      o.prefix(),
+		timeout:     cmp.Or(o.Timeout, defaultTimeout),
+		minReplicas: o.MinReplicas,
+	}
+	switch c := s.client.(type) {
+	case *redis.ClusterClient:
+		c.OnNewNode(func(node *redis.Client) { node.AddHook(waitHook{node}) })
+	case *redis.Client:
+		c.AddHook(waitHook{c})
+	}
+	return s, nil
+}
+
+func (o Options) prefix() string { return cmp.Or(o.KeyPrefix, defaultPrefix) }
+
+func (o Options) clientOptions() (*redis.UniversalOptions, error) {
+	c, useTLS, err := parseURL(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("registry.url: %w", err)
+	}
+	if strings.ContainsAny(o.prefix(), "{}") {
+		return nil, errors.New("registry.key_prefix: braces would put all keys into one hash slot; leave them out")
+	}
+	if c.TLSConfig, err = o.tlsConfig(useTLS); err != nil {
+		return nil, err
+	}
+	c.Username, c.Password = cmp.Or(o.Username, c.Username), cmp.Or(o.Password, c.Password)
+	// The budget of a message is short: one more try on another connection, and
+	// the caller decides.
+	c.MaxRetries, c.DialerRetries = 1, 1
+	c.MinRetryBackoff, c.MaxRetryBackoff = 5*time.Millisecond, 100*time.Millisecond
+	c.ContextTimeoutEnabled = true
+	timeout := cmp.Or(o.Timeout, defaultTimeout)
+	c.DialTimeout, c.PoolTimeout = timeout, timeout
+	c.ReadTimeout, c.WriteTimeout = max(timeout, scanTimeout), timeout
+	c.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	// CLIENT SETINFO needs a permission that an ACL user may lack.
+	c.DisableIdentity = true
+	return &c, nil
+}
+
+// tlsConfig is nil without TLS.
+func (o Options) tlsConfig(useTLS bool) (*tls.Config, error) {
+	if !useTLS {
+		if o.TLSCA+o.TLSCert+o.TLSKey != "" {
+			return nil, errors.New("registry.tls_ca, tls_cert, tls_key: without effect unless registry.url begins with rediss")
+		}
+		return nil, nil
+	}
+	c := &tls.Config{}
+	if o.TLSCA != "" {
+		pem, err := os.ReadFile(o.TLSCA)
+		if err != nil {
+			return nil, fmt.Errorf("registry.tls_ca: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("registry.tls_ca: %s holds no PEM certificate", o.TLSCA)
+		}
+	}
+	if o.TLSCert+o.TLSKey == "" {
+		return c, nil
+	}
+	load := func() (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("registry.tls_cert, tls_key: %w", err)
+		}
+		return &pair, nil
+	}
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
+	_, err := load()
+	return c, err
+}
+
+// LogTo hands log what the client library says of lost connections and new
+// primaries. The library has one logger for the whole process: call it once,
+// before Open.
+func LogTo(log *slog.Logger) { redis.SetLogger(clientLog{log}) }
+
+type clientLog struct{ log *slog.Logger }
+
+func (l clientLog) Printf(ctx context.Context, format string, v ...any) {
+	l.log.WarnContext(ctx, "redis client: "+fmt.Sprintf(format, v...))
+}

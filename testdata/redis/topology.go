@@ -1,0 +1,158 @@
+package redistest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// PrimaryName is what the Sentinels call their primary.
+const PrimaryName = "mymaster"
+
+// A Group is a set of servers that belong together.
+type Group struct {
+	// Servers are the redis-servers, primaries first at the start.
+	Servers   []*Server
+	Sentinels []*Server
+}
+
+// Stop kills all servers.
+func (g *Group) Stop() {
+	for _, s := range append(g.Sentinels, g.Servers...) {
+		s.Kill()
+	}
+}
+
+// Addrs are the addresses of servers, separated by commas.
+func Addrs(servers []*Server) string {
+	var addrs []string
+	for _, s := range servers {
+		addrs = append(addrs, s.Addr())
+	}
+	return strings.Join(addrs, ",")
+}
+
+// StartSentinel starts a primary, two replicas and three Sentinels that take
+// the primary for down after half a second.
+func StartSentinel(dir string) (g *Group, err error) {
+	g = &Group{}
+	defer func() {
+		if err != nil {
+			g.Stop()
+		}
+	}()
+	for i := range 3 {
+		var follow []string
+		if i > 0 {
+			follow = []string{"--replicaof", "127.0.0.1 " + strconv.Itoa(g.Servers[0].Port)}
+		}
+		s, err := Start(filepath.Join(dir, fmt.Sprint("server", i)), append(follow, "--repl-diskless-sync-delay", "0")...)
+		if err != nil {
+			return g, err
+		}
+		g.Servers = append(g.Servers, s)
+	}
+	for i := range 3 {
+		s, err := startSentinel(filepath.Join(dir, fmt.Sprint("sentinel", i)), g.Servers[0])
+		if err != nil {
+			return g, err
+		}
+		g.Sentinels = append(g.Sentinels, s)
+	}
+	for _, s := range g.Sentinels {
+		err = errors.Join(err, s.waitFor("num-other-sentinels\n2", "sentinel", "master", PrimaryName),
+			s.waitFor("num-slaves\n2", "sentinel", "master", PrimaryName))
+	}
+	return g, errors.Join(err, g.Servers[0].waitFor("connected_slaves:2", "info", "replication"))
+}
+
+func startSentinel(dir string, primary *Server) (*Server, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "sentinel.conf")
+	text := fmt.Sprintf("bind 127.0.0.1\ndir %[1]s\nsentinel monitor %[2]s 127.0.0.1 %[3]d 2\n"+
+		"sentinel down-after-milliseconds %[2]s 500\nsentinel failover-timeout %[2]s 2000\n", dir, PrimaryName, primary.Port)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	return start("redis-sentinel", dir, []string{config})
+}
+
+// Primary asks the Sentinels which server is the primary.
+func (g *Group) Primary() (*Server, error) {
+	answer, err := g.Sentinels[0].CLI("sentinel", "get-master-addr-by-name", PrimaryName)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range g.Servers {
+		if strings.Contains(answer, strconv.Itoa(s.Port)) {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("the Sentinels name an unknown primary: %s", answer)
+}
+
+// StartCluster starts three primaries with a replica each. A node counts as
+// failed after a second.
+func StartCluster(dir string) (g *Group, err error) {
+	g = &Group{}
+	defer func() {
+		if err != nil {
+			g.Stop()
+		}
+	}()
+	for i := range 6 {
+		s, err := Start(filepath.Join(dir, fmt.Sprint("node", i)), "--cluster-enabled", "yes",
+			"--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+		if err != nil {
+			return g, err
+		}
+		g.Servers = append(g.Servers, s)
+	}
+	create := append([]string{"--cluster", "create"}, strings.Split(Addrs(g.Servers), ",")...)
+	if _, err := cli(append(create, "--cluster-replicas", "1", "--cluster-yes")...); err != nil {
+		return g, err
+	}
+	return g, g.Settled()
+}
+
+// Settled waits until every node of a Cluster sees all slots served and every
+// replica follows its primary.
+func (g *Group) Settled() error {
+	for _, s := range g.Servers {
+		if err := s.waitFor("cluster_state:ok", "cluster", "info"); err != nil {
+			return err
+		}
+		role, err := s.CLI("info", "replication")
+		if err != nil {
+			return err
+		}
+		want := "connected_slaves:1"
+		if strings.Contains(role, "role:slave") {
+			want = "master_link_status:up"
+		}
+		if err := s.waitFor(want, "info", "replication"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Reshard moves slots between two primaries of a Cluster, while they serve.
+func (g *Group) Reshard(from, to *Server, slots int) error {
+	source, err := from.CLI("cluster", "myid")
+	if err != nil {
+		return err
+	}
+	target, err := to.CLI("cluster", "myid")
+	if err != nil {
+		return err
+	}
+	_, err = cli("--cluster", "reshard", from.Addr(), "--cluster-from", source, "--cluster-to", target,
+		"--cluster-slots", strconv.Itoa(slots), "--cluster-yes")
+	return err
+}
