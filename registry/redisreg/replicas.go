@@ -44,7 +44,7 @@ func (h waitHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 // ProcessHook makes the command a pipeline, to which the hook below applies.
 func (h waitHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if ctx.Value(acksKey{}) == nil {
+		if acksFor(ctx, cmd) == nil {
 			return next(ctx, cmd)
 		}
 		pipe := h.node.Pipeline()
@@ -58,8 +58,8 @@ func (h waitHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (h waitHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		a, asked := ctx.Value(acksKey{}).(*acks)
-		if !asked {
+		a := acksFor(ctx, cmds[len(cmds)-1])
+		if a == nil {
 			return next(ctx, cmds)
 		}
 		wait := redis.NewIntCmd(ctx, "wait", a.want, waitTime(ctx).Milliseconds())
@@ -67,6 +67,16 @@ func (h waitHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		a.got = wait.Val()
 		return err
 	}
+}
+
+// acksFor returns the acks that a command is to get, nil where it is none of
+// the script's: a client that opens a connection greets with the same context.
+func acksFor(ctx context.Context, cmd redis.Cmder) *acks {
+	if name := cmd.Name(); name != "evalsha" && name != "eval" {
+		return nil
+	}
+	a, _ := ctx.Value(acksKey{}).(*acks)
+	return a
 }
 
 // waitTime leaves a part of the time for the answer. WAIT takes 0 for ever.
