@@ -102,13 +102,14 @@ func (o Options) tlsConfig(useTLS bool) (*tls.Config, error) {
 	return c, err
 }
 
-// LogTo hands log what the client library says of lost connections and new
-// primaries. The library has one logger for the whole process: call it once,
-// before Open.
+// LogTo hands log, at level debug, what the client library says by itself: a
+// line for each connection that fails, and each new primary. The library has
+// one logger for the whole process, and prints to standard error without one:
+// call it once, before Open.
 func LogTo(log *slog.Logger) { redis.SetLogger(clientLog{log}) }
 
 type clientLog struct{ log *slog.Logger }
 
 func (l clientLog) Printf(ctx context.Context, format string, v ...any) {
-	l.log.WarnContext(ctx, "redis client: "+fmt.Sprintf(format, v...))
+	l.log.DebugContext(ctx, "redis client: "+fmt.Sprintf(format, v...))
 }

@@ -2,6 +2,8 @@ package redisreg_test
 
 import (
 	"fmt"
+	"log/slog"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,6 +13,11 @@ import (
 	"permalink-milter/registry/registrytest"
 	redistest "permalink-milter/testdata/redis"
 )
+
+func TestMain(m *testing.M) {
+	redisreg.LogTo(slog.New(slog.DiscardHandler))
+	os.Exit(m.Run())
+}
 
 // server starts a redis-server for one test.
 func server(t testing.TB, args ...string) *redistest.Server {

@@ -1,0 +1,64 @@
+package redisreg_test
+
+import (
+	"testing"
+	"time"
+
+	"permalink-milter/registry/redisreg"
+	redistest "permalink-milter/testdata/redis"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAcknowledgedReservationsOutliveASentinelFailover(t *testing.T) {
+	t.Parallel()
+	g := sentinels(t)
+	l := startLoad(t, redisreg.Options{URL: sentinelURL(g), Timeout: time.Second, MinReplicas: 1})
+	l.progress(500)
+	old, err := g.Primary()
+	must(t, err)
+	old.Kill()
+	awaitOtherPrimary(t, g, old)
+	l.progress(500)
+	// It comes back as a primary of nothing, until the Sentinels tell it.
+	must(t, old.Restart())
+	l.progress(500)
+	l.finish()
+}
+
+func awaitOtherPrimary(t *testing.T, g *redistest.Group, old *redistest.Server) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		now, err := g.Primary()
+		must(t, err)
+		if now != old {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the Sentinels choose no other primary")
+		}
+	}
+}
+
+func TestAcknowledgedReservationsOutliveAReshardingAndAKilledPrimary(t *testing.T) {
+	t.Parallel()
+	g := cluster(t)
+	l := startLoad(t, redisreg.Options{URL: clusterURL(g), Timeout: time.Second, MinReplicas: 1})
+	l.progress(500)
+	must(t, g.Reshard(g.Servers[0], g.Servers[1], 600))
+	if refused := l.refused.Load(); refused > 0 {
+		t.Errorf("%d reservations refused during a resharding", refused)
+	}
+	l.progress(500)
+	g.Servers[1].Kill()
+	l.progress(500)
+	must(t, g.Servers[1].Restart())
+	must(t, g.Settled())
+	l.progress(500)
+	l.finish()
+}
