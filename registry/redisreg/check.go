@@ -1,0 +1,193 @@
+package redisreg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// advice tells what to do about an error reply that will not pass by itself.
+var advice = []struct{ reply, do string }{
+	{"NOPERM", permissions},
+	{"The user executing the script", permissions},
+	{"ACL failure in script", permissions},
+	{"NOAUTH", "set registry.username and registry.password_file, or PERMALINK_REDIS_PASSWORD"},
+	{"WRONGPASS", "set registry.username and registry.password_file to what the server knows"},
+	{"READONLY", "this is a replica: name the primary in registry.url, or the Sentinels"},
+	{"unknown command", "EVALSHA and EVAL must not be renamed or disabled; for a Sentinel write redis+sentinel://"},
+	{"This instance has cluster support disabled", "write redis:// in registry.url"},
+	{"MOVED", "the server is a Cluster's node: write redis+cluster:// in registry.url"},
+	{"SELECT is not allowed in cluster mode", "the server is a Cluster's node: write redis+cluster:// in registry.url"},
+	{"DB index is out of range", "take a lower database number in registry.url, or raise the server's databases"},
+}
+
+const permissions = "grant the ACL user ~PREFIX* (see key_prefix) and +eval +evalsha +hget +hset +hdel +hlen +hscan +wait +info +config|get, on a Cluster +cluster"
+
+// Check looks whether the servers can hold a registry. Its error wraps
+// registry.ErrUnavailable where they do not answer, which may pass; any other
+// must be mended first. Warnings are what will work but hold less than one
+// may think, or could not be checked.
+func (s *Store) Check(ctx context.Context) (warnings []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
+	defer cancel()
+	if err := s.probe(ctx); err != nil {
+		return nil, advise(err)
+	}
+	if err := s.checkKeys(ctx); err != nil {
+		return nil, advise(err)
+	}
+	var mu sync.Mutex
+	err = s.eachPrimary(ctx, func(ctx context.Context, node *redis.Client) error {
+		found, err := s.checkNode(ctx, node)
+		mu.Lock()
+		defer mu.Unlock()
+		warnings = append(warnings, found...)
+		return err
+	})
+	slices.Sort(warnings)
+	return slices.Compact(warnings), err
+}
+
+// advise adds the advice for an error reply, which then is no outage.
+func advise(err error) error {
+	for _, a := range advice {
+		if redis.HasErrorPrefix(err, a.reply) {
+			var reply redis.Error
+			errors.As(err, &reply)
+			return fmt.Errorf("redis: %s: %w", a.do, reply)
+		}
+	}
+	return err
+}
+
+// probe writes and deletes a field of a key that no entry has.
+func (s *Store) probe(ctx context.Context) error {
+	at := place{s.prefix + "v1:{probe}", "probe"}
+	if _, _, err := s.swap(ctx, at, "", "1"); err != nil {
+		return err
+	}
+	_, _, err := s.swap(ctx, at, "1", "")
+	return err
+}
+
+// checkKeys finds a bucket's key that holds something else.
+func (s *Store) checkKeys(ctx context.Context) error {
+	for from := 0; from < buckets; from += scanBuckets {
+		pipe := s.client.Pipeline()
+		for i := range scanBuckets {
+			pipe.HLen(ctx, s.bucket(from+i))
+		}
+		// Each command tells its own error.
+		cmds, _ := pipe.Exec(ctx)
+		for i, cmd := range cmds {
+			if err := cmd.Err(); err != nil {
+				return place{key: s.bucket(from + i)}.failed(err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) eachPrimary(ctx context.Context, do func(context.Context, *redis.Client) error) error {
+	switch c := s.client.(type) {
+	case *redis.ClusterClient:
+		return c.ForEachMaster(ctx, do)
+	case *redis.Client:
+		return do(ctx, c)
+	}
+	return nil
+}
+
+func (s *Store) checkNode(ctx context.Context, node *redis.Client) ([]string, error) {
+	_, cluster := s.client.(*redis.ClusterClient)
+	n := selfReport{cluster: cluster, minReplicas: s.minReplicas, config: make(map[string]string)}
+	text, err := node.Info(ctx, "everything").Result()
+	if err == nil {
+		n.info = parseInfo(text)
+	}
+	for _, pattern := range []string{"save", "hash-max-*"} {
+		values, err := node.ConfigGet(ctx, pattern).Result()
+		if err == nil {
+			maps.Copy(n.config, values)
+		}
+	}
+	return n.judge()
+}
+
+func parseInfo(text string) map[string]string {
+	info := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	return info
+}
+
+// A selfReport is what one primary tells of itself; maps are empty where it may not.
+type selfReport struct {
+	info, config map[string]string
+	cluster      bool
+	minReplicas  int
+}
+
+// judge is pure.
+func (n selfReport) judge() (warnings []string, err error) {
+	if len(n.info) == 0 {
+		return []string{"INFO is not permitted: version, eviction policy, persistence and replicas were not checked; grant +info"}, nil
+	}
+	if n.info["role"] != "master" {
+		return nil, errors.New("redis: this is a replica: name the primary in registry.url, or the Sentinels")
+	}
+	if n.info["cluster_enabled"] == "1" && !n.cluster {
+		return nil, errors.New("redis: the server is a Cluster's node: write redis+cluster:// in registry.url")
+	}
+	policy := n.info["maxmemory_policy"]
+	if strings.HasPrefix(policy, "allkeys-") {
+		if n.number("maxmemory") > 0 {
+			return nil, fmt.Errorf("redis: maxmemory-policy %s throws reservations away when memory runs out: set noeviction, or a volatile policy", policy)
+		}
+		warnings = append(warnings, "maxmemory-policy "+policy+" would throw reservations away once maxmemory is set: set noeviction, or a volatile policy")
+	}
+	if major, _, _ := strings.Cut(n.info["redis_version"], "."); len(major) == 1 && major < "6" {
+		warnings = append(warnings, "redis "+n.info["redis_version"]+" is older than any that was tested: take 6 or later")
+	}
+	return append(append(warnings, n.persistence()...), n.limits()...), nil
+}
+
+func (n selfReport) persistence() []string {
+	save, known := n.config["save"]
+	switch {
+	case n.info["aof_enabled"] == "1":
+		return nil
+	case !known:
+		return []string{"appendonly is off, and CONFIG GET save is not permitted: if there are no snapshots, a restart loses every reservation"}
+	case save == "":
+		return []string{"appendonly is off and there are no snapshots: a restart loses every reservation; set appendonly yes"}
+	}
+	return []string{"appendonly is off: a restart loses what was reserved since the last snapshot (save " + save + "); set appendonly yes"}
+}
+
+func (n selfReport) limits() (warnings []string) {
+	for name, least := range map[string]int{"hash-max-listpack-entries": 128, "hash-max-listpack-value": 64} {
+		if value, err := strconv.Atoi(n.config[name]); err == nil && value < least {
+			warnings = append(warnings, fmt.Sprintf("%s %d makes reservations take half as much memory again: set at least %d", name, value, least))
+		}
+	}
+	if have := n.number("connected_slaves"); have < n.minReplicas {
+		warnings = append(warnings, fmt.Sprintf("%d replicas are connected, min_replicas is %d: no reservation will be acknowledged", have, n.minReplicas))
+	}
+	return warnings
+}
+
+func (n selfReport) number(name string) int {
+	value, _ := strconv.Atoi(n.info[name])
+	return value
+}
