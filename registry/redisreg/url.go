@@ -85,8 +85,8 @@ func parseHosts(o *redis.UniversalOptions, kind, hosts, path string) (err error)
 
 func parseAddrs(hosts, port string) (addrs []string, err error) {
 	for host := range strings.SplitSeq(hosts, ",") {
-		if _, _, err := net.SplitHostPort(host); err != nil {
-			host = net.JoinHostPort(strings.Trim(host, "[]"), port)
+		if !strings.Contains(host, ":") || strings.HasSuffix(host, "]") {
+			host += ":" + port
 		}
 		name, number, err := net.SplitHostPort(host)
 		if _, bad := strconv.ParseUint(number, 10, 16); err != nil || bad != nil || name == "" || strings.ContainsAny(name, "@/ \t\r\n") {
