@@ -70,6 +70,8 @@ func advise(err error) error {
 // probe writes and deletes a field of a key that no entry has.
 func (s *Store) probe(ctx context.Context) error {
 	at := place{s.prefix + "v1:{probe}", "probe"}
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
 	if _, _, err := s.swap(ctx, at, "", "1"); err != nil {
 		return err
 	}
