@@ -1,6 +1,7 @@
 package redisreg_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -8,10 +9,11 @@ import (
 	redistest "permalink-milter/testdata/redis"
 )
 
-func must(t *testing.T, err error) {
+// must ends the test unless err is nil, or the error that is wanted.
+func must(t *testing.T, err error, want ...error) {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
+	if len(want) == 0 && err != nil || len(want) == 1 && !errors.Is(err, want[0]) {
+		t.Fatalf("error %v, want %v", err, want)
 	}
 }
 

@@ -176,14 +176,14 @@ func (s *Store) Update(ctx context.Context, k registry.Key, change func(registry
 func (s *Store) swap(ctx context.Context, at place, old, value string) (found string, swapped bool, err error) {
 	ctx, acks := s.awaitReplicas(ctx)
 	answer, err := swap.Run(ctx, s.client, []string{at.key}, at.field, old, value).Result()
+	if err == nil {
+		err = acks.enough()
+	}
 	if err != nil {
 		return "", false, at.failed(err)
 	}
 	found, differs := answer.(string)
-	if differs {
-		return found, false, nil
-	}
-	return "", true, acks.enough(at)
+	return found, !differs, nil
 }
 
 // pause lets others go first where several change one entry. The first two

@@ -28,11 +28,11 @@ func (s *Store) awaitReplicas(ctx context.Context) (context.Context, *acks) {
 	return context.WithValue(ctx, acksKey{}, a), a
 }
 
-func (a *acks) enough(at place) error {
+func (a *acks) enough() error {
 	if a == nil || a.got >= a.want {
 		return nil
 	}
-	return at.failed(fmt.Errorf("%d of min_replicas = %d acknowledged the change in time", a.got, a.want))
+	return fmt.Errorf("%d of min_replicas = %d acknowledged the change in time", a.got, a.want)
 }
 
 // waitHook sends WAIT behind a command, on the same connection and in the
