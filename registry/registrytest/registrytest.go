@@ -47,6 +47,7 @@ func identity(n int) hashheader.Identity {
 // arranges its end.
 func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 	RunRegistry(t, func(t *testing.T, o registry.Options) registry.Registry { return registry.New(open(t), o) })
+	t.Run("any interleaving keeps the invariants", func(t *testing.T) { interleaving(t, open(t)) })
 }
 
 // RunRegistry is Run for what wraps a registry. open returns a new, empty one
