@@ -5,7 +5,7 @@ PACKAGES = ./... $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go testdata
 DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo demo-sendmail test check install man
+.PHONY: build demo demo-sendmail test check install man bench bench-redis
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -37,3 +37,8 @@ demo-sendmail: ## the same through a private Sendmail
 bench: ## comparisons with what stands beside us, as tables; BENCH names some of them, FULL=-full measures longer
 	testdata/install.sh postfix opendkim libmilter-dev libssl-dev python3-milter redis-server redis-tools
 	go run ./testdata/bench $(FULL) $(BENCH)
+
+BENCH_RESERVATIONS = 1000000
+bench-redis: ## memory of a reservation in Redis, and reservations a second beside redis-benchmark
+	testdata/install.sh redis-server redis-tools
+	go test -run '^$$' -bench . -benchtime $(BENCH_RESERVATIONS)x -timeout 60m ./registry/redisreg

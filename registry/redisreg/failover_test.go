@@ -10,7 +10,7 @@ import (
 )
 
 // must ends the test unless err is nil, or the error that is wanted.
-func must(t *testing.T, err error, want ...error) {
+func must(t testing.TB, err error, want ...error) {
 	t.Helper()
 	if len(want) == 0 && err != nil || len(want) == 1 && !errors.Is(err, want[0]) {
 		t.Fatalf("error %v, want %v", err, want)

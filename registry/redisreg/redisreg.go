@@ -72,16 +72,19 @@ import (
 // another one succeeded on the same hash.
 const maxAttempts = 1000
 
-// swap replaces a field that holds ARGV[2] by ARGV[3], "" meaning no field,
-// and returns 1; or it changes nothing and returns what the field holds.
-var swap = redis.NewScript(`local stored = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+// swapScript replaces a field that holds ARGV[2] by ARGV[3], "" meaning no
+// field, and returns 1; or it changes nothing and returns what the field
+// holds.
+const swapScript = `local stored = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if stored ~= ARGV[2] then return stored end
 if ARGV[3] == '' then
 	redis.call('HDEL', KEYS[1], ARGV[1])
 else
 	redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 end
-return 1`)
+return 1`
+
+var swap = redis.NewScript(swapScript)
 
 // Options of Open. URL is the one that must be set.
 type Options struct {
