@@ -2,6 +2,7 @@ package redisreg_test
 
 import (
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +88,7 @@ func reset(t *testing.T, s *redistest.Server) {
 
 func TestCheckOnATopology(t *testing.T) {
 	t.Parallel()
-	g := cluster(t)
+	g := group(t, redistest.StartCluster)
 	warnings, err := open(t, redisreg.Options{URL: clusterURL(g), MinReplicas: 1}).Check(t.Context())
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "set appendonly yes") {
 		t.Errorf("%q, %v", warnings, err)
@@ -111,4 +112,16 @@ func TestAServerThatIsDownIsUnavailable(t *testing.T) {
 	if !errors.Is(err, registry.ErrUnavailable) {
 		t.Errorf("get: %v", err)
 	}
+}
+
+func TestAServerThatIsSilentIsUnavailable(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { ln.Close() })
+	store := open(t, redisreg.Options{URL: "redis://" + ln.Addr().String(), Timeout: 50 * time.Millisecond})
+	_, err = registry.New(store, registry.Options{}).Reserve(t.Context(), registry.Request{List: list, Hash: hash})
+	must(t, err, registry.ErrUnavailable)
+	_, err = store.Check(t.Context())
+	must(t, err, registry.ErrUnavailable)
 }

@@ -17,9 +17,20 @@ func must(t testing.TB, err error, want ...error) {
 	}
 }
 
+func TestAcknowledgedReservationsOutliveAKilledServer(t *testing.T) {
+	t.Parallel()
+	s := server(t, "--appendonly", "yes")
+	l := startLoad(t, redisreg.Options{URL: "redis://" + s.Addr(), Timeout: time.Second})
+	l.progress(2000)
+	s.Kill()
+	must(t, s.Restart())
+	l.progress(500)
+	l.finish()
+}
+
 func TestAcknowledgedReservationsOutliveASentinelFailover(t *testing.T) {
 	t.Parallel()
-	g := sentinels(t)
+	g := group(t, redistest.StartSentinel)
 	l := startLoad(t, redisreg.Options{URL: sentinelURL(g), Timeout: time.Second, MinReplicas: 1})
 	l.progress(500)
 	old, err := g.Primary()
@@ -49,7 +60,7 @@ func awaitOtherPrimary(t *testing.T, g *redistest.Group, old *redistest.Server) 
 
 func TestAcknowledgedReservationsOutliveAReshardingAndAKilledPrimary(t *testing.T) {
 	t.Parallel()
-	g := cluster(t)
+	g := group(t, redistest.StartCluster)
 	l := startLoad(t, redisreg.Options{URL: clusterURL(g), Timeout: time.Second, MinReplicas: 1})
 	l.progress(500)
 	must(t, g.Reshard(g.Servers[0], g.Servers[1], 600))

@@ -102,6 +102,26 @@ func (o Options) tlsConfig(useTLS bool) (*tls.Config, error) {
 	return c, err
 }
 
+// PasswordVariable is the environment's way to tell the password.
+const PasswordVariable = "PERMALINK_REDIS_PASSWORD"
+
+// ReadPassword returns the first line of a file, or without a file name what
+// PasswordVariable says.
+func ReadPassword(file string) (string, error) {
+	if file == "" {
+		return os.Getenv(PasswordVariable), nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("registry.password_file: %w", err)
+	}
+	password, _, _ := strings.Cut(string(text), "\n")
+	if password = strings.TrimSuffix(password, "\r"); password == "" {
+		return "", fmt.Errorf("registry.password_file: the first line of %s is empty", file)
+	}
+	return password, nil
+}
+
 // LogTo hands log, at level debug, what the client library says by itself: a
 // line for each connection that fails, and each new primary. The library has
 // one logger for the whole process, and prints to standard error without one:

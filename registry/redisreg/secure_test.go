@@ -127,3 +127,25 @@ func TestOptionsPrintWithoutPasswords(t *testing.T) {
 		}
 	}
 }
+
+func TestThePasswordIsAFilesFirstLineOrTheEnvironments(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"unix": "s p@ss\nmore\n", "bare": "s p@ss", "dos": "s p@ss\r\n", "empty": "\nlater"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	t.Setenv(redisreg.PasswordVariable, "of the environment")
+	for name, want := range map[string]string{"unix": "s p@ss", "bare": "s p@ss", "dos": "s p@ss", "": "of the environment"} {
+		file := name
+		if name != "" {
+			file = filepath.Join(dir, name)
+		}
+		if got, err := redisreg.ReadPassword(file); err != nil || got != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	for name, want := range map[string]string{"empty": "is empty", "missing": "no such file"} {
+		if _, err := redisreg.ReadPassword(filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

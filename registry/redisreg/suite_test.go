@@ -3,10 +3,11 @@ package redisreg_test
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
@@ -16,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	redisreg.LogTo(slog.New(slog.DiscardHandler))
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // server starts a redis-server for one test.

@@ -7,22 +7,11 @@ import (
 	redistest "permalink-milter/testdata/redis"
 )
 
-func sentinels(t *testing.T) *redistest.Group {
+// group starts the servers of a topology.
+func group(t *testing.T, start func(dir string) (*redistest.Group, error)) *redistest.Group {
 	t.Helper()
-	g, err := redistest.StartSentinel(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(g.Stop)
-	return g
-}
-
-func cluster(t *testing.T) *redistest.Group {
-	t.Helper()
-	g, err := redistest.StartCluster(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	g, err := start(t.TempDir())
+	must(t, err)
 	t.Cleanup(g.Stop)
 	return g
 }
@@ -37,10 +26,10 @@ func clusterURL(g *redistest.Group) string {
 
 func TestSuiteUnderSentinels(t *testing.T) {
 	t.Parallel()
-	runSuite(t, redisreg.Options{URL: sentinelURL(sentinels(t)), MinReplicas: 2})
+	runSuite(t, redisreg.Options{URL: sentinelURL(group(t, redistest.StartSentinel)), MinReplicas: 2})
 }
 
 func TestSuiteOnACluster(t *testing.T) {
 	t.Parallel()
-	runSuite(t, redisreg.Options{URL: clusterURL(cluster(t))})
+	runSuite(t, redisreg.Options{URL: clusterURL(group(t, redistest.StartCluster))})
 }

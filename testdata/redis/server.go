@@ -6,7 +6,6 @@
 package redistest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -37,7 +35,6 @@ type Server struct {
 	program string
 	args    []string
 	cmd     *exec.Cmd
-	output  *output
 	exited  chan struct{}
 }
 
@@ -71,16 +68,13 @@ func start(program, dir string, args []string) (*Server, error) {
 
 // Restart starts the server again, on the same port, after Stop or Kill.
 func (s *Server) Restart() error {
-	s.output = &output{}
-	var args []string
-	if s.program == "redis-sentinel" {
-		args = append(args, s.args[0])
-		args = append(args, "--port", strconv.Itoa(s.Port))
-	} else {
-		args = append([]string{"--port", strconv.Itoa(s.Port)}, s.args...)
+	log, err := os.Create(s.logFile())
+	if err != nil {
+		return err
 	}
-	s.cmd = exec.Command(s.program, args...)
-	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
+	defer log.Close()
+	s.cmd = exec.Command(s.program, append(s.args[:len(s.args):len(s.args)], "--port", strconv.Itoa(s.Port))...)
+	s.cmd.Stdout, s.cmd.Stderr = log, log
 	// The kernel ends it with this process. A session of its own keeps the
 	// terminal's signals from it.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
@@ -99,18 +93,18 @@ func (s *Server) Restart() error {
 func (s *Server) ready() error {
 	deadline := time.Now().Add(patience)
 	for time.Now().Before(deadline) {
-		text := s.output.String()
+		text := s.Log()
 		if strings.Contains(text, "Ready to accept connections") || strings.Contains(text, "+monitor master") {
 			return nil
 		}
 		select {
 		case <-s.exited:
-			return fmt.Errorf("%s on port %d ended: %s", s.program, s.Port, s.output)
+			return fmt.Errorf("%s on port %d ended: %s", s.program, s.Port, s.Log())
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 	s.Kill()
-	return fmt.Errorf("%s on port %d is not ready after %v: %s", s.program, s.Port, patience, s.output)
+	return fmt.Errorf("%s on port %d is not ready after %v: %s", s.program, s.Port, patience, s.Log())
 }
 
 // Addr is the host:port of the server.
@@ -134,7 +128,15 @@ func (s *Server) end(sig syscall.Signal) {
 }
 
 // Log is what the server has printed since its last start.
-func (s *Server) Log() string { return s.output.String() }
+func (s *Server) Log() string {
+	text, err := os.ReadFile(s.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+func (s *Server) logFile() string { return filepath.Join(s.Dir, "log") }
 
 // CLI runs redis-cli against the server and returns what it prints. An error
 // reply is an error.
@@ -180,22 +182,4 @@ func freePort() (int, error) {
 			return port, nil
 		}
 	}
-}
-
-// An output collects what a program prints, and can be read meanwhile.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }

@@ -37,13 +37,21 @@ func Addrs(servers []*Server) string {
 
 // StartSentinel starts a primary, two replicas and three Sentinels that take
 // the primary for down after half a second.
-func StartSentinel(dir string) (g *Group, err error) {
-	g = &Group{}
-	defer func() {
-		if err != nil {
-			g.Stop()
-		}
-	}()
+func StartSentinel(dir string) (*Group, error) {
+	g := &Group{}
+	return g.started(g.startSentinel(dir))
+}
+
+// started stops what has started where the rest has not.
+func (g *Group) started(err error) (*Group, error) {
+	if err != nil {
+		g.Stop()
+		return nil, err
+	}
+	return g, nil
+}
+
+func (g *Group) startSentinel(dir string) (err error) {
 	for i := range 3 {
 		var follow []string
 		if i > 0 {
@@ -51,14 +59,14 @@ func StartSentinel(dir string) (g *Group, err error) {
 		}
 		s, err := Start(filepath.Join(dir, fmt.Sprint("server", i)), append(follow, "--repl-diskless-sync-delay", "0")...)
 		if err != nil {
-			return g, err
+			return err
 		}
 		g.Servers = append(g.Servers, s)
 	}
 	for i := range 3 {
-		s, err := startSentinel(filepath.Join(dir, fmt.Sprint("sentinel", i)), g.Servers[0])
+		s, err := watch(filepath.Join(dir, fmt.Sprint("sentinel", i)), g.Servers[0])
 		if err != nil {
-			return g, err
+			return err
 		}
 		g.Sentinels = append(g.Sentinels, s)
 	}
@@ -66,10 +74,11 @@ func StartSentinel(dir string) (g *Group, err error) {
 		err = errors.Join(err, s.waitFor("num-other-sentinels\n2", "sentinel", "master", PrimaryName),
 			s.waitFor("num-slaves\n2", "sentinel", "master", PrimaryName))
 	}
-	return g, errors.Join(err, g.Servers[0].waitFor("connected_slaves:2", "info", "replication"))
+	return errors.Join(err, g.Servers[0].waitFor("connected_slaves:2", "info", "replication"))
 }
 
-func startSentinel(dir string, primary *Server) (*Server, error) {
+// watch starts a Sentinel.
+func watch(dir string, primary *Server) (*Server, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -98,26 +107,25 @@ func (g *Group) Primary() (*Server, error) {
 
 // StartCluster starts three primaries with a replica each. A node counts as
 // failed after a second.
-func StartCluster(dir string) (g *Group, err error) {
-	g = &Group{}
-	defer func() {
-		if err != nil {
-			g.Stop()
-		}
-	}()
+func StartCluster(dir string) (*Group, error) {
+	g := &Group{}
+	return g.started(g.startCluster(dir))
+}
+
+func (g *Group) startCluster(dir string) error {
 	for i := range 6 {
 		s, err := Start(filepath.Join(dir, fmt.Sprint("node", i)), "--cluster-enabled", "yes",
 			"--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
 		if err != nil {
-			return g, err
+			return err
 		}
 		g.Servers = append(g.Servers, s)
 	}
 	create := append([]string{"--cluster", "create"}, strings.Split(Addrs(g.Servers), ",")...)
 	if _, err := cli(append(create, "--cluster-replicas", "1", "--cluster-yes")...); err != nil {
-		return g, err
+		return err
 	}
-	return g, g.Settled()
+	return g.Settled()
 }
 
 // Settled waits until every node of a Cluster sees all slots served and every
