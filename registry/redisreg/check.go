@@ -28,7 +28,7 @@ var advice = []struct{ reply, do string }{
 	{"DB index is out of range", "take a lower database number in registry.url, or raise the server's databases"},
 }
 
-const permissions = "grant the ACL user ~PREFIX* (see key_prefix) and +eval +evalsha +hget +hset +hdel +hlen +hscan +wait +info +config|get, on a Cluster +cluster"
+const permissions = "grant the ACL user ~PREFIX* (see key_prefix) and +eval +evalsha +hget +hset +hdel +hlen +hscan +wait +info +config|get, for a database other than 0 +select, on a Cluster +cluster"
 
 // Check looks whether the servers can hold a registry. Its error wraps
 // registry.ErrUnavailable where they do not answer, which may pass; any other
@@ -111,18 +111,24 @@ func (s *Store) checkNode(ctx context.Context, node *redis.Client) ([]string, er
 	_, cluster := s.client.(*redis.ClusterClient)
 	n := selfReport{cluster: cluster, minReplicas: s.minReplicas, config: make(map[string]string)}
 	text, err := node.Info(ctx, "everything").Result()
-	if err == nil {
-		n.info = parseInfo(text)
+	if err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
+		return nil, place{}.failed(err)
 	}
+	n.info = parseInfo(text)
 	for _, pattern := range []string{"save", "hash-max-*"} {
 		values, err := node.ConfigGet(ctx, pattern).Result()
 		if err == nil {
 			maps.Copy(n.config, values)
 		}
 	}
-	return n.judge()
+	warnings, err := n.judge()
+	if err != nil {
+		err = fmt.Errorf("redis %s: %w", node.Options().Addr, err)
+	}
+	return warnings, err
 }
 
+// parseInfo reads the answer to INFO, lines of name:value.
 func parseInfo(text string) map[string]string {
 	info := make(map[string]string)
 	for line := range strings.Lines(text) {
@@ -133,32 +139,33 @@ func parseInfo(text string) map[string]string {
 	return info
 }
 
-// A selfReport is what one primary tells of itself; maps are empty where it may not.
+// A selfReport is what one primary tells of itself. A map is empty where the
+// user may not ask.
 type selfReport struct {
 	info, config map[string]string
 	cluster      bool
 	minReplicas  int
 }
 
-// judge is pure.
+// judge returns what Check does. It is pure.
 func (n selfReport) judge() (warnings []string, err error) {
 	if len(n.info) == 0 {
 		return []string{"INFO is not permitted: version, eviction policy, persistence and replicas were not checked; grant +info"}, nil
 	}
 	if n.info["role"] != "master" {
-		return nil, errors.New("redis: this is a replica: name the primary in registry.url, or the Sentinels")
+		return nil, errors.New("this is a replica: name the primary in registry.url, or the Sentinels")
 	}
 	if n.info["cluster_enabled"] == "1" && !n.cluster {
-		return nil, errors.New("redis: the server is a Cluster's node: write redis+cluster:// in registry.url")
+		return nil, errors.New("the server is a Cluster's node: write redis+cluster:// in registry.url")
 	}
 	policy := n.info["maxmemory_policy"]
 	if strings.HasPrefix(policy, "allkeys-") {
-		if n.number("maxmemory") > 0 {
-			return nil, fmt.Errorf("redis: maxmemory-policy %s throws reservations away when memory runs out: set noeviction, or a volatile policy", policy)
+		if number(n.info["maxmemory"]) > 0 {
+			return nil, fmt.Errorf("maxmemory-policy %s throws reservations away when memory runs out: set noeviction, or a volatile policy", policy)
 		}
 		warnings = append(warnings, "maxmemory-policy "+policy+" would throw reservations away once maxmemory is set: set noeviction, or a volatile policy")
 	}
-	if major, _, _ := strings.Cut(n.info["redis_version"], "."); len(major) == 1 && major < "6" {
+	if major, _, _ := strings.Cut(n.info["redis_version"], "."); number(major) < 6 {
 		warnings = append(warnings, "redis "+n.info["redis_version"]+" is older than any that was tested: take 6 or later")
 	}
 	return append(append(warnings, n.persistence()...), n.limits()...), nil
@@ -183,13 +190,14 @@ func (n selfReport) limits() (warnings []string) {
 			warnings = append(warnings, fmt.Sprintf("%s %d makes reservations take half as much memory again: set at least %d", name, value, least))
 		}
 	}
-	if have := n.number("connected_slaves"); have < n.minReplicas {
+	if have := number(n.info["connected_slaves"]); have < n.minReplicas {
 		warnings = append(warnings, fmt.Sprintf("%d replicas are connected, min_replicas is %d: no reservation will be acknowledged", have, n.minReplicas))
 	}
 	return warnings
 }
 
-func (n selfReport) number(name string) int {
-	value, _ := strconv.Atoi(n.info[name])
-	return value
+// number reads a number of INFO or CONFIG GET, 0 where there is none.
+func number(text string) int {
+	n, _ := strconv.Atoi(text)
+	return n
 }

@@ -76,6 +76,9 @@ func TestCheckTellsWhatIsWrongWithAServer(t *testing.T) {
 	}
 }
 
+// permissions are those that Check's advice names.
+var permissions = []string{"+eval", "+evalsha", "+hget", "+hset", "+hdel", "+hlen", "+hscan", "+wait", "+info", "+config|get"}
+
 // reset brings the server back to its defaults.
 func reset(t *testing.T, s *redistest.Server) {
 	t.Helper()
@@ -92,6 +95,13 @@ func TestCheckOnATopology(t *testing.T) {
 	warnings, err := open(t, redisreg.Options{URL: clusterURL(g), MinReplicas: 1}).Check(t.Context())
 	if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "set appendonly yes") {
 		t.Errorf("%q, %v", warnings, err)
+	}
+	for _, s := range g.Servers {
+		command(t, s, append([]string{"acl", "setuser", "mail", "on", ">secret-word", "~permalink:*", "+cluster"}, permissions...)...)
+	}
+	warnings, err = open(t, redisreg.Options{URL: clusterURL(g), Username: "mail", Password: "secret-word"}).Check(t.Context())
+	if err != nil || len(warnings) != 1 {
+		t.Errorf("as an ACL user: %q, %v", warnings, err)
 	}
 	_, err = open(t, redisreg.Options{URL: "redis://" + g.Servers[0].Addr()}).Check(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "write redis+cluster://") {

@@ -71,8 +71,7 @@ func TestSuiteOverTLSWithAClientCertificateAndAnACLUser(t *testing.T) {
 	must(t, err)
 	addr := port.Addr().String()
 	port.Close()
-	command(t, s, "acl", "setuser", "mail", "on", ">secret-word", "~test*", "-@all", "+eval", "+evalsha", "+hget", "+hset", "+hdel",
-		"+hlen", "+hscan", "+wait", "+info", "+config|get", "+select")
+	command(t, s, append([]string{"acl", "setuser", "mail", "on", ">secret-word", "~test*", "+select"}, permissions...)...)
 	command(t, s, "config", "set", "tls-ca-cert-file", a.file("ca.pem"), "tls-cert-file", a.file("server.pem"), "tls-key-file", a.file("server.key"),
 		"tls-port", addr[strings.LastIndexByte(addr, ':')+1:], "appendonly", "yes")
 	o := redisreg.Options{URL: "rediss://" + addr + "/1", Username: "mail", Password: "secret-word",
