@@ -61,7 +61,7 @@ func awaitOtherPrimary(t *testing.T, g *redistest.Group, old *redistest.Server) 
 func TestAcknowledgedReservationsOutliveAReshardingAndAKilledPrimary(t *testing.T) {
 	t.Parallel()
 	g := group(t, redistest.StartCluster)
-	l := startLoad(t, redisreg.Options{URL: clusterURL(g), Timeout: time.Second, MinReplicas: 1})
+	l := startLoad(t, redisreg.Options{URL: clusterURL(g), Timeout: 3 * time.Second, MinReplicas: 1})
 	l.progress(500)
 	must(t, g.Reshard(g.Servers[0], g.Servers[1], 600))
 	if refused := l.refused.Load(); refused > 0 {

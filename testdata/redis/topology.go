@@ -36,7 +36,7 @@ func Addrs(servers []*Server) string {
 }
 
 // StartSentinel starts a primary, two replicas and three Sentinels that take
-// the primary for down after half a second.
+// the primary for down after two seconds: sooner, a busy machine looks like one.
 func StartSentinel(dir string) (*Group, error) {
 	g := &Group{}
 	return g.started(g.startSentinel(dir))
@@ -84,7 +84,7 @@ func watch(dir string, primary *Server) (*Server, error) {
 	}
 	config := filepath.Join(dir, "sentinel.conf")
 	text := fmt.Sprintf("bind 127.0.0.1\ndir %[1]s\nsentinel monitor %[2]s 127.0.0.1 %[3]d 2\n"+
-		"sentinel down-after-milliseconds %[2]s 500\nsentinel failover-timeout %[2]s 2000\n", dir, PrimaryName, primary.Port)
+		"sentinel down-after-milliseconds %[2]s 2000\nsentinel failover-timeout %[2]s 2000\n", dir, PrimaryName, primary.Port)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (g *Group) Primary() (*Server, error) {
 }
 
 // StartCluster starts three primaries with a replica each. A node counts as
-// failed after a second.
+// failed after two seconds.
 func StartCluster(dir string) (*Group, error) {
 	g := &Group{}
 	return g.started(g.startCluster(dir))
@@ -115,7 +115,7 @@ func StartCluster(dir string) (*Group, error) {
 func (g *Group) startCluster(dir string) error {
 	for i := range 6 {
 		s, err := Start(filepath.Join(dir, fmt.Sprint("node", i)), "--cluster-enabled", "yes",
-			"--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+			"--cluster-node-timeout", "2000", "--repl-diskless-sync-delay", "0")
 		if err != nil {
 			return err
 		}
