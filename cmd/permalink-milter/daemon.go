@@ -39,7 +39,7 @@ func serve(ctx context.Context, file string, c *config.Config, policy *milter.Po
 	d := &daemon{file: file, config: c, metrics: newMetrics()}
 	d.log = newLog(c.Log, &d.level, std.err)
 	slog.SetDefault(d.log) // go-milter logs through package log
-	if err := d.open(policy); err != nil {
+	if err := d.open(ctx, policy); err != nil {
 		return err
 	}
 	ended := startAll(d.services)
@@ -80,8 +80,8 @@ func greet(w io.Writer, c *config.Config) {
 }
 
 // open opens the registry and all listeners, or nothing.
-func (d *daemon) open(policy *milter.Policy) (err error) {
-	if d.registry, err = d.openGuarded(policy.OnFailure); err != nil {
+func (d *daemon) open(ctx context.Context, policy *milter.Policy) (err error) {
+	if d.registry, err = d.openGuarded(ctx, policy.OnFailure); err != nil {
 		return err
 	}
 	if d.sockets, err = newSockets(d.config.Milter); err == nil {

@@ -18,7 +18,7 @@ func load(file string) (*config.Config, *milter.Policy, error) {
 	if c == nil {
 		return nil, nil, problems.Err()
 	}
-	problems.Add("registry.url", checkRegistryURL(c.Registry.URL))
+	problems.Add("registry.url", checkRegistry(c))
 	checkEach(problems, "http.trusted_proxies", c.HTTP.TrustedProxies, checkProxy)
 	p := newPolicy(c, problems)
 	return c, p, problems.Err()

@@ -119,8 +119,10 @@ func (f *flags) run(ctx context.Context, std stdio) error {
 	case f.mta != "":
 		return printMTA(std.out, f.mta, c.Milter.Listen)
 	}
-	if err := serve(ctx, f.file, c, policy, std); err != nil {
-		return &exitError{exitUnavailable, fmt.Errorf("permalink-milter: %w", err)}
+	err = serve(ctx, f.file, c, policy, std)
+	var exit *exitError
+	if err == nil || errors.As(err, &exit) {
+		return err
 	}
-	return nil
+	return &exitError{exitUnavailable, fmt.Errorf("permalink-milter: %w", err)}
 }

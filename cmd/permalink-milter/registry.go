@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"permalink-milter/registry/boltreg"
 	"permalink-milter/registry/guard"
 	"permalink-milter/registry/memreg"
+	"permalink-milter/registry/redisreg"
 )
 
 // stores has the function that opens the store of each scheme of
@@ -23,28 +25,44 @@ import (
 var stores = map[string]func(*config.Config) (registry.Store, error){
 	"bolt":   openBolt,
 	"memory": func(*config.Config) (registry.Store, error) { return memreg.New(), nil },
+
+	"redis": openRedis, "rediss": openRedis, "unix": openRedis,
+	"redis+sentinel": openRedis, "rediss+sentinel": openRedis,
+	"redis+cluster": openRedis, "rediss+cluster": openRedis,
 }
 
-// checkRegistryURL returns an error for a URL of no store.
-func checkRegistryURL(url string) error {
-	scheme, rest, _ := strings.Cut(url, ":")
+// checkRegistry returns an error for a URL of no store. It opens nothing.
+func checkRegistry(c *config.Config) error {
+	scheme, rest, _ := strings.Cut(c.Registry.URL, ":")
 	switch {
 	case stores[scheme] == nil:
 		return fmt.Errorf("%q: unknown scheme: write one of %s, as bolt:permalinks.db",
-			config.MaskURL(url), strings.Join(slices.Sorted(maps.Keys(stores)), " "))
+			config.MaskURL(c.Registry.URL), strings.Join(slices.Sorted(maps.Keys(stores)), " "))
 	case scheme == "bolt" && rest == "":
 		return errors.New("no file: write one, as bolt:permalinks.db")
+	case scheme == "bolt", scheme == "memory":
+		return nil
 	}
-	return nil
+	store, err := openRedis(c)
+	if err != nil {
+		return err
+	}
+	return store.Close()
 }
 
 // openGuarded opens the registry and puts the guard before it.
-func (d *daemon) openGuarded(onFailure milter.FailureMode) (registry.Registry, error) {
-	inner, err := openRegistry(d.config)
+func (d *daemon) openGuarded(ctx context.Context, onFailure milter.FailureMode) (registry.Registry, error) {
+	redisreg.LogTo(d.log)
+	scheme, _, _ := strings.Cut(d.config.Registry.URL, ":")
+	store, err := stores[scheme](d.config)
 	if err != nil {
 		return nil, err
 	}
+	if err := d.examine(ctx, store); err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
 	c := d.config.Registry
+	inner := registry.New(store, registry.Options{TTL: time.Duration(c.ReservationTTL)})
 	g, err := guard.New(inner, guard.Options{
 		Dir: filepath.Join(d.config.StateDir, "journal"), Stamp: onFailure == milter.FailureStamp, Timeout: time.Duration(c.Timeout),
 		JournalMaxBytes: int64(c.JournalMaxBytes), Log: d.log, Observe: newGuardMetrics(d.metrics.registry)})
@@ -54,14 +72,38 @@ func (d *daemon) openGuarded(onFailure milter.FailureMode) (registry.Registry, e
 	return g, nil
 }
 
-// openRegistry opens what registry.url names.
-func openRegistry(c *config.Config) (registry.Registry, error) {
-	scheme, _, _ := strings.Cut(c.Registry.URL, ":")
-	store, err := stores[scheme](c)
-	if err != nil {
-		return nil, err
+// examine logs what is odd about the servers of a store. Its error is one of
+// their configuration: a server that does not answer yet may do so later.
+func (d *daemon) examine(ctx context.Context, store registry.Store) error {
+	servers, ok := store.(*redisreg.Store)
+	if !ok {
+		return nil
 	}
-	return registry.New(store, registry.Options{TTL: time.Duration(c.Registry.ReservationTTL)}), nil
+	warnings, err := servers.Check(ctx)
+	for _, w := range warnings {
+		d.log.Warn("registry", "warning", w)
+	}
+	if errors.Is(err, registry.ErrUnavailable) {
+		d.log.Warn("the registry does not answer yet; registry.on_failure says what mail gets meanwhile", "error", err)
+		return nil
+	}
+	if err != nil {
+		return &exitError{exitConfig, fmt.Errorf("registry.url: %w", err)}
+	}
+	return nil
+}
+
+// openRedis makes the client of a Redis server, of Sentinels or of a Cluster.
+// It connects to nothing yet.
+func openRedis(c *config.Config) (registry.Store, error) {
+	r := c.Registry
+	password, err := redisreg.ReadPassword(r.PasswordFile)
+	if err != nil {
+		return nil, fmt.Errorf("password_file: %w", err)
+	}
+	return redisreg.Open(redisreg.Options{URL: r.URL, Username: r.Username, Password: password,
+		TLSCA: r.TLSCA, TLSCert: r.TLSCert, TLSKey: r.TLSKey, KeyPrefix: r.KeyPrefix,
+		Timeout: time.Duration(r.Timeout), MinReplicas: r.MinReplicas})
 }
 
 // openBolt opens the file of the embedded registry. A relative one is in the

@@ -126,8 +126,22 @@ func (g *Guard) keep(c Conflict) bool {
 	}
 	if added || err != nil {
 		g.o.Observe.Replayed(true)
-		g.o.Log.Error("a permalink stamped while the registry did not answer is another message's",
-			"list", c.List, "stamped", c.Stamped, "assigned", c.Assigned, "identity", c.Identity, "holder", c.Holder, "error", c.Error, "not_kept", err)
+		attrs := c.attrs()
+		if err != nil {
+			attrs = append(attrs, "not_kept", err)
+		}
+		g.o.Log.Error("a permalink stamped while the registry did not answer is another message's", attrs...)
 	}
 	return true
+}
+
+// attrs are the conflict for the log, without what is not known.
+func (c Conflict) attrs() (attrs []any) {
+	for _, a := range [][2]string{{"list", c.List}, {"stamped", c.Stamped}, {"assigned", c.Assigned}, {"identity", c.Identity},
+		{"holder", c.Holder}, {"error", c.Error}} {
+		if a[1] != "" {
+			attrs = append(attrs, a[0], a[1])
+		}
+	}
+	return attrs
 }

@@ -65,6 +65,7 @@ package redisreg
 
 import (
 	"context"
+	"crypto/fips140"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -92,7 +93,16 @@ else
 end
 return 1`
 
-var swap = redis.NewScript(swapScript)
+var swap = newScript(swapScript)
+
+// newScript lets the server hash the script (SCRIPT LOAD) where this process
+// may not use SHA-1.
+func newScript(text string) *redis.Script {
+	if fips140.Enforced() {
+		return redis.NewScriptServerSHA(text)
+	}
+	return redis.NewScript(text)
+}
 
 // Options of Open. URL is the one that must be set.
 type Options struct {
