@@ -1,0 +1,12 @@
+"""Mailman 3 archiver: permalinks that agree with permalink-milter.
+
+``message_id`` and ``template`` are pure: they need neither Mailman nor a
+network.  ``archiver.Archiver`` is what Mailman's configuration names.
+"""
+
+from __future__ import annotations
+
+from .message_id import Algorithm, canonical, message_hash, message_id_of
+
+__all__ = ["Algorithm", "canonical", "message_hash", "message_id_of"]
+__version__ = "0.1.0"

@@ -1,0 +1,95 @@
+import email
+import unittest
+from email.header import Header
+from email.message import Message
+
+from permalink_milter_archiver.message_id import (
+    Algorithm,
+    canonical,
+    fields,
+    first,
+    message_hash,
+    message_id_of,
+    raw_fields,
+)
+
+from . import vectors
+
+
+class Vectors(unittest.TestCase):
+    def test_there_are_at_least_200(self):
+        self.assertGreaterEqual(len(list(vectors.rows())), 200)
+
+    def test_canonical_id_and_hashes_of_each_agree(self):
+        for row in vectors.rows():
+            with self.subTest(row["name"]):
+                got = message_id_of(raw_fields(row["header"]))
+                self.assertEqual(got, row["canonical"])
+                for algorithm in Algorithm if got else ():
+                    self.assertEqual(message_hash(algorithm, got), row[algorithm.value])
+
+    def test_parsed_messages_agree_but_for_those_that_mailman_refuses(self):
+        refused = []
+        for row in vectors.rows():
+            msg = email.message_from_bytes(row["header"])
+            if msg.defects:
+                refused.append(row["name"])
+                continue
+            with self.subTest(row["name"]):
+                self.assertEqual(message_id_of(fields(msg)), row["canonical"])
+        self.assertEqual(refused, ["name-space/0", "name-space/1"])
+
+
+class MessageID(unittest.TestCase):
+    def test_canonical(self):
+        for value, want in (
+            (b"", b""),
+            (b" \r\n\t", b""),
+            (b"<>", b""),
+            (b"<", b"<"),
+            (b">", b">"),
+            (b"<<a@b>>", b"<a@b>"),
+            (b"\n <abc@example.org>", b"abc@example.org"),
+            (b"<ab\r\n\tc@exam\n ple.org>", b"abc@example.org"),
+            (b"<a@b> (comment)", b"<a@b>(comment)"),
+            (b"<gr\xfc\xdf@example.org>", b"gr\xfc\xdf@example.org"),
+            (b"<\x0ba\xa0@b>", b"\x0ba\xa0@b"),
+        ):
+            with self.subTest(value):
+                self.assertEqual(canonical(value), want)
+
+    def test_sha1_is_what_mailman_documents(self):
+        got = message_hash(Algorithm.SHA1, b"87myycy5eh.fsf@uwakimon.sk.tsukuba.ac.jp")
+        self.assertEqual(got, "JJIGKPKB6CVDX6B2CUG4IHAJRIQIOUTP")
+
+    def test_field_names_tell_the_algorithm(self):
+        names = [algorithm.field_name for algorithm in Algorithm]
+        self.assertEqual(names, ["Message-ID-MD5", "Message-ID-SHA1", "Message-ID-SHA256"])
+
+    def test_value_set_by_a_handler(self):
+        for value in ("<grün@example.org>", Header("<grün@example.org>", "utf-8")):
+            msg = Message()
+            msg["Message-ID"] = value
+            with self.subTest(type(value).__name__):
+                self.assertEqual(message_id_of(fields(msg)), "grün@example.org".encode())
+
+    def test_raw_fields(self):
+        for section, want in (
+            (b"", []),
+            (b"A: 1", [("a", b" 1")]),
+            (b"A \t:1\r\n\tx\r\nB:\r\n\r\nC: 3\r\n", [("a", b"1\r\n\tx\r\n"), ("b", b"\r\n")]),
+            (b"A: 1\n \n 2\n\nbody: x\n", [("a", b" 1\n \n 2\n")]),
+            (b" x\nA: 1\n", [("a", b" 1\n")]),
+        ):
+            with self.subTest(section):
+                self.assertEqual(list(raw_fields(section)), want)
+
+    def test_the_first_field_counts(self):
+        self.assertEqual(first(raw_fields(b"B: 0\nA: 1\na: 2\n"), "a"), b" 1\n")
+
+    def test_no_field(self):
+        self.assertEqual(message_id_of(fields(Message())), b"")
+
+
+if __name__ == "__main__":
+    unittest.main()
