@@ -1,0 +1,182 @@
+package mailman
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"permalink-milter/testdata/mta"
+)
+
+// The list of a Site, and its two members.
+const (
+	List   = "devel@" + Domain
+	Author = "alice@example.org"
+	Reader = "bob@example.net"
+)
+
+// Site is a whole mail system for lists: a Postfix with our milter that hands the lists' mail to Mailman by LMTP,
+// takes it back from there, and delivers to a sink; and HyperKitty. The milter sees each message twice: before Mailman
+// and behind it.
+type Site struct {
+	Dir     string
+	Daemon  *mta.Daemon
+	Sink    *mta.Sink
+	Postfix *mta.Postfix
+	Mailman *Mailman
+}
+
+// SiteOptions change a Site. The zero value is a Site without the plugin.
+type SiteOptions struct {
+	// Daemon is added to the daemon's configuration.
+	Daemon string
+	// Plugin is the configuration of the archiver plugin; "{template}" in it stands for HyperKitty's template. Empty:
+	// Mailman runs without the plugin.
+	Plugin string
+}
+
+const daemonConfig = `state_dir = %q
+[milter]
+listen = [%q]
+[[archive]]
+name = "hyperkitty"
+lists = ["*@` + Domain + `"]
+url = %q
+`
+
+const pluginConfig = `[archiver.permalink]
+class: permalink_milter_archiver.archiver.Archiver
+enable: yes
+configuration: %[1]s
+clobber_date: never
+[plugin.permalink_milter_archiver]
+class: permalink_milter_archiver.plugin.Plugin
+enabled: yes
+`
+
+// StartSite makes a Site in dir, an existing folder that every user may pass, with one list and its members. ctx
+// bounds the start. Nothing is left running after an error.
+func StartSite(ctx context.Context, dir string, o SiteOptions) (*Site, error) {
+	s := &Site{Dir: dir}
+	if err := s.start(ctx, o); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func (s *Site) start(ctx context.Context, o SiteOptions) (err error) {
+	var milter, lmtp, web string
+	if err := freeAddrs(&milter, &lmtp, &web); err != nil {
+		return err
+	}
+	template := base(web) + "list/{list}/message/{sha1}/"
+	if err := s.startDaemon(ctx, "inet:"+milter, template, o.Daemon); err != nil {
+		return err
+	}
+	if s.Sink, err = mta.StartSink(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	host, port, _ := net.SplitHostPort(lmtp)
+	s.Postfix, err = mta.StartPostfix(ctx, mta.Options{Dir: filepath.Join(s.Dir, "postfix"), Milters: []string{"inet:" + milter}, Sink: s.Sink.Addr(),
+		ExtraMain: []string{fmt.Sprintf("transport_maps = inline:{ {%s=lmtp:[%s]:%s} }", Domain, host, port)}})
+	if err != nil {
+		return err
+	}
+	if err := s.startMailman(ctx, lmtp, web, strings.ReplaceAll(o.Plugin, "{template}", template)); err != nil {
+		return err
+	}
+	return s.makeList(ctx)
+}
+
+func (s *Site) startDaemon(ctx context.Context, milter, template, more string) error {
+	bin, err := mta.BuildDaemon(ctx, s.Dir)
+	if err != nil {
+		return err
+	}
+	s.Daemon, err = mta.StartDaemon(ctx, bin, s.Dir, fmt.Sprintf(daemonConfig, filepath.Join(s.Dir, "state"), milter, template)+more, milter)
+	return err
+}
+
+func (s *Site) startMailman(ctx context.Context, lmtp, web, plugin string) error {
+	o := Options{Dir: filepath.Join(s.Dir, "mailman"), SMTP: s.Postfix.Local(), LMTP: lmtp, Web: web}
+	if err := os.Mkdir(o.Dir, 0o700); err != nil {
+		return err
+	}
+	module, err := moduleDir(ctx)
+	if err != nil {
+		return err
+	}
+	o.PythonPath = []string{filepath.Join(module, "registry", "mailman")}
+	if plugin != "" {
+		file := filepath.Join(o.Dir, "permalink.cfg")
+		if err := os.WriteFile(file, []byte(plugin), 0o600); err != nil {
+			return err
+		}
+		o.Config = fmt.Sprintf(pluginConfig, file)
+	}
+	s.Mailman, err = Start(ctx, o)
+	return err
+}
+
+// moduleDir is the root of this module, in which the working directory must lie.
+func moduleDir(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find this module's folder: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+func (s *Site) makeList(ctx context.Context) error {
+	if err := s.Mailman.CreateList(ctx, List); err != nil {
+		return err
+	}
+	for _, member := range []string{Author, Reader} {
+		if err := s.Mailman.Subscribe(ctx, List, member); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Post sends a message to the list as its author does, over SMTP.
+func (s *Site) Post(ctx context.Context, data string) error {
+	return mta.Send(ctx, s.Postfix.Remote(), mta.Mail{From: Author, To: []string{List}, Data: []byte(data)})
+}
+
+// Log is what all parts have logged.
+func (s *Site) Log() string {
+	var b strings.Builder
+	if s.Daemon != nil {
+		b.WriteString("daemon:\n" + s.Daemon.Stderr())
+	}
+	if s.Postfix != nil {
+		b.WriteString("Postfix:\n" + s.Postfix.Log())
+	}
+	if s.Mailman != nil {
+		b.WriteString(s.Mailman.Log())
+	}
+	return b.String()
+}
+
+// Stop ends all parts.
+func (s *Site) Stop() (err error) {
+	if s.Mailman != nil {
+		err = errors.Join(err, s.Mailman.Stop())
+	}
+	if s.Postfix != nil {
+		err = errors.Join(err, s.Postfix.Stop())
+	}
+	if s.Daemon != nil {
+		err = errors.Join(err, s.Daemon.Stop())
+	}
+	if s.Sink != nil {
+		s.Sink.Stop()
+	}
+	return err
+}
