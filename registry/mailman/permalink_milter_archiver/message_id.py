@@ -1,4 +1,4 @@
-"""The canonical Message-ID of a message and its hash.
+"""The canonical Message-ID of a message, its hash, and its identity.
 
 These are the rules of the Go package hashheader; testdata/vectors holds both
 to the same bytes.
@@ -9,11 +9,18 @@ from __future__ import annotations
 import enum
 import hashlib
 import io
+import re
 from base64 import b32encode
 from email.message import Message
-from typing import Iterable, Iterator, Tuple
+from typing import Collection, Iterable, Iterator, Tuple
 
 _WHITE_SPACE = b" \t\r\n"
+
+# What an identity may be made of, in the order in which it is digested.
+IDENTITY_FIELDS = ("from", "to", "cc", "date", "message-id", "subject")
+
+# Mailman's names for the SHA-1 hash.
+LEGACY_FIELDS = ("message-id-hash", "x-message-id-hash")
 
 Field = Tuple[str, bytes]
 """A header field: its lower-case name, and the bytes behind the colon."""
@@ -51,6 +58,32 @@ def message_hash(algorithm: Algorithm, message_id: bytes) -> str:
     without padding, 26, 32 or 52 characters."""
     digest = hashlib.new(algorithm.value, message_id, usedforsecurity=False)
     return b32encode(digest.digest()).decode("ascii").rstrip("=")
+
+
+def identity(found: Iterable[Field], names: Collection[str]) -> str:
+    """Return the identity of a message, which tells it from others of the same
+    hash: the first 128 bits, as hexadecimal digits, of a SHA-256 over the
+    named fields (of IDENTITY_FIELDS), white space deleted."""
+    header = list(found)
+    text = b""
+    for name in IDENTITY_FIELDS:
+        if name in names:
+            value = first(header, name)
+            stripped = canonical(value) if name == "message-id" else value.translate(None, _WHITE_SPACE)
+            text += name.encode("ascii") + b":" + stripped + b"\n"
+    return hashlib.sha256(text).hexdigest()[:32]
+
+
+def field_algorithm(name: str) -> Algorithm:
+    """Return which hash a field of this name carries: names that end in
+    Message-ID- and the algorithm, and Mailman's own (SHA-1).  Raises
+    ValueError for other names, so that a slip cannot delete other fields."""
+    if name.lower() in LEGACY_FIELDS:
+        return Algorithm.SHA1
+    for algorithm in Algorithm:
+        if re.fullmatch("([a-z0-9-]+-)?" + algorithm.field_name, name, re.IGNORECASE):
+            return algorithm
+    raise ValueError(f"{name!r} does not name a hash: write Message-ID-MD5, Message-ID-SHA1 or Message-ID-SHA256")
 
 
 def raw_fields(section: bytes) -> Iterator[Field]:

@@ -4,10 +4,13 @@ from email.header import Header
 from email.message import Message
 
 from permalink_milter_archiver.message_id import (
+    IDENTITY_FIELDS,
     Algorithm,
     canonical,
+    field_algorithm,
     fields,
     first,
+    identity,
     message_hash,
     message_id_of,
     raw_fields,
@@ -83,6 +86,26 @@ class MessageID(unittest.TestCase):
         ):
             with self.subTest(section):
                 self.assertEqual(list(raw_fields(section)), want)
+
+    def test_identity_is_what_the_milter_computes(self):
+        header = list(
+            raw_fields(b"From: A <a@b>\r\n\t(x)\nTo: t\nCc: c c\nDate: d\nMessage-ID: <m@h>\nSubject:s\xfc\nDate: e\n\n")
+        )
+        self.assertEqual(identity(header, IDENTITY_FIELDS), "a2579f19d8b89e15d34c8fe225fc694c")
+        refolded = raw_fields(b"Message-ID:\n <m@h>\nDate:  d")
+        self.assertEqual(identity(refolded, ("date", "message-id")), identity(header, ("message-id", "date")))
+
+    def test_field_names_tell_the_algorithm_back(self):
+        for name, want in (
+            ("message-id-md5", Algorithm.MD5),
+            ("List-Message-ID-SHA256", Algorithm.SHA256),
+            ("X-Message-ID-Hash", Algorithm.SHA1),
+        ):
+            with self.subTest(name):
+                self.assertEqual(field_algorithm(name), want)
+        for name in ("Message-ID", "Message-ID-MD4", "XMessage-ID-MD5", "Subject", "a b-Message-ID-MD5", ""):
+            with self.subTest(name), self.assertRaises(ValueError):
+                field_algorithm(name)
 
     def test_the_first_field_counts(self):
         self.assertEqual(first(raw_fields(b"B: 0\nA: 1\na: 2\n"), "a"), b" 1\n")

@@ -1,0 +1,1 @@
+"""Mailman finds its handlers here."""

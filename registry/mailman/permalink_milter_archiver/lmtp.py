@@ -1,0 +1,137 @@
+"""Hands messages over by LMTP (RFC 2033) and negotiates their permalinks.
+
+The recipient is the permalink's variable part at the archive's host.  An
+occupied one is answered with 553 and the next free one:
+
+    RCPT TO:<7KWUTBTOSSMPYFYZ6UUJ46QCNE=01234567@archive.example.org>
+    553 5.1.0 Permalink already occupied, try <7KWU…-2=01234567@archive.example.org>
+
+What follows the = is the beginning of the message's identity, by which the
+archive knows a message that it has already.
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import socket
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from .errors import Later, Refused
+from .settings import LMTP
+
+MAX_TOKENS = 20
+_CLAIM_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Where a message was archived."""
+
+    token: str
+    url: Optional[str]  # None: the archive does not tell
+
+
+class _Refusal(Exception):
+    def __init__(self, code: int, text: bytes) -> None:
+        super().__init__(f"{code} {text.decode('utf-8', 'replace')}")
+        self.code, self.text = code, text.decode("utf-8", "replace")
+
+
+class Client:
+    """One archive, for messages of one list."""
+
+    def __init__(self, lmtp: LMTP, listname: str) -> None:
+        self._lmtp = lmtp
+        self._suffix = ("+" + listname if lmtp.listname else "") + "@" + lmtp.domain
+
+    def deliver(self, message_hash: str, identity: str, sender: str, content: bytes) -> Receipt:
+        """Offer the hash, and where that is occupied the token that the archive
+        suggests, else the next one.  ``content`` has CRLF line ends.  Raises
+        Later or Refused."""
+        try:
+            with closing(self._connect()) as server:
+                receipt = self._negotiate(server, message_hash, "=" + identity[:_CLAIM_DIGITS], sender, content)
+                with suppress(OSError, smtplib.SMTPException):
+                    server.quit()
+                return receipt
+        except _Refusal as refusal:
+            kind = Later if refusal.code < 500 else Refused
+            raise kind(str(refusal)) from None
+        except (OSError, smtplib.SMTPException) as error:
+            raise Later(f"{self._lmtp.address}: {error}") from error
+
+    def _connect(self) -> smtplib.LMTP:
+        host, _, port = self._lmtp.address.rpartition(":")
+        if host == "unix":
+            host, port = port, "0"
+        server = smtplib.LMTP(
+            host.strip("[]"), int(port), local_hostname=socket.gethostname(), timeout=self._lmtp.timeout
+        )
+        server.ehlo_or_helo_if_needed()
+        return server
+
+    def _negotiate(
+        self, server: smtplib.LMTP, message_hash: str, claim: str, sender: str, content: bytes
+    ) -> Receipt:
+        ordinal, is_open, tried = 1, False, set()
+        while len(tried) < MAX_TOKENS:
+            tried.add(ordinal)
+            recipient = _token(message_hash, ordinal) + claim + self._suffix
+            try:
+                if not is_open:
+                    _mail(server, sender, len(content))
+                    is_open = True
+                _expect(server.rcpt(recipient))
+                is_open = False
+                text = _data(server, content)
+                found = self._find(message_hash, claim, text) or (ordinal, text)
+                return Receipt(_token(message_hash, found[0]), _url(found[1]))
+            except _Refusal as occupied:
+                if occupied.code != 553:
+                    raise
+                found = self._find(message_hash, claim, occupied.text)
+                ordinal = found[0] if found and found[0] not in tried else max(tried) + 1
+        raise Refused(f"all of {MAX_TOKENS} tokens are occupied, the last one tried was {recipient}")
+
+    def _find(self, message_hash: str, claim: str, text: str) -> Optional[Tuple[int, str]]:
+        """Return the ordinal that a reply names, by the last address in it that
+        is ours but for the ordinal, and the text behind that address."""
+        ours = re.escape(message_hash) + r"(?:-([1-9][0-9]{0,2}))?" + re.escape(claim + self._suffix)
+        for match in reversed(list(re.finditer(f"<{ours}>", text, re.IGNORECASE))):
+            return int(match.group(1) or 1), text[match.end() :]
+        return None
+
+
+def _token(message_hash: str, ordinal: int) -> str:
+    return message_hash if ordinal == 1 else f"{message_hash}-{ordinal}"
+
+
+def _mail(server: smtplib.LMTP, sender: str, size: int) -> None:
+    options = []
+    if server.has_extn("size"):
+        options.append(f"SIZE={size}")
+    if server.has_extn("8bitmime"):
+        options.append("BODY=8BITMIME")
+    _expect(server.mail(sender, options))
+
+
+def _data(server: smtplib.LMTP, content: bytes) -> str:
+    try:
+        return _expect(server.data(content))
+    except smtplib.SMTPDataError as error:
+        raise _Refusal(error.smtp_code, error.smtp_error) from None
+
+
+def _expect(reply: Tuple[int, bytes]) -> str:
+    code, text = reply
+    if code != 250:
+        raise _Refusal(code, text)
+    return text.decode("utf-8", "replace")
+
+
+def _url(text: str) -> Optional[str]:
+    match = re.search(r"https?://\S+", text)
+    return match and match.group()

@@ -1,0 +1,96 @@
+"""Messages on their way to permalink-milter, on disk.
+
+Mailman's archive runner drops a message when an archiver fails: it logs the
+exception and goes on.  So each message is queued first, and the queue is
+worked through when a message comes.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from email.message import Message
+from typing import Any, Callable, Dict
+
+from .errors import Later, Refused
+
+log = logging.getLogger("mailman.archiver")
+
+# How many messages one call works through at most, so that a long queue does
+# not keep the runner from other archivers.
+_BATCH = 100
+
+Deliver = Callable[[Message, Dict[str, Any]], None]
+
+
+class Pause:
+    """Keeps from trying again while the other side is down: one message waits
+    for a time limit, the others do not wait at all."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._until = clock, float("-inf")
+
+    def begin(self, seconds: float) -> None:
+        self._until = self._clock() + seconds
+
+    @property
+    def on(self) -> bool:
+        return self._clock() < self._until
+
+
+class Queue:
+    """A queue in one of Mailman's switchboards."""
+
+    def __init__(self, switchboard: Any, limit: int, pause: Pause, pause_seconds: float) -> None:
+        self._switchboard, self._limit = switchboard, limit
+        self._pause, self._pause_seconds = pause, pause_seconds
+
+    def add(self, msg: Message, data: Dict[str, Any]) -> None:
+        """Queue a message and what Deliver needs to know of it."""
+        if len(self._switchboard.files) >= self._limit:
+            log.error(
+                "permalink: the queue is full (%d messages), %r is not handed over; see the errors above",
+                self._limit,
+                msg["message-id"],
+            )
+            return
+        self._switchboard.enqueue(msg, data)
+
+    def run(self, deliver: Deliver) -> None:
+        """Hand messages over, the oldest first, until one has to wait."""
+        if self._pause.on:
+            return
+        # Those of a runner that was killed.
+        self._switchboard.recover_backup_files()
+        for filebase in self._switchboard.files[:_BATCH]:
+            if not self._one(filebase, deliver):
+                self._pause.begin(self._pause_seconds)
+                return
+
+    def _one(self, filebase: str, deliver: Deliver) -> bool:
+        try:
+            msg, data = self._switchboard.dequeue(filebase)
+        except FileNotFoundError:
+            return True  # another runner has it
+        except Exception:
+            log.exception("permalink: %s cannot be read; it is kept in Mailman's queue of bad messages", filebase)
+            self._switchboard.finish(filebase, preserve=True)
+            return True
+        try:
+            deliver(msg, data)
+        except Later as error:
+            log.warning("permalink: %r waits: %s", msg["message-id"], error)
+            self._switchboard.enqueue(msg, data)
+        except Refused as error:
+            log.error("permalink: %r is refused and kept in Mailman's queue of bad messages: %s", msg["message-id"], error)
+            self._switchboard.finish(filebase, preserve=True)
+            return True
+        except Exception:
+            log.exception("permalink: %r failed; it is kept in Mailman's queue of bad messages", msg["message-id"])
+            self._switchboard.finish(filebase, preserve=True)
+            return True
+        else:
+            self._switchboard.finish(filebase)
+            return True
+        self._switchboard.finish(filebase)
+        return False
