@@ -42,3 +42,13 @@ BENCH_RESERVATIONS = 1000000
 bench-redis: ## memory of a reservation in Redis, and reservations a second beside redis-benchmark
 	testdata/install.sh redis-server redis-tools
 	go test -run '^$$' -bench . -benchtime $(BENCH_RESERVATIONS)x -timeout 60m ./registry/redisreg
+
+.PHONY: demo-mailman mailman
+demo-mailman: mailman ## posts through Mailman 3 into HyperKitty, both private
+	testdata/install.sh postfix
+	go run ./testdata/mailman/demo
+
+install: mailman
+mailman:
+	testdata/install.sh python3
+	testdata/mailman/install.sh

@@ -43,6 +43,8 @@ type SiteOptions struct {
 const daemonConfig = `state_dir = %q
 [milter]
 listen = [%q]
+[header]
+emit = ["Message-ID-MD5", "Message-ID-Hash"]
 [[archive]]
 name = "hyperkitty"
 lists = ["*@` + Domain + `"]

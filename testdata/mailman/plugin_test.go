@@ -1,0 +1,241 @@
+package mailman
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/emersion/go-smtp"
+
+	"permalink-milter/hashheader"
+)
+
+// An archive stands for permalink-milter as the plugin sees it: the HTTP API, and an archive that negotiates by LMTP.
+type archive struct {
+	api   *httptest.Server
+	lmtp  net.Listener
+	token string // file
+
+	mu        sync.Mutex
+	down      bool
+	confirmed map[string]confirmation // by token
+	delivered map[string]string       // the message, by the recipient's local part
+	refused   []string
+}
+
+type confirmation struct{ List, Token, Identity, URL, Subject string }
+
+func startArchive(t *testing.T) *archive {
+	t.Helper()
+	a := &archive{token: filepath.Join(t.TempDir(), "token"), confirmed: make(map[string]confirmation), delivered: make(map[string]string)}
+	if err := os.WriteFile(a.token, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /api/v1/reservations", a.reserve)
+	mux.HandleFunc("PUT /api/v1/reservations/{list}/{token}/archived", a.confirm)
+	a.api = httptest.NewServer(mux)
+	t.Cleanup(a.api.Close)
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{archive: a}, nil }))
+	server.LMTP = true
+	var err error
+	if a.lmtp, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(a.lmtp) }()
+	t.Cleanup(func() {
+		if err := errors.Join(server.Close(), <-served); err != nil && !errors.Is(err, smtp.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+// config is the plugin's configuration for this archive.
+func (a *archive) config() string {
+	return fmt.Sprintf("[general]\nurl = {template}\nemit = Message-ID-MD5 Message-ID-Hash\n[api]\nbase_url = %s\ntoken_file = %s\n"+
+		"[lmtp]\naddress = %s\ndomain = archive.example.org\nlistname = yes\n[queue]\npause = 0.1\n", a.api.URL, a.token, a.lmtp.Addr())
+}
+
+func (a *archive) setDown(down bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.down = down
+}
+
+func (a *archive) admit(w http.ResponseWriter, r *http.Request) bool {
+	switch {
+	case a.down:
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case r.Header.Get("Authorization") != "Bearer secret":
+		w.WriteHeader(http.StatusUnauthorized)
+	default:
+		return true
+	}
+	return false
+}
+
+func (a *archive) reserve(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var body struct{ List, Hash, Identity string }
+	if !a.admit(w, r) {
+		return
+	}
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(map[string]string{"token": body.Hash})
+}
+
+func (a *archive) confirm(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := confirmation{List: r.PathValue("list"), Token: r.PathValue("token")}
+	if !a.admit(w, r) {
+		return
+	}
+	if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	a.confirmed[c.Token] = c
+	_, _ = io.WriteString(w, "{}")
+}
+
+// A session is an LMTP client's. A bare hash is occupied, the next token is free.
+type session struct {
+	archive *archive
+	to      string
+}
+
+func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
+func (s *session) Reset()                               {}
+func (s *session) Logout() error                        { return nil }
+
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.archive.mu.Lock()
+	defer s.archive.mu.Unlock()
+	if s.archive.down {
+		return &smtp.SMTPError{Code: 451, Message: "later"}
+	}
+	token, rest, _ := strings.Cut(to, "=")
+	if !strings.Contains(token, "-") {
+		s.archive.refused = append(s.archive.refused, to)
+		return &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 0},
+			Message: fmt.Sprintf("Permalink already occupied, try <%s-2=%s>", token, rest)}
+	}
+	s.to = to
+	return nil
+}
+
+func (s *session) Data(r io.Reader) error {
+	data, err := io.ReadAll(r)
+	s.archive.mu.Lock()
+	defer s.archive.mu.Unlock()
+	s.archive.delivered[s.to] = string(data)
+	return err
+}
+
+func testPlugin(t *testing.T, s *Site, a *archive) {
+	m, subject := post(t, s, "Message-ID: <plugin-1@example.org>\r\n")
+	id, url := checkFields(t, m)
+	t.Run("a post is confirmed at the API", func(t *testing.T) {
+		c := waitConfirmed(t, a, id)
+		want := confirmation{List: List, Token: c.Token, Identity: identify(m.Fields()), URL: url, Subject: "[Devel] " + subject}
+		if c != want {
+			t.Errorf("confirmed %+v, want %+v", c, want)
+		}
+	})
+	t.Run("it is handed over by LMTP under the token that is free", func(t *testing.T) { checkDelivered(t, a, id, List) })
+	t.Run("while the other side is down, subscribers and HyperKitty get posts, and it gets them later", func(t *testing.T) {
+		a.setDown(true)
+		m, subject := post(t, s, "Message-ID: <plugin-2@example.org>\r\n")
+		id, url := checkFields(t, m)
+		checkArchived(t, s, id, url, subject)
+		a.setDown(false)
+		post(t, s, "Message-ID: <plugin-3@example.org>\r\n")
+		waitConfirmed(t, a, id)
+		checkDelivered(t, a, id, List)
+	})
+	t.Run("its pipeline writes the hash where no milter does", func(t *testing.T) { testPipeline(t, s, a) })
+}
+
+// testPipeline posts to Mailman itself, past the milter.
+func testPipeline(t *testing.T, s *Site, a *archive) {
+	const list = "direct@" + Domain
+	if err := errors.Join(s.Mailman.CreateList(limit(t), list), s.Mailman.Subscribe(limit(t), list, Author),
+		s.Mailman.Configure(limit(t), list, map[string]any{"posting_pipeline": "permalink-posting-pipeline"})); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", s.Mailman.LMTP())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := smtp.NewClientLMTP(conn)
+	defer client.Close()
+	data := "From: " + Author + "\r\nTo: " + list + "\r\nSubject: x\r\nMessage-ID:\r\n <plugin-4@example.org>\r\nMessage-ID-MD5: FORGED\r\n\r\nhello\r\n"
+	if err := client.SendMail(Author, []string{list}, strings.NewReader(data)); err != nil {
+		t.Fatal(err)
+	}
+	checkDelivered(t, a, []byte("plugin-4@example.org"), list)
+}
+
+// waitConfirmed returns what the API was told of the message with this canonical id.
+func waitConfirmed(t *testing.T, a *archive, id []byte) (c confirmation) {
+	t.Helper()
+	hash, err := hashheader.MD5.Hash(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = until(limit(t), func() error {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		var ok bool
+		if c, ok = a.confirmed[hash]; !ok {
+			return fmt.Errorf("%s is not confirmed", hash)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// checkDelivered waits for a message at the archive and verifies its hashes.
+func checkDelivered(t *testing.T, a *archive, id []byte, list string) {
+	t.Helper()
+	hash, err := hashheader.MD5.Hash(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, _, _ := strings.Cut(list, "@")
+	var data string
+	err = until(limit(t), func() error {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		for to, message := range a.delivered {
+			if strings.HasPrefix(to, hash+"-2=") && strings.HasSuffix(to, "+"+name+"@archive.example.org") {
+				data = message
+				return nil
+			}
+		}
+		return fmt.Errorf("%s is not delivered; refused: %q", hash, a.refused)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkHashes(t, data, id)
+}
