@@ -35,6 +35,8 @@ type Site struct {
 type SiteOptions struct {
 	// Daemon is added to the daemon's configuration.
 	Daemon string
+	// Mailman is added to mailman.cfg.
+	Mailman string
 	// Plugin is the configuration of the archiver plugin; "{template}" in it stands for HyperKitty's template. Empty:
 	// Mailman runs without the plugin.
 	Plugin string
@@ -89,7 +91,8 @@ func (s *Site) start(ctx context.Context, o SiteOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.startMailman(ctx, lmtp, web, strings.ReplaceAll(o.Plugin, "{template}", template)); err != nil {
+	o.Plugin = strings.ReplaceAll(o.Plugin, "{template}", template)
+	if err := s.startMailman(ctx, lmtp, web, o); err != nil {
 		return err
 	}
 	return s.makeList(ctx)
@@ -104,24 +107,25 @@ func (s *Site) startDaemon(ctx context.Context, milter, template, more string) e
 	return err
 }
 
-func (s *Site) startMailman(ctx context.Context, lmtp, web, plugin string) error {
-	o := Options{Dir: filepath.Join(s.Dir, "mailman"), SMTP: s.Postfix.Local(), LMTP: lmtp, Web: web}
-	if err := os.Mkdir(o.Dir, 0o700); err != nil {
+func (s *Site) startMailman(ctx context.Context, lmtp, web string, o SiteOptions) error {
+	dir := filepath.Join(s.Dir, "mailman")
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
 	module, err := moduleDir(ctx)
 	if err != nil {
 		return err
 	}
-	o.PythonPath = []string{filepath.Join(module, "registry", "mailman")}
-	if plugin != "" {
-		file := filepath.Join(o.Dir, "permalink.cfg")
-		if err := os.WriteFile(file, []byte(plugin), 0o600); err != nil {
+	config := o.Mailman
+	if o.Plugin != "" {
+		file := filepath.Join(dir, "permalink.cfg")
+		if err := os.WriteFile(file, []byte(o.Plugin), 0o600); err != nil {
 			return err
 		}
-		o.Config = fmt.Sprintf(pluginConfig, file)
+		config += fmt.Sprintf(pluginConfig, file)
 	}
-	s.Mailman, err = Start(ctx, o)
+	s.Mailman, err = Start(ctx, Options{Dir: dir, SMTP: s.Postfix.Local(), LMTP: lmtp, Web: web, Config: config,
+		PythonPath: []string{filepath.Join(module, "registry", "mailman")}})
 	return err
 }
 
