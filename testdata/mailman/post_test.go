@@ -1,6 +1,7 @@
 package mailman
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,14 +10,11 @@ import (
 	"permalink-milter/testdata/mta"
 )
 
-var posted int
-
 // post sends a message with these further header fields to the list, and returns what the subscribers got and the
 // message's subject.
 func post(t *testing.T, s *Site, header string) (m mta.Message, subject string) {
 	t.Helper()
-	posted++
-	subject = fmt.Sprintf("subject%d", posted)
+	subject = rand.Text()
 	s.Sink.Reset()
 	data := "From: Alice <" + Author + ">\r\nTo: " + List + "\r\nDate: Tue, 24 Nov 2026 11:00:00 +0000\r\nSubject: " + subject + "\r\n" + header + "\r\nhello\r\n"
 	if err := s.Post(limit(t), data); err != nil {

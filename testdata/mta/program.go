@@ -34,4 +34,4 @@ func StartProgram(ctx context.Context, cmd *exec.Cmd, ready func(context.Context
 func (p *Program) Output() string { return p.output.String() }
 
 // Stop ends the program and everything that it has started.
-func (p *Program) Stop() error { return p.process.stop(syscall.SIGTERM, 15*time.Second) }
+func (p *Program) Stop() error { return p.process.stop(syscall.SIGTERM, 30*time.Second) }

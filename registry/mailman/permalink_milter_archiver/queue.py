@@ -16,9 +16,10 @@ from .errors import Later, Refused
 
 log = logging.getLogger("mailman.archiver")
 
-# How many messages one call works through at most, so that a long queue does
-# not keep the runner from other archivers.
-_BATCH = 100
+# What one call takes at most, so that a long queue or a slow server does not
+# keep the runner from other archivers.
+_MESSAGES = 100
+_SECONDS = 20.0
 
 Deliver = Callable[[Message, Dict[str, Any]], None]
 
@@ -28,14 +29,14 @@ class Pause:
     for a time limit, the others do not wait at all."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._until = clock, float("-inf")
+        self.clock, self._until = clock, float("-inf")
 
     def begin(self, seconds: float) -> None:
-        self._until = self._clock() + seconds
+        self._until = self.clock() + seconds
 
     @property
     def on(self) -> bool:
-        return self._clock() < self._until
+        return self.clock() < self._until
 
 
 class Queue:
@@ -57,14 +58,18 @@ class Queue:
         self._switchboard.enqueue(msg, data)
 
     def run(self, deliver: Deliver) -> None:
-        """Hand messages over, the oldest first, until one has to wait."""
+        """Hand messages over, the oldest first, until one has to wait, or it
+        takes too long."""
         if self._pause.on:
             return
+        end = self._pause.clock() + _SECONDS
         # Those of a runner that was killed.
         self._switchboard.recover_backup_files()
-        for filebase in self._switchboard.files[:_BATCH]:
+        for filebase in self._switchboard.files[:_MESSAGES]:
             if not self._one(filebase, deliver):
                 self._pause.begin(self._pause_seconds)
+                return
+            if self._pause.clock() > end:
                 return
 
     def _one(self, filebase: str, deliver: Deliver) -> bool:

@@ -89,6 +89,16 @@ class QueueTest(unittest.TestCase):
         self.assertEqual(sorted(self.tried), ["a", "b", "c"])
         self.assertEqual(self.board.waiting, {})
 
+    def test_a_slow_server_does_not_keep_the_runner(self):
+        for _ in range(5):
+            self.board.enqueue(Message(), {})
+
+        def slow(msg, data):
+            self.clock.now += 11
+
+        self.queue().run(slow)
+        self.assertEqual(len(self.board.waiting), 3)
+
     def test_a_refused_message_is_kept_aside_and_stops_no_other(self):
         for answer in (Refused("no"), RuntimeError("a bug")):
             with self.subTest(type(answer).__name__):
