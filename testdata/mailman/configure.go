@@ -11,12 +11,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -26,8 +24,8 @@ const (
 	restUser = "restadmin"
 )
 
-// coreConfig leaves out the runners that nothing here needs; each is a process of some 80 MB. Mailman looks into a
-// queue once a second by default.
+// coreConfig lets the runners look into their queues more often than once a second, and leaves out those that nothing
+// here needs; each is a process of some 80 MB.
 const coreConfig = `[mailman]
 layout: private
 site_owner: postmaster@lists.example.org
@@ -50,15 +48,37 @@ admin_pass: %[9]s
 class: mailman_hyperkitty.Archiver
 enable: yes
 configuration: %[1]s/mailman-hyperkitty.cfg
+[runner.archive]
+sleep_time: 0.1s
+[runner.in]
+sleep_time: 0.1s
+[runner.out]
+sleep_time: 0.1s
+[runner.pipeline]
+sleep_time: 0.1s
+[runner.bounces]
+start: no
+[runner.command]
+start: no
+[runner.digest]
+start: no
+[runner.nntp]
+start: no
+[runner.retry]
+start: no
+[runner.task]
+start: no
+[runner.virgin]
+start: no
 `
-
-var quick, absent = []string{"archive", "in", "out", "pipeline"}, []string{"bounces", "command", "digest", "nntp", "retry", "task", "virgin"}
 
 const archiverConfig = `[general]
 base_url: %s
 api_key: %s
 `
 
+// programs are what Python finds in the instance's folder.
+//
 //go:embed python
 var programs embed.FS
 
@@ -67,16 +87,10 @@ var programs embed.FS
 func (m *Mailman) configure() error {
 	rest, smtp, lmtp := hostPort(m.rest), hostPort(m.o.SMTP), hostPort(m.o.LMTP)
 	core := fmt.Sprintf(coreConfig, m.o.Dir, smtp[0], smtp[1], lmtp[0], lmtp[1], rest[0], rest[1], restUser, m.password)
-	for _, name := range quick {
-		core += fmt.Sprintf("[runner.%s]\nsleep_time: 0.1s\n", name)
-	}
-	for _, name := range absent {
-		core += fmt.Sprintf("[runner.%s]\nstart: no\n", name)
-	}
 	url, user, password := m.REST()
 	kitty, err := json.Marshal(map[string]string{"site": m.o.Web, "domain": Domain, "rest": url[:len(url)-len("/3.1/")], "user": user,
 		"password": password, "dir": m.o.Dir})
-	return errors.Join(err, m.makeCertificate(), m.copyPrograms(),
+	return errors.Join(err, m.makeCertificate(), os.CopyFS(m.o.Dir, programs),
 		os.WriteFile(m.file("mailman.cfg"), []byte(core+m.o.Config), 0o600),
 		os.WriteFile(m.file("mailman-hyperkitty.cfg"), fmt.Appendf(nil, archiverConfig, m.HyperKitty(), m.password), 0o600),
 		os.WriteFile(m.file("hyperkitty.json"), kitty, 0o600))
@@ -85,17 +99,6 @@ func (m *Mailman) configure() error {
 func hostPort(addr string) [2]string {
 	host, port, _ := net.SplitHostPort(addr)
 	return [2]string{host, port}
-}
-
-// copyPrograms writes the Python files out, for Python to find.
-func (m *Mailman) copyPrograms() error {
-	return fs.WalkDir(programs, "python", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return errors.Join(err, os.MkdirAll(m.file(filepath.Dir(name)), 0o755))
-		}
-		text, err := programs.ReadFile(name)
-		return errors.Join(err, os.MkdirAll(m.file("python"), 0o755), os.WriteFile(m.file(name), text, 0o644))
-	})
 }
 
 // makeCertificate makes a key and a certificate for 127.0.0.1 that the HTTP client and Mailman trust.

@@ -61,7 +61,8 @@ func (m *Mailman) Lookup(ctx context.Context, list, hash string) (a Archived, er
 	if err != nil {
 		return a, err
 	}
-	return a, m.do(request, &a)
+	err = m.do(request, &a)
+	return a, err
 }
 
 // WaitArchived is Lookup for a message that is on its way.

@@ -6,7 +6,6 @@
 package mailman
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -152,8 +151,9 @@ func (m *Mailman) Log() string {
 	var b strings.Builder
 	names, _ := filepath.Glob(m.file("var/logs/*.log"))
 	for _, name := range names {
-		text, err := os.ReadFile(name)
-		fmt.Fprintf(&b, "%s:\n%s%s\n", filepath.Base(name), text, cmp.Or(err, errors.New("")))
+		if text, err := os.ReadFile(name); err == nil {
+			fmt.Fprintf(&b, "%s:\n%s\n", filepath.Base(name), text)
+		}
 	}
 	for _, p := range []*mta.Program{m.core, m.kitty} {
 		if p != nil {
@@ -165,6 +165,7 @@ func (m *Mailman) Log() string {
 
 // Stop ends every process of the instance. Calling it again does nothing.
 func (m *Mailman) Stop() (err error) {
+	m.http.CloseIdleConnections()
 	for _, p := range []**mta.Program{&m.kitty, &m.core} {
 		if *p != nil {
 			err = errors.Join(err, (*p).Stop())
