@@ -164,12 +164,37 @@ func testPlugin(t *testing.T, s *Site, a *archive) {
 		m, subject := post(t, s, "Message-ID: <plugin-2@example.org>\r\n")
 		id, url := checkFields(t, m)
 		checkArchived(t, s, id, url, subject)
+		waitQueued(t, s)
 		a.setDown(false)
 		post(t, s, "Message-ID: <plugin-3@example.org>\r\n")
 		waitConfirmed(t, a, id)
 		checkDelivered(t, a, id, List)
 	})
+	t.Run("with a wrong configuration lists work on, and posts wait until it is mended", func(t *testing.T) { testWrongConfig(t, s, a) })
 	t.Run("its pipeline writes the hash where no milter does", func(t *testing.T) { testPipeline(t, s, a) })
+}
+
+func testWrongConfig(t *testing.T, s *Site, a *archive) {
+	file := s.Mailman.file("permalink.cfg")
+	right, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("[general]\nuri = https://a.example/\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, subject := post(t, s, "Message-ID: <plugin-5@example.org>\r\n")
+	id, url := checkFields(t, m)
+	checkArchived(t, s, id, url, subject)
+	if log := s.Mailman.Log(); !strings.Contains(log, "[general]: unknown key uri") {
+		t.Errorf("the log does not say what is wrong:\n%s", log)
+	}
+	waitQueued(t, s)
+	if err := os.WriteFile(file, right, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	post(t, s, "Message-ID: <plugin-6@example.org>\r\n")
+	waitConfirmed(t, a, id)
 }
 
 // testPipeline posts to Mailman itself, past the milter.
@@ -190,6 +215,21 @@ func testPipeline(t *testing.T, s *Site, a *archive) {
 		t.Fatal(err)
 	}
 	checkDelivered(t, a, []byte("plugin-4@example.org"), list)
+}
+
+// waitQueued waits until a post could not be handed over. HyperKitty may have it before the plugin.
+func waitQueued(t *testing.T, s *Site) {
+	t.Helper()
+	err := until(limit(t), func() error {
+		waiting, err := filepath.Glob(s.Mailman.file("var/archives/permalink/queue/*.pck"))
+		if err == nil && len(waiting) == 0 {
+			err = errors.New("the plugin's queue is empty")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // waitConfirmed returns what the API was told of the message with this canonical id.
