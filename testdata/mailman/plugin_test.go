@@ -1,13 +1,10 @@
 package mailman
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,34 +14,36 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/registry"
+	"permalink-milter/registry/httpapi"
 )
 
-// An archive stands for permalink-milter as the plugin sees it: the HTTP API, and an archive that negotiates by LMTP.
+// An archive is what the plugin talks to: the daemon's HTTP API, and an archive that negotiates by LMTP.
 type archive struct {
-	api   *httptest.Server
-	lmtp  net.Listener
-	token string // file
+	dir  string
+	addr string // of the API
+	api  *httpapi.Client
+	lmtp net.Listener
 
 	mu        sync.Mutex
 	down      bool
-	confirmed map[string]confirmation // by token
-	delivered map[string]string       // the message, by the recipient's local part
+	delivered map[string]string // the message, by recipient
 	refused   []string
 }
 
-type confirmation struct{ List, Token, Identity, URL, Subject string }
-
 func startArchive(t *testing.T) *archive {
 	t.Helper()
-	a := &archive{token: filepath.Join(t.TempDir(), "token"), confirmed: make(map[string]confirmation), delivered: make(map[string]string)}
-	if err := os.WriteFile(a.token, []byte("secret\n"), 0o600); err != nil {
+	a := &archive{dir: t.TempDir(), delivered: make(map[string]string)}
+	if err := freeAddrs(&a.addr); err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /api/v1/reservations", a.reserve)
-	mux.HandleFunc("PUT /api/v1/reservations/{list}/{token}/archived", a.confirm)
-	a.api = httptest.NewServer(mux)
-	t.Cleanup(a.api.Close)
+	token, sum := httpapi.NewToken()
+	a.api = &httpapi.Client{Base: "http://" + a.addr, Token: token}
+	tokens := fmt.Sprintf("[[token]]\nname = \"mailman\"\nsha256 = %q\nscopes = [\"read\", \"reserve\", \"confirm\"]\nlists = [\"*@%s\"]\n", sum, Domain)
+	if err := errors.Join(os.WriteFile(filepath.Join(a.dir, "token"), []byte(token+"\n"), 0o600),
+		os.WriteFile(filepath.Join(a.dir, "tokens.toml"), []byte(tokens), 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{archive: a}, nil }))
 	server.LMTP = true
 	var err error
@@ -61,57 +60,19 @@ func startArchive(t *testing.T) *archive {
 	return a
 }
 
-// config is the plugin's configuration for this archive.
-func (a *archive) config() string {
-	return fmt.Sprintf("[general]\nurl = {template}\nemit = Message-ID-MD5 Message-ID-Hash\n[api]\nbase_url = %s\ntoken_file = %s\n"+
-		"[lmtp]\naddress = %s\ndomain = archive.example.org\nlistname = yes\n[queue]\npause = 0.1\n", a.api.URL, a.token, a.lmtp.Addr())
+// site is what a Site needs to be told.
+func (a *archive) site() SiteOptions {
+	return SiteOptions{
+		Daemon: fmt.Sprintf("[http]\nlisten = %q\ntokens_file = %q\n", a.addr, filepath.Join(a.dir, "tokens.toml")),
+		Plugin: fmt.Sprintf("[general]\nurl = {template}\nemit = Message-ID-MD5 Message-ID-Hash\n[api]\nbase_url = http://%s\ntoken_file = %s\n"+
+			"[lmtp]\naddress = %s\ndomain = archive.example.org\nlistname = yes\n[queue]\npause = 0.1\n", a.addr, filepath.Join(a.dir, "token"), a.lmtp.Addr()),
+	}
 }
 
 func (a *archive) setDown(down bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.down = down
-}
-
-func (a *archive) admit(w http.ResponseWriter, r *http.Request) bool {
-	switch {
-	case a.down:
-		w.WriteHeader(http.StatusServiceUnavailable)
-	case r.Header.Get("Authorization") != "Bearer secret":
-		w.WriteHeader(http.StatusUnauthorized)
-	default:
-		return true
-	}
-	return false
-}
-
-func (a *archive) reserve(w http.ResponseWriter, r *http.Request) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var body struct{ List, Hash, Identity string }
-	if !a.admit(w, r) {
-		return
-	}
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	_ = json.NewEncoder(w).Encode(map[string]string{"token": body.Hash})
-}
-
-func (a *archive) confirm(w http.ResponseWriter, r *http.Request) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	c := confirmation{List: r.PathValue("list"), Token: r.PathValue("token")}
-	if !a.admit(w, r) {
-		return
-	}
-	if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		return
-	}
-	a.confirmed[c.Token] = c
-	_, _ = io.WriteString(w, "{}")
 }
 
 // A session is an LMTP client's. A bare hash is occupied, the next token is free.
@@ -152,10 +113,9 @@ func testPlugin(t *testing.T, s *Site, a *archive) {
 	m, subject := post(t, s, "Message-ID: <plugin-1@example.org>\r\n")
 	id, url := checkFields(t, m)
 	t.Run("a post is confirmed at the API", func(t *testing.T) {
-		c := waitConfirmed(t, a, id)
-		want := confirmation{List: List, Token: c.Token, Identity: identify(m.Fields()), URL: url, Subject: "[Devel] " + subject}
-		if c != want {
-			t.Errorf("confirmed %+v, want %+v", c, want)
+		r := waitConfirmed(t, a, id)
+		if r.Ordinal != 1 || r.Identity.String() != identify(m.Fields()) || r.URL != url || r.Subject != "[Devel] "+subject {
+			t.Errorf("confirmed %+v, want %s with the milter's identity", r, url)
 		}
 	})
 	t.Run("it is handed over by LMTP under the token that is free", func(t *testing.T) { checkDelivered(t, a, id, List) })
@@ -232,26 +192,24 @@ func waitQueued(t *testing.T, s *Site) {
 	}
 }
 
-// waitConfirmed returns what the API was told of the message with this canonical id.
-func waitConfirmed(t *testing.T, a *archive, id []byte) (c confirmation) {
+// waitConfirmed returns the reservation of the message with this canonical id once it is confirmed.
+func waitConfirmed(t *testing.T, a *archive, id []byte) (r registry.Reservation) {
 	t.Helper()
 	hash, err := hashheader.MD5.Hash(id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = until(limit(t), func() error {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		var ok bool
-		if c, ok = a.confirmed[hash]; !ok {
-			return fmt.Errorf("%s is not confirmed", hash)
+		r, err = a.api.Lookup(limit(t), List, hash)
+		if err == nil && r.State != registry.Archived {
+			err = fmt.Errorf("%s is %s", hash, r.State)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return r
 }
 
 // checkDelivered waits for a message at the archive and verifies its hashes.

@@ -33,6 +33,8 @@ type Site struct {
 
 // SiteOptions change a Site. The zero value is a Site without the plugin.
 type SiteOptions struct {
+	// Daemon is added to the daemon's configuration.
+	Daemon string
 	// Mailman is added to mailman.cfg.
 	Mailman string
 	// Plugin is the configuration of the archiver plugin; "{template}" in it stands for HyperKitty's template. Empty:
@@ -77,7 +79,7 @@ func (s *Site) start(ctx context.Context, o SiteOptions) (err error) {
 		return err
 	}
 	template := base(web) + "list/{list}/message/{sha1}/"
-	if err := s.startDaemon(ctx, "inet:"+milter, template); err != nil {
+	if err := s.startDaemon(ctx, "inet:"+milter, template, o.Daemon); err != nil {
 		return err
 	}
 	if s.Sink, err = mta.StartSink(context.WithoutCancel(ctx)); err != nil {
@@ -96,12 +98,12 @@ func (s *Site) start(ctx context.Context, o SiteOptions) (err error) {
 	return s.makeList(ctx)
 }
 
-func (s *Site) startDaemon(ctx context.Context, milter, template string) error {
+func (s *Site) startDaemon(ctx context.Context, milter, template, more string) error {
 	bin, err := mta.BuildDaemon(ctx, s.Dir)
 	if err != nil {
 		return err
 	}
-	s.Daemon, err = mta.StartDaemon(ctx, bin, s.Dir, fmt.Sprintf(daemonConfig, filepath.Join(s.Dir, "state"), milter, template), milter)
+	s.Daemon, err = mta.StartDaemon(ctx, bin, s.Dir, fmt.Sprintf(daemonConfig, filepath.Join(s.Dir, "state"), milter, template)+more, milter)
 	return err
 }
 

@@ -11,7 +11,7 @@ import (
 // TestMailman starts one site for all that can share it.
 func TestMailman(t *testing.T) {
 	a := startArchive(t)
-	s := startSite(t, SiteOptions{Plugin: a.config()})
+	s := startSite(t, a.site())
 	for name, test := range map[string]func(*testing.T, *Site){
 		"vectors": testVectors,
 		"a post arrives with a permalink that opens in HyperKitty": testPermalinksOpen,
