@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,11 +18,11 @@ type row struct {
 	Name, Class, SHA1, form               string
 	Header                                []byte
 	Mailman, Hyperkitty, Plugin, Archiver *string
-	tool                                  string
+	tool, api                             string
 }
 
 // agreement runs all vectors through all programs.
-func agreement(t *testing.T, s *Site) []*row {
+func agreement(t *testing.T, s *Site, a *archive) []*row {
 	t.Helper()
 	vectors, err := os.ReadFile("../vectors/message-id.jsonl")
 	if err != nil {
@@ -49,7 +50,37 @@ func agreement(t *testing.T, s *Site) []*row {
 		rows = append(rows, r)
 	}
 	hashWithTool(t, rows)
+	for _, r := range rows {
+		r.api = hashWithAPI(t, a, r.Header)
+	}
 	return rows
+}
+
+// hashWithAPI asks the daemon; "" for a message whose Message-ID it would have to derive.
+func hashWithAPI(t *testing.T, a *archive, header []byte) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.api.Base+"/api/v1/messages", bytes.NewReader(header))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "message/rfc822")
+	request.Header.Set("Authorization", "Bearer "+a.api.Token)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Derived bool
+		Hashes  map[string]string
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	if answer.Derived {
+		return ""
+	}
+	return answer.Hashes["sha1"]
 }
 
 // hashWithTool runs "permalink hash" on each message.
@@ -74,16 +105,16 @@ func hashWithTool(t *testing.T, rows []*row) {
 	}
 }
 
-func testVectors(t *testing.T, s *Site) {
-	rows := agreement(t, s)
-	t.Run("the plugin, the tool and HyperKitty agree", func(t *testing.T) { checkAgreement(t, rows) })
+func testVectors(t *testing.T, s *Site, a *archive) {
+	rows := agreement(t, s, a)
+	t.Run("the plugin, the tool, the API and HyperKitty agree", func(t *testing.T) { checkAgreement(t, rows) })
 	t.Run("where they do not is documented", func(t *testing.T) { checkDocumented(t, rows) })
 }
 
 func checkAgreement(t *testing.T, rows []*row) {
 	for _, r := range rows {
-		if got := deref(r.Plugin); got != r.SHA1 || r.tool != r.SHA1 {
-			t.Errorf("%s: the plugin hashes %q, permalink hash %q, want %q", r.Name, got, r.tool, r.SHA1)
+		if got := deref(r.Plugin); got != r.SHA1 || r.tool != r.SHA1 || r.api != r.SHA1 {
+			t.Errorf("%s: the plugin hashes %q, permalink hash %q, the API %q, want %q", r.Name, got, r.tool, r.api, r.SHA1)
 		}
 		if r.form != "name-space" && deref(r.Archiver) != r.SHA1 {
 			t.Errorf("%s: the archiver hashes %q of the parsed message, want %q", r.Name, deref(r.Archiver), r.SHA1)

@@ -51,7 +51,7 @@ func checkFields(t *testing.T, m mta.Message) (id []byte, url string) {
 	return id, url
 }
 
-func testPermalinksOpen(t *testing.T, s *Site) {
+func testPermalinksOpen(t *testing.T, s *Site, _ *archive) {
 	for name, header := range map[string]string{
 		"a plain id":                      "Message-ID: <1@example.org>\r\n",
 		"an id that Exchange folds":       "Message-ID:\r\n <2@example.org>\r\n",
@@ -103,7 +103,7 @@ func checkArchived(t *testing.T, s *Site, id []byte, url, subject string) {
 	}
 }
 
-func testLimits(t *testing.T, s *Site) {
+func testLimits(t *testing.T, s *Site, _ *archive) {
 	t.Run("HyperKitty cuts ids of 255 octets and more", func(t *testing.T) {
 		id := strings.Repeat("a", 288) + "@example.org"
 		m, _ := post(t, s, "Message-ID: <"+id+">\r\n")

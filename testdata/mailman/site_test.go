@@ -12,13 +12,13 @@ import (
 func TestMailman(t *testing.T) {
 	a := startArchive(t)
 	s := startSite(t, a.site())
-	for name, test := range map[string]func(*testing.T, *Site){
+	for name, test := range map[string]func(*testing.T, *Site, *archive){
 		"vectors": testVectors,
 		"a post arrives with a permalink that opens in HyperKitty": testPermalinksOpen,
-		"the plugin": func(t *testing.T, s *Site) { testPlugin(t, s, a) },
+		"the plugin": testPlugin,
 		"a post that Mailman or HyperKitty cannot hold is as documented": testLimits,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, s) })
+		t.Run(name, func(t *testing.T) { test(t, s, a) })
 	}
 }
 
