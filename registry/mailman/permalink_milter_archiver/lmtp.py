@@ -65,8 +65,8 @@ class Client:
 
     def _connect(self) -> smtplib.LMTP:
         host, _, port = self._lmtp.address.rpartition(":")
-        if host == "unix":
-            host, port = port, "0"
+        if self._lmtp.address.startswith("unix:"):
+            host, port = self._lmtp.address[len("unix:") :], "0"
         server = smtplib.LMTP(
             host.strip("[]"), int(port), local_hostname=socket.gethostname(), timeout=self._lmtp.timeout
         )

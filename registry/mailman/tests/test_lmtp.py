@@ -79,7 +79,7 @@ class Deliver(unittest.TestCase):
 
     def test_a_unix_socket(self):
         with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "a.sock")
+            path = os.path.join(folder, "a:1.sock")
             servers.start(self, servers.UnixLMTP(path, "250 ok", "354 250 ok"))
             client = Client(LMTP("unix:" + path, "archive.example.org", False, 5), "devel")
             self.assertEqual(client.deliver(HASH, IDENTITY, "", CONTENT).token, HASH)
