@@ -59,12 +59,12 @@ func agreement(t *testing.T, s *Site, a *archive) []*row {
 // hashWithAPI asks the daemon; "" for a message whose Message-ID it would have to derive.
 func hashWithAPI(t *testing.T, a *archive, header []byte) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.api.Base+"/api/v1/messages", bytes.NewReader(header))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.client.Base+"/api/v1/messages", bytes.NewReader(header))
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Content-Type", "message/rfc822")
-	request.Header.Set("Authorization", "Bearer "+a.api.Token)
+	request.Header.Set("Authorization", "Bearer "+a.client.Token)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)

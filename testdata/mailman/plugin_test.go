@@ -1,14 +1,13 @@
 package mailman
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/emersion/go-smtp"
@@ -18,150 +17,103 @@ import (
 	"permalink-milter/registry/httpapi"
 )
 
-// An archive is what the plugin talks to: the daemon's HTTP API, and an archive that negotiates by LMTP.
-type archive struct {
-	dir  string
-	addr string // of the API
-	api  *httpapi.Client
-	lmtp net.Listener
+// directList is fed past the milter.
+const directList = "direct@" + Domain
 
-	mu        sync.Mutex
-	down      bool
-	delivered map[string]string // the message, by recipient
-	refused   []string
+// An archive is the archive's side of the daemon: the HTTP API, and the LMTP server that delivers into a Maildir for
+// each list.
+type archive struct {
+	dir       string
+	api, lmtp string // host:port
+	client    *httpapi.Client
 }
 
-func startArchive(t *testing.T) *archive {
+func newArchive(t *testing.T) *archive {
 	t.Helper()
-	a := &archive{dir: t.TempDir(), delivered: make(map[string]string)}
-	if err := freeAddrs(&a.addr); err != nil {
-		t.Fatal(err)
-	}
+	a := &archive{dir: t.TempDir()}
 	token, sum := httpapi.NewToken()
-	a.api = &httpapi.Client{Base: "http://" + a.addr, Token: token}
 	tokens := fmt.Sprintf("[[token]]\nname = \"mailman\"\nsha256 = %q\nscopes = [\"read\", \"reserve\", \"confirm\"]\nlists = [\"*@%s\"]\n", sum, Domain)
-	if err := errors.Join(os.WriteFile(filepath.Join(a.dir, "token"), []byte(token+"\n"), 0o600),
-		os.WriteFile(filepath.Join(a.dir, "tokens.toml"), []byte(tokens), 0o600)); err != nil {
+	if err := errors.Join(freeAddrs(&a.api, &a.lmtp), os.WriteFile(a.file("token"), []byte(token+"\n"), 0o600),
+		os.WriteFile(a.file("tokens.toml"), []byte(tokens), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{archive: a}, nil }))
-	server.LMTP = true
-	var err error
-	if a.lmtp, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(a.lmtp) }()
-	t.Cleanup(func() {
-		if err := errors.Join(server.Close(), <-served); err != nil && !errors.Is(err, smtp.ErrServerClosed) {
-			t.Error(err)
-		}
-	})
+	a.client = &httpapi.Client{Base: "http://" + a.api, Token: token}
 	return a
 }
 
+func (a *archive) file(name string) string { return filepath.Join(a.dir, name) }
+
 // site is what a Site needs to be told.
 func (a *archive) site() SiteOptions {
-	return SiteOptions{
-		Daemon: fmt.Sprintf("[http]\nlisten = %q\ntokens_file = %q\n", a.addr, filepath.Join(a.dir, "tokens.toml")),
+	o := SiteOptions{
+		Daemon: fmt.Sprintf("[http]\nlisten = %q\ntokens_file = %q\n[lmtp]\nlisten = %q\n", a.api, a.file("tokens.toml"), a.lmtp),
 		Plugin: fmt.Sprintf("[general]\nurl = {template}\nemit = Message-ID-MD5 Message-ID-Hash\n[api]\nbase_url = http://%s\ntoken_file = %s\n"+
-			"[lmtp]\naddress = %s\ndomain = archive.example.org\nlistname = yes\n[queue]\npause = 0.1\n", a.addr, filepath.Join(a.dir, "token"), a.lmtp.Addr()),
+			"[lmtp]\naddress = %s\ndomain = archive.example.org\nlistname = yes\n[queue]\npause = 0.1\n", a.api, a.file("token"), a.lmtp),
 	}
-}
-
-func (a *archive) setDown(down bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.down = down
-}
-
-// A session is an LMTP client's. A bare hash is occupied, the next token is free.
-type session struct {
-	archive *archive
-	to      string
-}
-
-func (s *session) Mail(string, *smtp.MailOptions) error { return nil }
-func (s *session) Reset()                               {}
-func (s *session) Logout() error                        { return nil }
-
-func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	s.archive.mu.Lock()
-	defer s.archive.mu.Unlock()
-	if s.archive.down {
-		return &smtp.SMTPError{Code: 451, Message: "later"}
+	for _, list := range []string{List, directList} {
+		o.Daemon += fmt.Sprintf("[[lmtp.domain]]\ndomain = \"archive.example.org\"\nlist = %q\ndeliver = \"maildir:%s\"\n", list, a.file(list))
 	}
-	token, rest, _ := strings.Cut(to, "=")
-	if !strings.Contains(token, "-") {
-		s.archive.refused = append(s.archive.refused, to)
-		return &smtp.SMTPError{Code: 553, EnhancedCode: smtp.EnhancedCode{5, 1, 0},
-			Message: fmt.Sprintf("Permalink already occupied, try <%s-2=%s>", token, rest)}
-	}
-	s.to = to
-	return nil
-}
-
-func (s *session) Data(r io.Reader) error {
-	data, err := io.ReadAll(r)
-	s.archive.mu.Lock()
-	defer s.archive.mu.Unlock()
-	s.archive.delivered[s.to] = string(data)
-	return err
+	return o
 }
 
 func testPlugin(t *testing.T, s *Site, a *archive) {
 	m, subject := post(t, s, "Message-ID: <plugin-1@example.org>\r\n")
 	id, url := checkFields(t, m)
-	t.Run("a post is confirmed at the API", func(t *testing.T) {
-		r := waitConfirmed(t, a, id)
-		if r.Ordinal != 1 || r.Identity.String() != identify(m.Fields()) || r.URL != url || r.Subject != "[Devel] "+subject {
+	t.Run("a post is handed over by LMTP", func(t *testing.T) { checkDelivered(t, a, List, id, "") })
+	t.Run("it is confirmed at the API", func(t *testing.T) {
+		r := waitConfirmed(t, a, id, "")
+		if r.Identity.String() != identify(m.Fields()) || r.URL != url || r.Subject != "[Devel] "+subject {
 			t.Errorf("confirmed %+v, want %s with the milter's identity", r, url)
 		}
 	})
-	t.Run("it is handed over by LMTP under the token that is free", func(t *testing.T) { checkDelivered(t, a, id, List) })
-	t.Run("while the other side is down, subscribers and HyperKitty get posts, and it gets them later", func(t *testing.T) {
-		a.setDown(true)
-		m, subject := post(t, s, "Message-ID: <plugin-2@example.org>\r\n")
-		id, url := checkFields(t, m)
-		checkArchived(t, s, id, url, subject)
-		waitQueued(t, s)
-		a.setDown(false)
-		post(t, s, "Message-ID: <plugin-3@example.org>\r\n")
-		waitConfirmed(t, a, id)
-		checkDelivered(t, a, id, List)
+	t.Run("one whose permalink is occupied is handed over under the next", func(t *testing.T) {
+		for _, c := range []struct{ id, suffix string }{
+			{"TEXTCOLLBYfGiJUETHQ4hAcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak", ""},
+			{"TEXTCOLLBYfGiJUETHQ4hEcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak", "-2"},
+		} {
+			post(t, s, "Message-ID: <"+c.id+">\r\n")
+			checkDelivered(t, a, List, []byte(c.id), c.suffix)
+			waitConfirmed(t, a, []byte(c.id), c.suffix)
+		}
 	})
-	t.Run("with a wrong configuration lists work on, and posts wait until it is mended", func(t *testing.T) { testWrongConfig(t, s, a) })
+	t.Run("while the other side is down, subscribers and HyperKitty get posts, and it gets them later", func(t *testing.T) {
+		testWaiting(t, s, a, strings.NewReplacer(a.api, "127.0.0.1:1", a.lmtp, "127.0.0.1:1"), "waits: 127.0.0.1:1: ")
+	})
+	t.Run("with a wrong configuration lists work on, and posts wait until it is mended", func(t *testing.T) {
+		testWaiting(t, s, a, strings.NewReplacer("url =", "uri ="), "[general]: unknown key uri")
+	})
 	t.Run("its pipeline writes the hash where no milter does", func(t *testing.T) { testPipeline(t, s, a) })
 }
 
-func testWrongConfig(t *testing.T, s *Site, a *archive) {
+// testWaiting posts while the plugin's configuration is broken, and again when it is as it was.
+func testWaiting(t *testing.T, s *Site, a *archive, breakIt *strings.Replacer, log string) {
 	file := s.Mailman.file("permalink.cfg")
 	right, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte("[general]\nuri = https://a.example/\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(breakIt.Replace(string(right))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m, subject := post(t, s, "Message-ID: <plugin-5@example.org>\r\n")
+	m, subject := post(t, s, "Message-ID: <"+rand.Text()+"@example.org>\r\n")
 	id, url := checkFields(t, m)
 	checkArchived(t, s, id, url, subject)
-	if log := s.Mailman.Log(); !strings.Contains(log, "[general]: unknown key uri") {
-		t.Errorf("the log does not say what is wrong:\n%s", log)
-	}
 	waitQueued(t, s)
+	if all := s.Mailman.Log(); !strings.Contains(all, log) {
+		t.Errorf("the log does not say %q:\n%s", log, all)
+	}
 	if err := os.WriteFile(file, right, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	post(t, s, "Message-ID: <plugin-6@example.org>\r\n")
-	waitConfirmed(t, a, id)
+	post(t, s, "Message-ID: <"+rand.Text()+"@example.org>\r\n")
+	checkDelivered(t, a, List, id, "")
+	waitConfirmed(t, a, id, "")
 }
 
 // testPipeline posts to Mailman itself, past the milter.
 func testPipeline(t *testing.T, s *Site, a *archive) {
-	const list = "direct@" + Domain
-	if err := errors.Join(s.Mailman.CreateList(limit(t), list), s.Mailman.Subscribe(limit(t), list, Author),
-		s.Mailman.Configure(limit(t), list, map[string]any{"posting_pipeline": "permalink-posting-pipeline"})); err != nil {
+	if err := errors.Join(s.Mailman.CreateList(limit(t), directList), s.Mailman.Subscribe(limit(t), directList, Author),
+		s.Mailman.Configure(limit(t), directList, map[string]any{"posting_pipeline": "permalink-posting-pipeline"})); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := net.Dial("tcp", s.Mailman.LMTP())
@@ -170,11 +122,13 @@ func testPipeline(t *testing.T, s *Site, a *archive) {
 	}
 	client := smtp.NewClientLMTP(conn)
 	defer client.Close()
-	data := "From: " + Author + "\r\nTo: " + list + "\r\nSubject: x\r\nMessage-ID:\r\n <plugin-4@example.org>\r\nMessage-ID-MD5: FORGED\r\n\r\nhello\r\n"
-	if err := client.SendMail(Author, []string{list}, strings.NewReader(data)); err != nil {
+	data := "From: " + Author + "\r\nTo: " + directList +
+		"\r\nSubject: x\r\nDate: Tue, 24 Nov 2026 11:00:00 +0000\r\nMessage-ID:\r\n <plugin-4@example.org>\r\nMessage-ID-MD5: FORGED\r\n\r\nhello\r\n"
+	if err := client.SendMail(Author, []string{directList}, strings.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
-	checkDelivered(t, a, []byte("plugin-4@example.org"), list)
+	id := []byte("plugin-4@example.org")
+	checkHashes(t, checkDelivered(t, a, directList, id, ""), id)
 }
 
 // waitQueued waits until a post could not be handed over. HyperKitty may have it before the plugin.
@@ -192,17 +146,16 @@ func waitQueued(t *testing.T, s *Site) {
 	}
 }
 
-// waitConfirmed returns the reservation of the message with this canonical id once it is confirmed.
-func waitConfirmed(t *testing.T, a *archive, id []byte) (r registry.Reservation) {
+// waitConfirmed returns the reservation of the message with this canonical id, its token with this suffix, once it is
+// confirmed with its subject, as the API alone does it.
+func waitConfirmed(t *testing.T, a *archive, id []byte, suffix string) (r registry.Reservation) {
 	t.Helper()
-	hash, err := hashheader.MD5.Hash(id)
-	if err != nil {
-		t.Fatal(err)
-	}
+	token := token(t, id, suffix)
+	var err error
 	err = until(limit(t), func() error {
-		r, err = a.api.Lookup(limit(t), List, hash)
-		if err == nil && r.State != registry.Archived {
-			err = fmt.Errorf("%s is %s", hash, r.State)
+		r, err = a.client.Lookup(limit(t), List, token)
+		if err == nil && (r.State != registry.Archived || r.Subject == "") {
+			err = fmt.Errorf("%s is %s %q", token, r.State, r.Subject)
 		}
 		return err
 	})
@@ -212,28 +165,32 @@ func waitConfirmed(t *testing.T, a *archive, id []byte) (r registry.Reservation)
 	return r
 }
 
-// checkDelivered waits for a message at the archive and verifies its hashes.
-func checkDelivered(t *testing.T, a *archive, id []byte, list string) {
+// checkDelivered waits for a message in a list's Maildir, under its token, and returns it.
+func checkDelivered(t *testing.T, a *archive, list string, id []byte, suffix string) (data string) {
+	t.Helper()
+	err := until(limit(t), func() error {
+		names, err := filepath.Glob(filepath.Join(a.file(list), "new", token(t, id, suffix)+".*"))
+		if err != nil || len(names) != 1 {
+			return errors.Join(err, fmt.Errorf("%d messages in the Maildir for %s%s", len(names), id, suffix))
+		}
+		content, err := os.ReadFile(names[0])
+		data = strings.ReplaceAll(string(content), "\n", "\r\n")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(data, string(id)) {
+		t.Errorf("under the token of %s is:\n%s", id, data)
+	}
+	return data
+}
+
+func token(t *testing.T, id []byte, suffix string) string {
 	t.Helper()
 	hash, err := hashheader.MD5.Hash(id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	name, _, _ := strings.Cut(list, "@")
-	var data string
-	err = until(limit(t), func() error {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		for to, message := range a.delivered {
-			if strings.HasPrefix(to, hash+"-2=") && strings.HasSuffix(to, "+"+name+"@archive.example.org") {
-				data = message
-				return nil
-			}
-		}
-		return fmt.Errorf("%s is not delivered; refused: %q", hash, a.refused)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkHashes(t, data, id)
+	return hash + suffix
 }

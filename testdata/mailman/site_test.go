@@ -10,7 +10,7 @@ import (
 
 // TestMailman starts one site for all that can share it.
 func TestMailman(t *testing.T) {
-	a := startArchive(t)
+	a := newArchive(t)
 	s := startSite(t, a.site())
 	for name, test := range map[string]func(*testing.T, *Site, *archive){
 		"vectors": testVectors,
