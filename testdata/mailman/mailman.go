@@ -92,7 +92,7 @@ func (m *Mailman) findPackages() error {
 		return err
 	}
 	m.root = filepath.Join(cache, "permalink-milter", "mailman3")
-	if _, err := os.Stat(filepath.Join(m.root, "complete")); err != nil {
+	if _, err := os.Stat(m.root); err != nil {
 		return fmt.Errorf("%w: Mailman 3; unpack it with: testdata/mailman/install.sh (%w)", mta.ErrMissingProgram, err)
 	}
 	return nil

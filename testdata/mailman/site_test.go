@@ -2,10 +2,14 @@ package mailman
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"permalink-milter/testdata/mta"
 )
 
 // TestMailman starts one site for all that can share it.
@@ -51,4 +55,12 @@ func limit(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+func TestMissingMailmanNamesTheScript(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	_, err := Start(limit(t), Options{Dir: t.TempDir()})
+	if !errors.Is(err, mta.ErrMissingProgram) || !strings.Contains(err.Error(), "testdata/mailman/install.sh") {
+		t.Errorf("error %v", err)
+	}
 }
