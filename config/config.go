@@ -68,6 +68,7 @@ type Archive struct {
 	Lists       []string `toml:"lists" reload:"yes" comment:"Glob patterns on list addresses, as *@lists.example.org."`
 	List        string   `toml:"list" reload:"yes" comment:"The list of messages that name none; may be empty."`
 	URL         string   `toml:"url" reload:"yes" comment:"Template of the permalinks, with {token} {hash} {md5} {sha1} {sha256} {message_id} {list} {listname} {host} {list_id}."`
+	Target      string   `toml:"target" reload:"yes" comment:"Template that the resolver of [http] follows, where url is the resolver's own, so that permalinks outlive the archive; url where empty."`
 	OnCollision string   `toml:"on_collision" reload:"yes" oneof:"suffix share" comment:"suffix or share: the second message with one hash gets HASH-2, or shares HASH where the archiver keeps one message a Message-ID."`
 }
 

@@ -33,7 +33,7 @@ const distinct = 6
 
 // A Template is a parsed permalink template, such as
 // https://lists.example.org/archives/list/{list}/message/{sha1}/.
-// The zero Template is not usable.
+// The zero Template can be told from others, and is not usable otherwise.
 type Template struct {
 	// literals has one element more than names: text and names alternate.
 	literals, names []string
@@ -95,6 +95,9 @@ func split(text string) (Template, error) {
 		rest = tail
 	}
 }
+
+// IsZero tells if the template was not parsed from anything.
+func (t Template) IsZero() bool { return t.literals == nil }
 
 // Prefix returns the text before the first placeholder: all URLs of the
 // template start with it.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"permalink-milter/config"
+	"permalink-milter/hashheader"
 	"permalink-milter/milter"
 	"permalink-milter/registry/httpapi"
 )
@@ -26,7 +27,11 @@ func openHTTP(d *daemon, policy *milter.Policy) (service, error) {
 	if err != nil {
 		return service{}, err // load has checked them
 	}
-	handler, err := httpapi.New(httpapi.Options{Registry: d.registry, Policy: httpPolicy(policy), Tokens: tokens, BaseURL: c.BaseURL,
+	shown, err := httpPolicy(d.config, policy)
+	if err != nil {
+		return service{}, err // load has checked it
+	}
+	handler, err := httpapi.New(httpapi.Options{Registry: d.registry, Policy: shown, Tokens: tokens, BaseURL: c.BaseURL,
 		Log: d.log, MaxBody: int64(c.MaxBody), Rate: float64(c.Rate), TrustedProxies: proxies,
 		Counters: d.metrics.counters, Observe: d.metrics.observeHTTP()})
 	if err != nil {
@@ -38,7 +43,9 @@ func openHTTP(d *daemon, policy *milter.Policy) (service, error) {
 		serve = func(ln net.Listener) error { return server.ServeTLS(ln, d.beside(c.TLSCert), d.beside(c.TLSKey)) }
 	}
 	reload := func(next *config.Config, p *milter.Policy) {
-		handler.SetPolicy(httpPolicy(p))
+		if shown, err := httpPolicy(next, p); err == nil {
+			handler.SetPolicy(shown)
+		}
 		tokens, err := d.loadTokens(next.HTTP.TokensFile)
 		if err != nil {
 			d.log.Error("tokens not reloaded, the old ones stay in force", "error", err)
@@ -95,11 +102,24 @@ func checkProxy(text string) error {
 	return err
 }
 
-// httpPolicy is what the page needs to know of the milter's policy.
-func httpPolicy(p *milter.Policy) *httpapi.Policy {
+// httpPolicy is what the resolver and the page need to know of the
+// configuration and of the milter's policy, which was made of it.
+func httpPolicy(c *config.Config, p *milter.Policy) (*httpapi.Policy, error) {
 	out := &httpapi.Policy{Algorithm: p.Algorithm, Emit: p.Emit, Identity: p.Identity}
-	for _, a := range p.Archives {
-		out.Archives = append(out.Archives, httpapi.Archive{Name: a.Name, Lists: a.Lists, List: a.List, URL: a.URL, Share: a.Share})
+	for i, a := range p.Archives {
+		target, err := parseTarget(c.Archives[i])
+		if err != nil {
+			return nil, err
+		}
+		out.Archives = append(out.Archives, httpapi.Archive{Name: a.Name, Lists: a.Lists, List: a.List, URL: a.URL, Target: target, Share: a.Share})
 	}
-	return out
+	return out, nil
+}
+
+// parseTarget returns the zero Template for an archive without a target.
+func parseTarget(a config.Archive) (hashheader.Template, error) {
+	if a.Target == "" {
+		return hashheader.Template{}, nil
+	}
+	return hashheader.ParseTemplate(a.Target)
 }

@@ -37,14 +37,14 @@ func TestStampedMessageIsResolvedAndConfirmedOverHTTP(t *testing.T) {
 	addr := "127.0.0.1:" + freePort(t)
 	token, sum := httpapi.NewToken()
 	grants := "[[token]]\nname = \"hk\"\nsha256 = \"" + sum + "\"\nscopes = [%s]\nlists = [\"*@lists.example.org\"]\n"
-	config := "[http]\nlisten = \"" + addr + "\"\ntokens_file = \"%s\"\n" + archive("one.example")
+	config := "[http]\nlisten = \"" + addr + "\"\ntokens_file = \"%s\"\n" + archive("one.example") + "target = \"https://two.example/{token}\"\n"
 	tokens := filepath.Join(t.TempDir(), "tokens.toml")
 	write(t, tokens, fmt.Sprintf(grants, `"read", "confirm"`))
 	p := start(t, fmt.Sprintf(config, tokens))
 	connect(t, "unix", p.socket()).begin(messageID, listID).end()
 
 	link := "http://" + addr + "/devel@lists.example.org/" + md5Hash
-	if code, location, _ := ask(t, "GET", link, "", ""); code != http.StatusFound || location != "https://one.example/devel@lists.example.org/"+md5Hash {
+	if code, location, _ := ask(t, "GET", link, "", ""); code != http.StatusFound || location != "https://two.example/"+md5Hash {
 		t.Errorf("reserved: %d to %s", code, location)
 	}
 	confirm := "http://" + addr + "/api/v1/reservations/devel@lists.example.org/" + md5Hash + "/archived"

@@ -84,6 +84,8 @@ func newArchive(a config.Archive, algorithm hashheader.Algorithm, key string, pr
 		_, err = url.Expand(hashheader.Permalink{List: "list@host.example", Algorithm: algorithm})
 	}
 	problems.Add(key+".url", err)
+	_, err = parseTarget(a)
+	problems.Add(key+".target", err)
 	if a.List != "" {
 		_, err := registry.CheckList(a.List)
 		problems.Add(key+".list", err)

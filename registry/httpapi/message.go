@@ -16,10 +16,22 @@ type Archive struct {
 	Name  string
 	Lists []string // glob patterns on list@host
 	List  string   // the list of all messages that name none; may be empty
-	// URL is the template that reserved permalinks lead to. One under BaseURL
-	// leads nowhere: the resolver would be sent to itself.
-	URL   hashheader.Template
-	Share bool // one permalink a Message-ID: never a collision's suffix
+	// URL is the template of the permalinks that messages carry.
+	URL hashheader.Template
+	// Target is the template that the resolver follows for a permalink that is
+	// reserved, URL where it is zero. It differs from URL where the permalinks
+	// are the resolver's own, so that they outlive the archive. One under
+	// BaseURL leads nowhere: the resolver would be sent to itself.
+	Target hashheader.Template
+	Share  bool // one permalink a Message-ID: never a collision's suffix
+}
+
+// target returns the template that the resolver follows.
+func (a Archive) target() hashheader.Template {
+	if a.Target.IsZero() {
+		return a.URL
+	}
+	return a.Target
 }
 
 func (a Archive) holds(list string) bool {

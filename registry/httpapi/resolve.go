@@ -123,7 +123,7 @@ func (h *Handler) choice(r registry.Reservation, canonical []byte) choice {
 		if a.Share {
 			token = r.Hash
 		}
-		url, err := a.URL.Expand(hashheader.Permalink{List: r.List, ListID: registry.ListID(nil, r.List), Token: token,
+		url, err := a.target().Expand(hashheader.Permalink{List: r.List, ListID: registry.ListID(nil, r.List), Token: token,
 			MessageID: canonical, Hash: r.Hash, Algorithm: p.Algorithm})
 		if err == nil && !h.ours(url) {
 			c.Links = append(c.Links, link{a.Name, url})

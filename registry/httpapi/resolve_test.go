@@ -102,6 +102,19 @@ func TestAnArchiveThatMovesIsFollowed(t *testing.T) {
 	}
 }
 
+func TestPermalinksOfTheResolverLeadToTheTarget(t *testing.T) {
+	p := policy(t)
+	p.Archives[0].URL = template(t, "https://permalink.example.org/{list}/{token}")
+	o := httpapi.Options{Registry: reserved(t, list, 1), Policy: p, BaseURL: "https://permalink.example.org"}
+	if got := do(newHandler(t, o), "GET", "/"+list+"/"+hash); got.StatusCode != 404 {
+		t.Errorf("sent to itself: %d %s", got.StatusCode, got.Header.Get("Location"))
+	}
+	p.Archives[0].Target = template(t, "https://archive.example/{listname}/{token}")
+	if got := do(newHandler(t, o), "GET", "/"+list+"/"+hash).Header.Get("Location"); got != "https://archive.example/devel/"+hash {
+		t.Errorf("it leads to %q", got)
+	}
+}
+
 func TestTheFirstMessageOfAHashGoneIsNotItsSequel(t *testing.T) {
 	g := reserved(t, list, 2)
 	if err := g.Release(t.Context(), list, hash, identity(1)); err != nil {
