@@ -1,0 +1,105 @@
+package mailbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+var (
+	gzipMagic = []byte{0x1f, 0x8b}             // RFC 1952, section 2.3.1
+	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd} // RFC 8878, section 3.1.1
+)
+
+// maxWindow bounds the memory that a zstd file may ask for: what zstd itself
+// takes without --long.
+const maxWindow = 8 << 20
+
+// decompress returns the content of r, plain where it is not compressed. What
+// compressed data is wrong with shows in reading.
+func decompress(r io.Reader) (content io.ReadCloser, compressed bool, err error) {
+	head, r, err := peek(r)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case bytes.HasPrefix(head, gzipMagic):
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, true, compressionError{"gzip", err}
+		}
+		return io.NopCloser(named{"gzip", z}), true, nil
+	case bytes.HasPrefix(head, zstdMagic):
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, true, compressionError{"zstd", err}
+		}
+		return struct {
+			io.Reader
+			io.Closer
+		}{named{"zstd", z}, z.IOReadCloser()}, true, nil
+	}
+	return io.NopCloser(r), false, nil
+}
+
+// named gives errors the name of the compression.
+type named struct {
+	name string
+	io.Reader
+}
+
+func (n named) Read(p []byte) (int, error) {
+	read, err := n.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = compressionError{n.name, err}
+	}
+	return read, err
+}
+
+type compressionError struct {
+	name string
+	err  error
+}
+
+func (e compressionError) Error() string {
+	if errors.Is(e.err, io.ErrUnexpectedEOF) {
+		return e.name + " data ends early: the file is truncated"
+	}
+	return fmt.Sprintf("bad %s data: %v", e.name, e.err)
+}
+
+func (e compressionError) Unwrap() error { return e.err }
+
+// peekSize is enough to tell a format: a From_ line and a field's name.
+const peekSize = 4 << 10
+
+// peek returns the first bytes of r, and a reader of all. An error behind them
+// comes again in reading on.
+func peek(r io.Reader) ([]byte, io.Reader, error) {
+	head := make([]byte, peekSize)
+	n, err := io.ReadFull(r, head)
+	if n > 0 || errors.Is(err, io.EOF) {
+		err = nil
+	}
+	head = head[:n]
+	return head, io.MultiReader(bytes.NewReader(head), r), err
+}
+
+// A counter counts what is read through it.
+type counter struct {
+	r        io.Reader
+	n        int64
+	progress func(n int)
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	if c.progress != nil {
+		c.progress(n)
+	}
+	return n, err
+}

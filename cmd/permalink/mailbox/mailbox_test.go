@@ -1,0 +1,250 @@
+package mailbox_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+	"go.uber.org/goleak"
+
+	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/hashheader"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	sep = "From alice@example.org Tue Nov 24 11:00:00 2026\n"
+	one = "Message-ID: <1@x>\nSubject: s\n\nbody\n"
+	two = "Message-ID: <2@x>\n\nbody\n"
+)
+
+// read shows what Map yields, a line a message: source, index, offset, id,
+// error.
+func read(t *testing.T, o mailbox.Options, inputs ...string) (lines []string) {
+	t.Helper()
+	show := func(m *mailbox.Message) string {
+		line := fmt.Sprintf("%s#%d@%d", filepath.Base(m.Source), m.Index, m.Offset)
+		if m.Header != nil {
+			line += " " + string(m.Header.CanonicalID())
+		}
+		if m.Err != nil {
+			line += " ! " + m.Err.Error()
+		}
+		return line
+	}
+	for line := range mailbox.Map(t.Context(), inputs, o, show) {
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// readText reads a text as file "f" and as standard input: a file can be read
+// twice, a pipe only once.
+func readText(t *testing.T, format mailbox.Format, text string) []string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "f")
+	write(t, file, text)
+	fromFile := read(t, mailbox.Options{Format: format}, file)
+	fromPipe := read(t, mailbox.Options{Format: format, Stdin: io.MultiReader(strings.NewReader(text))}, "-")
+	for i, line := range fromPipe {
+		fromPipe[i] = strings.Replace(line, "-#", "f#", 1)
+	}
+	checkOffsets(t, text, fromFile)
+	if diff := cmp.Diff(fromFile, fromPipe); diff != "" {
+		t.Errorf("a file and a pipe differ:\n%s", diff)
+	}
+	return fromFile
+}
+
+// checkOffsets tells if at each offset behind the first there is a From_ line.
+func checkOffsets(t *testing.T, text string, lines []string) {
+	t.Helper()
+	for _, line := range lines {
+		var index, offset int
+		fmt.Sscanf(line, "f#%d@%d", &index, &offset)
+		if index > 1 && strings.Contains(text, sep) && !strings.Contains(line, "!") && !strings.HasPrefix(text[offset:], "From ") {
+			t.Errorf("%s: no From_ line there", line)
+		}
+	}
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func crlf(text string) string { return strings.ReplaceAll(text, "\n", "\r\n") }
+
+func cl(n int, body string) string {
+	return fmt.Sprintf("Message-ID: <cl@x>\nContent-Length: %d\n\n%s", n, body)
+}
+
+func TestFormats(t *testing.T) {
+	inner := "a\n\n" + sep + "Subject: quoted by nobody\n\nb\n"
+	for name, c := range map[string]struct {
+		format mailbox.Format
+		text   string
+		want   []string
+	}{
+		"a message":                                     {"", one, []string{"f#1@0 1@x"}},
+		"a message with CRLF":                           {"", crlf(one), []string{"f#1@0 1@x"}},
+		"a message behind its From_ line":               {"", "From alice\n" + one, []string{"f#1@0 1@x"}},
+		"a message of header fields alone":              {"", "Message-ID: <1@x>\n", []string{"f#1@0 1@x"}},
+		"a field named From with a space":               {"", "From : a@b\nMessage-ID: <1@x>\n\n" + sep + two, []string{"f#1@0 1@x"}},
+		"quoted From_ lines of relays":                  {"", sep + ">From bob Tue Nov 24 11:00:00 2026\n" + one, []string{"f#1@0 1@x"}},
+		"a folded id":                                   {"", "Message-ID:\n <1@\n\tx>\nA: b\n\n", []string{"f#1@0 1@x"}},
+		"the first line that is no field ends":          {"", "A: b\nno field\nMessage-ID: <1@x>\n", []string{"f#1@0 "}},
+		"an mbox":                                       {"", sep + one + "\n" + sep + two + "\n", []string{"f#1@0 1@x", "f#2@84 2@x"}},
+		"an mbox with CRLF":                             {"", crlf(sep + one + "\n" + sep + two), []string{"f#1@0 1@x", "f#2@90 2@x"}},
+		"an mbox without empty lines between":           {"", sep + one + sep + two, []string{"f#1@0 1@x", "f#2@83 2@x"}},
+		"empty lines before the first":                  {"", "\n\n" + sep + one, []string{"f#1@2 1@x"}},
+		"From_ lines in bodies (mboxo)":                 {"", sep + one + "\nFrom here on it is text\n>From there too\n\nFrom: me\n" + sep + two, []string{"f#1@0 1@x", "f#2@134 2@x"}},
+		"a date in a body's From line":                  {"", sep + one + "\nFrom 10:30 in 2024 on, we\nwent out\n", []string{"f#1@0 1@x"}},
+		"pipermail's form of the address":               {"", strings.Replace(sep, "@", " at ", 1) + one, []string{"f#1@0 1@x"}},
+		"a date with a zone":                            {"", sep + one + "From 1@xxx Tue Nov 24 11:00:00 +0000 2026\n" + two, []string{"f#1@0 1@x", "f#2@83 2@x"}},
+		"mboxcl: Content-Length leads over From_ lines": {"", sep + cl(len(inner), inner) + "\n" + sep + two, []string{"f#1@0 cl@x", "f#2@168 2@x"}},
+		"mboxo ignores Content-Length":                  {"mboxo", sep + cl(len(inner), inner) + "\n" + sep + two, []string{"f#1@0 cl@x", "f#2@90 ", "f#3@168 2@x"}},
+		"a Content-Length that is not true":             {"", sep + cl(3, "body\n") + "\n" + sep + two, []string{"f#1@0 cl@x", "f#2@92 2@x"}},
+		"a Content-Length past the end":                 {"", sep + cl(300000, "body\n") + "\n" + sep + two, []string{"f#1@0 cl@x", "f#2@97 2@x"}},
+		"mboxcl with a wrong length":                    {"mboxcl", sep + cl(3, "body\n") + "\n" + sep + two, []string{"f#1@0 cl@x", "f#2@92 2@x"}},
+		"the last message's length":                     {"", sep + cl(5, "body\n"), []string{"f#1@0 cl@x"}},
+		"a message with no header in an mbox":           {"", sep + one + sep + "\nbody\n", []string{"f#1@0 1@x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, readText(t, c.format, c.text)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestBadInputIsToldOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		format mailbox.Format
+		text   string
+		want   []string
+	}{
+		"empty":                           {"", "", []string{"f#0@0 ! empty: no message"}},
+		"binary junk":                     {"", "\x7fELF\x00\x01", []string{"f#0@0 ! neither a message nor an mbox"}},
+		"text":                            {"", "Just some text\n", []string{"f#0@0 ! neither a message nor an mbox"}},
+		"a message cut in its header":     {"", "Message-ID: <1@x>\nSubj", []string{"f#1@0 1@x ! ends in the middle of a header line: cut off?"}},
+		"an mbox cut in its header":       {"", sep + one + sep + "Message-ID: <2@x", []string{"f#1@0 1@x", "f#2@83 <2@x ! ends in the middle of a header line: cut off?"}},
+		"NUL in a header":                 {"", sep + "Message-ID: <1@x>\nA: \x00\n\n" + sep + two, []string{"f#1@69 1@x ! NUL in the header section", "f#2@72 2@x"}},
+		"NUL in a body":                   {"", sep + one + "\x00\x00\n" + sep + two, []string{"f#1@0 1@x", "f#2@86 2@x"}},
+		"an mbox without From_":           {"mbox", one + sep + two, []string{"f#0@0 ! no From_ line at the start of the mbox; skipped up to the first", "f#1@35 2@x"}},
+		"an mbox of text":                 {"mbox", "From me\nto you\n", []string{"f#0@0 ! no From_ line at the start of the mbox; skipped up to the first"}},
+		"truncated gzip":                  {"", cut(zip(sep+one+sep+two), 6), []string{"f#1@0 1@x", "f#2@83 2@x", "f#0@155 ! gzip data ends early: the file is truncated"}},
+		"a truncated gzip of one message": {"", cut(zip(one+strings.Repeat("body\n", 9000)), 6), []string{"f#1@0 1@x", "f#0@45035 ! gzip data ends early: the file is truncated"}},
+		"truncated zstd":                  {"", cut(zst(sep+one+sep+two), 2), []string{"f#0@0 ! zstd data ends early: the file is truncated"}},
+		"gzip and junk":                   {"", zip(one) + "junk behind the end", []string{"f#1@0 1@x", "f#0@35 ! bad gzip data: gzip: invalid header"}},
+		"a gzip header alone":             {"", "\x1f\x8b", []string{"f#0@0 ! gzip data ends early: the file is truncated"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(c.want, readText(t, c.format, c.text)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func zip(text string) string {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	io.WriteString(z, text)
+	z.Close()
+	return b.String()
+}
+
+func zst(text string) string {
+	var b bytes.Buffer
+	z, _ := zstd.NewWriter(&b)
+	io.WriteString(z, text)
+	z.Close()
+	return b.String()
+}
+
+func cut(text string, n int) string { return text[:len(text)-n] }
+
+func TestCompressed(t *testing.T) {
+	text := sep + one + sep + two
+	want := []string{"f#1@0 1@x", "f#2@83 2@x"}
+	for name, compressed := range map[string]string{"gzip": zip(text), "gzip members": zip(text[:50]) + zip(text[50:]), "zstd": zst(text)} {
+		if diff := cmp.Diff(want, readText(t, "", compressed)); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+	}
+}
+
+func TestFolders(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/maildir/cur/2:2,S", two)
+	write(t, dir+"/maildir/new/3", zip(one))
+	write(t, dir+"/maildir/tmp/4", one)
+	write(t, dir+"/maildir/dovecot-uidlist", "3 V1")
+	write(t, dir+"/maildir/.Sent/cur/5", sep+one+sep+two) // in a Maildir, a file is one message
+	write(t, dir+"/maildir/.Sent/new/.hidden", one)
+	write(t, dir+"/tree/a/1", one)
+	write(t, dir+"/tree/b.mbox", sep+one+sep+two)
+	write(t, dir+"/tree/c", "junk")
+	os.Symlink(dir, dir+"/tree/circle")
+	os.Symlink(dir+"/tree/a/1", dir+"/tree/d")
+	want := []string{"5#1@0 1@x", "2:2,S#1@0 2@x", "3#1@0 1@x", "1#1@0 1@x", "b.mbox#1@0 1@x", "b.mbox#2@83 2@x",
+		"c#0@0 ! neither a message nor an mbox", "d#1@0 1@x", "none#0@0 ! no such file or directory"}
+	if diff := cmp.Diff(want, read(t, mailbox.Options{}, dir+"/maildir", dir+"/tree", dir+"/none")); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Blocks end anywhere: in bodies, headers, From_ lines and line ends.
+func TestMessagesAcrossBlocks(t *testing.T) {
+	var b strings.Builder
+	var want []string
+	for i := range 3000 {
+		want = append(want, fmt.Sprintf("f#%d@%d %d@x", i+1, b.Len(), i))
+		fmt.Fprintf(&b, "%sSubject: %s\nMessage-ID:\n <%d@x>\nContent-Length: %d\n\n%s\n", sep, strings.Repeat("s", i%900), i, i%2000, strings.Repeat("b", i%2000))
+	}
+	for _, format := range []mailbox.Format{"", "mboxo", "mboxcl"} {
+		if diff := cmp.Diff(want, readText(t, format, b.String())); diff != "" {
+			t.Errorf("%q:\n%.2000s", format, diff)
+		}
+	}
+}
+
+func TestHeaderOverTheBoundIsAnErrorAndTheRestGoesOn(t *testing.T) {
+	big := strings.Repeat("Subject: "+strings.Repeat("x", 900)+"\n", mailbox.MaxHeader/900)
+	want := []string{"f#1@0 1@x", "f#2@83 ! header section of more than 8 MiB", fmt.Sprintf("f#3@%d 2@x", 83+len(sep+big+big+one))}
+	if diff := cmp.Diff(want, readText(t, "", sep+one+sep+big+big+one+sep+two)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"f#1@0 ! header section of more than 8 MiB"}, readText(t, "", big+big+one)); diff != "" {
+		t.Error(diff)
+	}
+	under := big[:len(big)-mailbox.MaxHeader/8]
+	under = under[:strings.LastIndexByte(under, '\n')+1]
+	if diff := cmp.Diff([]string{"f#1@0 1@x"}, readText(t, "", sep+under+one)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestOnlyWantedFieldsAreKept(t *testing.T) {
+	o := mailbox.Options{Stdin: strings.NewReader("Received: x\n y\nMESSAGE-ID : <1@x>\r\nReceived: z\n\n"),
+		Wants: func(name []byte) bool { return string(name) == "MESSAGE-ID" }}
+	for h := range mailbox.Map(t.Context(), []string{"-"}, o, func(m *mailbox.Message) hashheader.Header { return m.Header }) {
+		if diff := cmp.Diff(hashheader.Header{{Name: "MESSAGE-ID", Value: " <1@x>"}}, h); diff != "" {
+			t.Error(diff)
+		}
+	}
+}

@@ -1,0 +1,275 @@
+package mailbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A Format says what a file holds.
+type Format string
+
+// The formats. Auto tells the others apart by content.
+const (
+	Auto    Format = ""
+	Single  Format = "message"
+	Mbox    Format = "mbox"
+	MboxO   Format = "mboxo"
+	MboxRD  Format = "mboxrd"
+	MboxCL  Format = "mboxcl"
+	MboxCL2 Format = "mboxcl2"
+)
+
+// Formats lists what ParseFormat takes.
+var Formats = []string{"auto", "message", "mbox", "mboxo", "mboxrd", "mboxcl", "mboxcl2"}
+
+// ParseFormat reads a format's name. The mboxes differ in whether
+// Content-Length counts: mboxo and mboxrd never, mboxcl and mboxcl2 always,
+// mbox where the first message's is true.
+func ParseFormat(name string) (Format, error) {
+	if !slices.Contains(Formats, name) {
+		return "", fmt.Errorf("unknown format %q: write one of %s", name, strings.Join(Formats, " "))
+	}
+	if name == "auto" {
+		return Auto, nil
+	}
+	return Format(name), nil
+}
+
+// A scanner goes through inputs and sends what it finds in batches.
+type scanner struct {
+	Options
+	yield   func(*batch) bool
+	free    chan *batch
+	b       *batch
+	stopped bool
+}
+
+func (s *scanner) scan(inputs []string) {
+	s.b = newBatch(s.free)
+	for _, name := range inputs {
+		s.input(name)
+	}
+	s.flush()
+}
+
+// input scans a file, a folder, or standard input.
+func (s *scanner) input(name string) {
+	if s.stopped {
+		return
+	}
+	if name == "-" {
+		s.stream(name, s.Stdin, nil, s.Format)
+		return
+	}
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		s.fail(name, 0, reason(err))
+	case info.IsDir():
+		s.folder(name)
+	default:
+		s.file(name, s.Format)
+	}
+}
+
+// folder scans a Maildir, or each file of a folder in the order of names.
+func (s *scanner) folder(dir string) {
+	names, err := readNames(dir)
+	if err != nil {
+		s.fail(dir, 0, reason(err))
+		return
+	}
+	maildir := isMaildir(dir)
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		info, err := os.Lstat(path)
+		switch {
+		case s.stopped:
+			return
+		case err != nil:
+			s.fail(path, 0, reason(err))
+		case info.Mode()&os.ModeSymlink != 0 && isDir(path): // may lead in a circle
+		case maildir && (name == "cur" || name == "new"):
+			s.maildir(path)
+		case maildir && (name == "tmp" || !info.IsDir()): // not delivered; the indexes of mail programs
+		case info.IsDir():
+			s.folder(path)
+		case info.Mode().IsRegular() || info.Mode()&os.ModeSymlink != 0:
+			s.file(path, s.Format)
+		}
+	}
+}
+
+// maildir scans one of a Maildir's folders: each file is a message.
+func (s *scanner) maildir(dir string) {
+	names, err := readNames(dir)
+	if err != nil {
+		s.fail(dir, 0, reason(err))
+	}
+	for _, name := range names {
+		if s.stopped {
+			return
+		}
+		if !strings.HasPrefix(name, ".") {
+			s.file(filepath.Join(dir, name), Single)
+		}
+	}
+}
+
+func isMaildir(dir string) bool {
+	return isDir(filepath.Join(dir, "cur")) && isDir(filepath.Join(dir, "new"))
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// readNames returns a folder's names in order. Names alone keep a folder of
+// millions small.
+func readNames(dir string) ([]string, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
+}
+
+func (s *scanner) file(name string, format Format) {
+	f, err := os.Open(name)
+	if err != nil {
+		s.fail(name, 0, reason(err))
+		return
+	}
+	defer f.Close()
+	s.stream(name, f, f, format)
+}
+
+// stream scans the bytes of r, decompressed. At reads the same bytes.
+func (s *scanner) stream(name string, r io.Reader, at io.ReaderAt, format Format) {
+	counted := &counter{r: r, progress: s.Progress}
+	content, compressed, err := decompress(counted)
+	if err != nil {
+		s.fail(name, 0, reason(err))
+		return
+	}
+	defer content.Close()
+	if compressed {
+		at = nil
+	}
+	position := &counter{r: content}
+	if err := s.content(name, position, at, format); err != nil {
+		s.fail(name, position.n, reason(err))
+	}
+}
+
+// content scans decompressed bytes. Its error is the reader's.
+func (s *scanner) content(name string, r io.Reader, at io.ReaderAt, format Format) error {
+	head, r, err := peek(r)
+	if err != nil {
+		return err
+	}
+	if format == Auto {
+		format = detect(head)
+	}
+	switch format {
+	case Single:
+		err := s.single(name, r)
+		if err == nil && at == nil {
+			_, err = io.Copy(io.Discard, r) // only the end tells of truncation
+		}
+		return err
+	case MboxCL, MboxCL2:
+		return s.mbox(name, r, at, lengthsTrusted)
+	case MboxO, MboxRD:
+		return s.mbox(name, r, at, lengthsIgnored)
+	case Mbox:
+		return s.mbox(name, r, at, lengthsUnknown)
+	}
+	err = ErrNotMail
+	if len(bytes.TrimSpace(head)) == 0 {
+		err = ErrEmpty
+	}
+	s.fail(name, 0, err)
+	return nil
+}
+
+// detect tells an mbox and a message by the first line; Auto means neither.
+func detect(head []byte) Format {
+	head = bytes.TrimLeft(head, "\r\n")
+	switch {
+	case judgeFrom(head, true, true) == yes:
+		return Mbox
+	case fieldName(head) != nil:
+		return Single
+	}
+	return Auto
+}
+
+// single sends one message. It reads the header section, and of a body only
+// what follows in the same step.
+func (s *scanner) single(name string, r io.Reader) error {
+	const step = 16 << 10
+	from := len(s.b.buf)
+	m := span{Message: Message{Source: name, Index: 1}, from: from}
+	for {
+		s.b.buf = slices.Grow(s.b.buf, step)
+		n, err := r.Read(s.b.buf[len(s.b.buf) : len(s.b.buf)+step])
+		s.b.buf = s.b.buf[:len(s.b.buf)+n]
+		end := headerEnd(s.b.buf[from:])
+		switch {
+		case end >= 0:
+			s.b.buf = s.b.buf[:from+end]
+		case err != nil:
+			m.last = true
+		case len(s.b.buf)-from > MaxHeader:
+			m.Err = ErrHeaderTooBig
+			s.b.buf = s.b.buf[:from]
+		default:
+			continue
+		}
+		m.to = len(s.b.buf)
+		s.report(m)
+		if len(s.b.spans) >= 128 || len(s.b.buf) > blockSize/2 {
+			s.flush()
+		}
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return err
+	}
+}
+
+func (s *scanner) report(m span) { s.b.spans = append(s.b.spans, m) }
+
+// fail tells of an error of a source itself.
+func (s *scanner) fail(source string, offset int64, err error) {
+	s.report(span{Message: Message{Source: source, Offset: offset, Err: err}})
+}
+
+// flush sends the batch, unless it is empty.
+func (s *scanner) flush() {
+	if len(s.b.spans) == 0 {
+		return
+	}
+	s.stopped = s.stopped || !s.yield(s.b)
+	s.b = newBatch(s.free)
+}
+
+// reason takes the file's name off an error; the message tells it.
+func reason(err error) error {
+	var path *os.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
