@@ -25,7 +25,10 @@ const (
 // Algorithms lists every Algorithm.
 var Algorithms = [...]Algorithm{MD5, SHA1, SHA256}
 
-var algorithmNames = [...]string{MD5: "md5", SHA1: "sha1", SHA256: "sha256"}
+var (
+	algorithmNames = [...]string{MD5: "md5", SHA1: "sha1", SHA256: "sha256"}
+	fieldNames     = [...]string{MD5: "Message-ID-MD5", SHA1: "Message-ID-SHA1", SHA256: "Message-ID-SHA256"}
+)
 
 // ErrFIPS is returned for MD5 and SHA-1 where FIPS 140 mode is enforced.
 var ErrFIPS = errors.New("not allowed in FIPS 140-only mode; set algorithm = \"sha256\"")
@@ -48,9 +51,7 @@ func (a Algorithm) String() string { return algorithmNames[a] }
 
 // FieldName returns the header field that carries the hash, such as
 // Message-ID-MD5.
-func (a Algorithm) FieldName() string {
-	return "Message-ID-" + strings.ToUpper(a.String())
-}
+func (a Algorithm) FieldName() string { return fieldNames[a] }
 
 // HashLen returns the characters of a hash: 26, 32 or 52.
 func (a Algorithm) HashLen() int {

@@ -48,23 +48,38 @@ type Check struct {
 // whose prefix it lies. There is at least one check of each method. It needs
 // the fields that Examined tells of, and no others.
 func Examine(h Header, templates []Template) []Check {
-	id := h.CanonicalID()
-	checks := make([]Check, 1, 4)
-	checks[0] = examineID(h, id)
-	checks = append(checks, examineHashes(h, id)...)
-	return append(checks, examineArchivedAt(h, id, templates)...)
+	var room [128]byte
+	value, _ := h.First(MessageIDField)
+	id := Canonical(room[:0], value)
+	checks := append(make([]Check, 0, 4), examineID(h, id))
+	checks = appendHashes(checks, h, id)
+	return appendArchivedAt(checks, h, id, templates)
 }
 
-// Examined tells if Examine looks at fields of this name.
-func Examined(name string) bool {
-	f := Field{Name: name}
-	_, hash := FieldAlgorithm(name)
+// newCheck is a check of a field, its result still open.
+func newCheck(method string, f Field) Check {
+	value := strings.Trim(f.Value, " \t\r\n")
+	if strings.ContainsAny(value, " \t\r\n") {
+		value = string(appendStripped(nil, value))
+	}
+	return Check{Method: method, Field: trimName(f.Name), Value: value}
+}
+
+// Examined tells if Examine looks at fields of this name. It is for readers of
+// many messages: nearly all names are told by their length.
+func Examined[T string | []byte](name T) bool {
+	if len(name) < min(len(MessageIDField), len(ArchivedAtField)) {
+		return false
+	}
+	f := Field{Name: string(name)}
+	_, hash := FieldAlgorithm(f.Name)
 	return hash || f.Is(MessageIDField) || f.Is(ArchivedAtField)
 }
 
 func examineID(h Header, id []byte) Check {
 	value, _ := h.First(MessageIDField)
-	c := Check{Method: MethodMessageID, Result: Pass, Field: MessageIDField, Value: string(appendStripped(nil, value)), Reason: OddID(value)}
+	c := newCheck(MethodMessageID, Field{MessageIDField, value})
+	c.Result, c.Reason = Pass, OddID(value)
 	count := h.Count(MessageIDField)
 	switch {
 	case count == 0:
@@ -77,21 +92,22 @@ func examineID(h Header, id []byte) Check {
 	return c
 }
 
-func examineHashes(h Header, id []byte) (checks []Check) {
+func appendHashes(checks []Check, h Header, id []byte) []Check {
+	before := len(checks)
 	for i, f := range h {
 		a, ok := FieldAlgorithm(f.Name)
 		if !ok {
 			continue
 		}
-		c := Check{Method: MethodHash, Field: strings.TrimRight(f.Name, " \t"), Value: string(appendStripped(nil, f.Value))}
+		c := newCheck(MethodHash, f)
 		c.Result, c.Reason = verifyWord(a, f.Value, id)
 		if c.Result == Pass && h[:i].Count(c.Field) > 0 {
 			c.Result, c.Reason = Policy, "more than one field of this name"
 		}
 		checks = append(checks, c)
 	}
-	if checks == nil {
-		return []Check{{Method: MethodHash, Result: None, Reason: "no hash field"}}
+	if len(checks) == before {
+		checks = append(checks, Check{Method: MethodHash, Result: None, Reason: "no hash field"})
 	}
 	return checks
 }
@@ -113,12 +129,13 @@ func verifyWord(a Algorithm, value string, id []byte) (Result, string) {
 	return PermError, err.Error()
 }
 
-func examineArchivedAt(h Header, id []byte, templates []Template) (checks []Check) {
+func appendArchivedAt(checks []Check, h Header, id []byte, templates []Template) []Check {
+	before := len(checks)
 	for _, f := range h {
 		if !f.Is(ArchivedAtField) {
 			continue
 		}
-		c := Check{Method: MethodArchivedAt, Field: strings.TrimRight(f.Name, " \t"), Value: string(appendStripped(nil, f.Value))}
+		c := newCheck(MethodArchivedAt, f)
 		url, err := ParseArchivedAt(f.Value)
 		if err != nil {
 			c.Result, c.Reason = PermError, err.Error()
@@ -127,8 +144,8 @@ func examineArchivedAt(h Header, id []byte, templates []Template) (checks []Chec
 		}
 		checks = append(checks, c)
 	}
-	if checks == nil {
-		return []Check{{Method: MethodArchivedAt, Result: None, Reason: "no Archived-At"}}
+	if len(checks) == before {
+		checks = append(checks, Check{Method: MethodArchivedAt, Result: None, Reason: "no Archived-At"})
 	}
 	return checks
 }

@@ -34,7 +34,7 @@ func parseHeader(data []byte, wants func(name []byte) bool) (h hashheader.Header
 				return h, pos, true
 			}
 			if wants == nil || wants(name) {
-				h = append(h, hashheader.Field{Name: string(name)})
+				h = append(h, hashheader.Field{Name: intern(name)})
 				from = pos + bytes.IndexByte(line, ':') + 1
 			}
 		}
@@ -42,6 +42,16 @@ func parseHeader(data []byte, wants func(name []byte) bool) (h hashheader.Header
 	}
 	closeField()
 	return h, pos, false
+}
+
+// intern returns a name, the frequent ones without a copy.
+func intern(name []byte) string {
+	for _, known := range [...]string{"Message-ID", "Message-Id", "Message-ID-MD5", "Archived-At", "Message-ID-Hash", "X-Message-ID-Hash"} {
+		if string(name) == known {
+			return known
+		}
+	}
+	return string(name)
 }
 
 // skipFromLines returns where the header begins behind a From_ line. Old
@@ -68,19 +78,20 @@ func isFromLine(data []byte) bool {
 // fieldName returns the name of the field that a line begins, white space
 // before the colon cut off (RFC 5322, section 4.5); nil where it begins none.
 func fieldName(line []byte) []byte {
-	for i, c := range line {
-		switch {
-		case c == ':':
-			name := bytes.TrimRight(line[:i], " \t")
-			if len(name) == 0 || bytes.ContainsAny(name, " \t") {
-				return nil
-			}
-			return name
-		case c < ' ' && c != '\t' && c != 0 || c >= 0x7f:
+	end := bytes.IndexByte(line, ':')
+	for end > 0 && (line[end-1] == ' ' || line[end-1] == '\t') {
+		end--
+	}
+	if end <= 0 {
+		return nil
+	}
+	name := line[:end]
+	for _, c := range name {
+		if c <= ' ' && c != 0 || c >= 0x7f {
 			return nil
 		}
 	}
-	return nil
+	return name
 }
 
 // trimEOL cuts the line end off a field's value; the folds inside stay.

@@ -113,20 +113,24 @@ func (s *splitter) cut(last bool) {
 
 // nextF returns where the next line that begins with F begins, or the end of
 // data and whether that is the start of a line. It goes through every byte of
-// an mbox.
+// an mbox; F is rarer than line ends.
 func nextF(data []byte, pos int, lineStart bool) (int, bool) {
+	if lineStart && (pos == len(data) || data[pos] == 'F') {
+		return pos, true
+	}
+	if pos < len(data) {
+		pos++ // no line starts there, or not with F
+	}
 	for {
-		if !lineStart {
-			end := bytes.IndexByte(data[pos:], '\n')
-			if end < 0 {
-				return len(data), false
-			}
-			pos += end + 1
+		at := bytes.IndexByte(data[pos:], 'F')
+		if at < 0 {
+			return len(data), bytes.HasSuffix(data, []byte{'\n'})
 		}
-		if pos == len(data) || data[pos] == 'F' {
+		pos += at
+		if pos > 0 && data[pos-1] == '\n' {
 			return pos, true
 		}
-		lineStart = false
+		pos++
 	}
 }
 

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"permalink-milter/hashheader"
+)
+
+// outputFlags say how findings are told.
+type outputFlags struct {
+	json, verbose, authres bool
+	authservID             string
+}
+
+func (o *outputFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object a message")
+	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "print a line for messages that are fine, too")
+	cmd.Flags().BoolVar(&o.authres, "authentication-results", false, "print the Authentication-Results header (RFC 8601) of each message")
+	cmd.Flags().StringVar(&o.authservID, "authserv-id", "", "the `NAME` in that header; default: this host's")
+	cmd.MarkFlagsMutuallyExclusive("json", "verbose", "authentication-results")
+}
+
+// A printer writes findings to standard output and counts them.
+type printer struct {
+	outputFlags
+	out   *bufio.Writer
+	paint bool
+	count tally
+	err   error
+}
+
+func (o outputFlags) printer(std stdio) *printer {
+	if o.authservID == "" {
+		o.authservID = hostname()
+	}
+	return &printer{outputFlags: o, out: bufio.NewWriter(std.out), paint: colours(std.out)}
+}
+
+// shows tells if print will write something.
+func (p *printer) shows(f finding) bool {
+	return p.json || p.verbose || p.authres || f.Err != nil || !f.result().Fine()
+}
+
+func (p *printer) print(f finding) {
+	p.count.add(f)
+	switch {
+	case !p.shows(f):
+		return
+	case p.json:
+		p.keep(writeJSON(p.out, f))
+	case p.authres && f.checks != nil:
+		_, err := fmt.Fprintf(p.out, "%s: %s\n", hashheader.AuthenticationResultsField, hashheader.AuthenticationResults(p.authservID, f.checks))
+		p.keep(err)
+	default:
+		p.keep(p.line(f))
+	}
+	// Whoever watches a terminal or a pipe is to see a finding at once.
+	p.keep(p.out.Flush())
+}
+
+func (p *printer) keep(err error) {
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+// finish writes the summary.
+func (p *printer) finish() error {
+	if !p.json && !p.authres {
+		fmt.Fprintln(p.out, p.count)
+	}
+	p.keep(p.out.Flush())
+	return p.err
+}
+
+// line writes what is not fine, with -v all.
+func (p *printer) line(f finding) error {
+	word, text := string(f.result()), strings.Join(p.reasons(f), "; ")
+	if f.Index == 0 {
+		word = "error"
+	} else {
+		id := string(f.Header.CanonicalID())
+		if id == "" {
+			id = "no Message-ID"
+		}
+		text = printable(id) + ": " + text
+	}
+	_, err := fmt.Fprintf(p.out, "%s:%d: %s: %s\n", printable(f.Source), f.Offset, p.coloured(word), text)
+	return err
+}
+
+func (p *printer) reasons(f finding) (out []string) {
+	if f.Err != nil {
+		out = append(out, printable(f.Err.Error()))
+	}
+	for _, c := range f.checks {
+		if !p.verbose && c.Result.Fine() {
+			continue
+		}
+		text := c.Method
+		if c.Field != "" {
+			text = c.Field
+		}
+		if p.verbose {
+			text += " " + string(c.Result)
+		}
+		if c.Reason != "" {
+			text += ": " + c.Reason
+		}
+		out = append(out, printable(text))
+	}
+	return out
+}
+
+func (p *printer) coloured(word string) string {
+	if !p.paint {
+		return word
+	}
+	colour := "31" // red
+	switch hashheader.Result(word) {
+	case hashheader.Pass:
+		colour = "32"
+	case hashheader.None:
+		colour = "2"
+	case hashheader.TempError, hashheader.Policy:
+		colour = "33"
+	}
+	return "\x1b[" + colour + "m" + word + "\x1b[0m"
+}
+
+// printable bounds a text from a message and spells out what could move the
+// cursor of a terminal.
+func printable(text string) string {
+	const most = 300
+	var b strings.Builder
+	for i, r := range text {
+		if i > most {
+			return b.String() + "…"
+		}
+		switch {
+		case r == 0xfffd:
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		case r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func writeJSON(out io.Writer, f finding) error {
+	record := struct {
+		Source    string             `json:"source"`
+		Index     int                `json:"index"`
+		Offset    int64              `json:"offset"`
+		MessageID string             `json:"message_id,omitempty"`
+		Result    hashheader.Result  `json:"result,omitempty"`
+		Results   []hashheader.Check `json:"results,omitempty"`
+		Error     string             `json:"error,omitempty"`
+	}{Source: f.Source, Index: f.Index, Offset: f.Offset, Result: f.result(), Results: f.checks}
+	if f.Header != nil {
+		record.MessageID = string(f.Header.CanonicalID())
+	}
+	if f.Err != nil {
+		record.Error = f.Err.Error()
+	}
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	return e.Encode(record)
+}
+
+// A tally counts findings: messages by their result, and sources that could
+// not be read.
+type tally struct {
+	messages, errors int
+	by               map[hashheader.Result]int
+}
+
+func (t *tally) add(f finding) {
+	if f.Index == 0 {
+		t.errors++
+		return
+	}
+	if t.by == nil {
+		t.by = make(map[hashheader.Result]int)
+	}
+	t.messages++
+	t.by[f.result()]++
+}
+
+// String returns the summary.
+func (t tally) String() string {
+	var parts []string
+	for _, r := range []hashheader.Result{hashheader.Pass, hashheader.Fail, hashheader.PermError, hashheader.Policy, hashheader.TempError, hashheader.None} {
+		if t.by[r] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", t.by[r], r))
+		}
+	}
+	text := plural(t.messages, "message")
+	if len(parts) > 0 {
+		text += ": " + strings.Join(parts, ", ")
+	}
+	if t.errors > 0 {
+		text += "; " + plural(t.errors, "error")
+	}
+	return text
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// exit returns the error that ends the program with the right code.
+func (t tally) exit() error {
+	fine := t.by[hashheader.Pass] + t.by[hashheader.None]
+	switch {
+	case t.errors > 0 || fine+t.by[hashheader.TempError] < t.messages:
+		return &exitError{exitFailed, nil}
+	case fine < t.messages:
+		return &exitError{exitTemporary, nil}
+	}
+	return nil
+}
