@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/permalink/follow"
 	"permalink-milter/cmd/permalink/inorder"
 	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
@@ -80,7 +81,7 @@ func newVerify(std stdio) *cobra.Command {
 }
 
 func (o *verifyOptions) run(ctx context.Context, inputs []string, std stdio) error {
-	x, err := o.examiner(std)
+	x, err := o.examiner()
 	if err != nil {
 		return err
 	}
@@ -116,14 +117,14 @@ type examiner struct {
 	templates   []hashheader.Template
 	required    []string // methods
 	reservation *reservationCheck
-	follow      followCheck
+	follow      *follow.Client // nil: nothing is followed
 }
 
 // requirable are the names that --require takes, and the methods they mean.
 var requirable = map[string]string{"hash": hashheader.MethodHash, "archived-at": hashheader.MethodArchivedAt}
 
-func (o *verifyOptions) examiner(std stdio) (*examiner, error) {
-	x := &examiner{follow: o.follow.check()}
+func (o *verifyOptions) examiner() (*examiner, error) {
+	x := &examiner{follow: o.follow.client()}
 	for _, name := range o.require {
 		method, ok := requirable[name]
 		if !ok {
@@ -147,6 +148,9 @@ func (o *verifyOptions) examiner(std stdio) (*examiner, error) {
 func (x *examiner) close() {
 	if x.reservation != nil {
 		x.reservation.registry.Close()
+	}
+	if x.follow != nil {
+		x.follow.Close()
 	}
 }
 
@@ -202,7 +206,7 @@ func (x *examiner) remote(ctx context.Context, in iter.Seq[finding]) iter.Seq[fi
 			f.checks = append(f.checks, x.reservation.check(ctx, f.Header)...)
 		}
 		if x.follow != nil {
-			f.checks = append(f.checks, x.follow(ctx, f.Header)...)
+			f.checks = append(f.checks, followAll(ctx, x.follow, f.Header)...)
 		}
 		return f
 	})

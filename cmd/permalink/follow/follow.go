@@ -1,0 +1,262 @@
+// Package follow asks the target of an Archived-At field if it is there and
+// is the message. The URL comes from a message, that is, from anyone: every
+// wait and size is bounded, and addresses of private networks are not
+// connected to.
+package follow
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"permalink-milter/hashheader"
+)
+
+// Method is the name of the check.
+const Method = "follow"
+
+// The bounds of one check.
+const (
+	maxPage      = 1 << 20 // bytes that are read of a page
+	maxRedirects = 5
+	perHost      = 4 // requests at a time
+	dialTimeout  = 5 * time.Second
+)
+
+// Options of New.
+type Options struct {
+	Timeout time.Duration // for one permalink, all redirects included
+	// AllowPrivate permits loopback, private and link-local addresses.
+	AllowPrivate bool
+	UserAgent    string
+}
+
+// A Client follows permalinks. Its methods are safe for use by many
+// goroutines.
+type Client struct {
+	http    *http.Client
+	options Options
+	mu      sync.Mutex
+	hosts   map[string]*host // those that are being asked
+}
+
+// A host counts who wants to ask it, and lets perHost of them.
+type host struct {
+	turns chan struct{}
+	users int
+}
+
+// New returns a client. It uses no proxy: a proxy would connect to the
+// addresses that the client must not.
+func New(o Options) *Client {
+	if o.AllowPrivate {
+		return newClient(o, nil)
+	}
+	return newClient(o, publicOnly)
+}
+
+func newClient(o Options, control func(network, address string, c syscall.RawConn) error) *Client {
+	dialer := &net.Dialer{Timeout: dialTimeout, Control: control}
+	return &Client{options: o, hosts: make(map[string]*host), http: &http.Client{
+		Transport: &http.Transport{DialContext: dialer.DialContext, TLSHandshakeTimeout: dialTimeout, MaxResponseHeaderBytes: 64 << 10,
+			MaxIdleConnsPerHost: perHost, IdleConnTimeout: 10 * time.Second, ForceAttemptHTTP2: true},
+		CheckRedirect: func(req *http.Request, via []*http.Request) error {
+			if len(via) > maxRedirects {
+				return fmt.Errorf("more than %d redirects", maxRedirects)
+			}
+			return checkScheme(req.URL)
+		},
+	}}
+}
+
+// Close ends idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Check asks a permalink if it is the message with this canonical Message-ID.
+func (c *Client) Check(ctx context.Context, permalink string, id []byte) hashheader.Check {
+	check := hashheader.Check{Method: Method, Value: permalink}
+	check.Result, check.Reason = c.follow(ctx, permalink, id)
+	return check
+}
+
+func (c *Client) follow(ctx context.Context, permalink string, id []byte) (hashheader.Result, string) {
+	u, err := url.Parse(permalink)
+	if err == nil {
+		err = checkScheme(u)
+	}
+	if err != nil {
+		return hashheader.PermError, err.Error()
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	leave, err := c.enter(ctx, u.Host)
+	if err != nil {
+		return hashheader.TempError, "no turn at " + u.Host + " within the time-out"
+	}
+	defer leave()
+	if api, ok := hyperKitty(u); ok {
+		if result, reason, ok := c.askHyperKitty(ctx, api, id); ok {
+			return result, reason
+		}
+	}
+	status, page, err := c.get(ctx, u.String())
+	if err != nil {
+		return wentWrong(err)
+	}
+	if result, reason := statusWord(status); result != hashheader.Pass {
+		return result, reason
+	}
+	return pageWord(page, id)
+}
+
+// enter waits for a turn at a host.
+func (c *Client) enter(ctx context.Context, name string) (leave func(), err error) {
+	c.mu.Lock()
+	h := c.hosts[name]
+	if h == nil {
+		h = &host{turns: make(chan struct{}, perHost)}
+		c.hosts[name] = h
+	}
+	h.users++
+	c.mu.Unlock()
+	select {
+	case h.turns <- struct{}{}:
+		return func() { <-h.turns; c.forget(name, h) }, nil
+	case <-ctx.Done():
+		c.forget(name, h)
+		return nil, ctx.Err()
+	}
+}
+
+// forget drops a host that nobody asks any more.
+func (c *Client) forget(name string, h *host) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h.users--; h.users == 0 {
+		delete(c.hosts, name)
+	}
+}
+
+func checkScheme(u *url.URL) error {
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("%.200s: only http and https are followed", u.Redacted())
+	}
+	return nil
+}
+
+// get returns the status and the first bytes of a page.
+func (c *Client) get(ctx context.Context, target string) (status int, page []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("User-Agent", c.options.UserAgent)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	page, err = io.ReadAll(io.LimitReader(resp.Body, maxPage))
+	return resp.StatusCode, page, err
+}
+
+// wentWrong tells what an error of get means. A name that does not resolve
+// and a private address will be the same tomorrow; the rest may not.
+func wentWrong(err error) (hashheader.Result, string) {
+	var resolve *net.DNSError
+	var private *privateError
+	var inner *url.Error
+	reason := err.Error()
+	if errors.As(err, &inner) {
+		reason = inner.Err.Error()
+	}
+	switch {
+	case errors.As(err, &private):
+		return hashheader.Policy, private.Error()
+	case errors.As(err, &resolve) && resolve.IsNotFound:
+		return hashheader.Fail, "no such host"
+	}
+	return hashheader.TempError, reason
+}
+
+func statusWord(status int) (hashheader.Result, string) {
+	reason := fmt.Sprintf("it answers %d %s", status, http.StatusText(status))
+	switch {
+	case status == http.StatusOK:
+		return hashheader.Pass, ""
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return hashheader.Policy, reason
+	case status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
+		return hashheader.TempError, reason
+	}
+	return hashheader.Fail, reason
+}
+
+// statedID finds where a page names a Message-ID, as header text or link.
+var statedID = regexp.MustCompile(`(?i)message-?id(?:</[a-z]+>|["'=:\s]|<[a-z]+>)*<?([^\s<>"']+@[^\s<>"']+)`)
+
+// pageWord looks for the Message-ID in a page, as it is or escaped.
+func pageWord(page, id []byte) (hashheader.Result, string) {
+	text := []byte(html.UnescapeString(string(page)))
+	escaped := []byte(url.PathEscape(string(id)))
+	if bytes.Contains(text, id) || bytes.Contains(text, escaped) {
+		return hashheader.Pass, "it answers, with this Message-ID"
+	}
+	if stated := statedID.FindSubmatch(text); stated != nil {
+		return hashheader.Fail, fmt.Sprintf("it is another message: %.200s", stated[1])
+	}
+	return hashheader.Pass, "it answers; the page states no Message-ID"
+}
+
+var hyperKittyPath = regexp.MustCompile(`^(.*)/list/([^/]+@[^/]+)/message/(\w+)/?$`)
+
+// hyperKitty returns the URL of a message in HyperKitty's API where the
+// permalink is of HyperKitty's form.
+func hyperKitty(u *url.URL) (string, bool) {
+	m := hyperKittyPath.FindStringSubmatch(u.Path)
+	if m == nil {
+		return "", false
+	}
+	api := url.URL{Scheme: u.Scheme, Host: u.Host, Path: m[1] + "/api/list/" + m[2] + "/email/" + m[3] + "/", RawQuery: "format=json"}
+	return api.String(), true
+}
+
+// askHyperKitty asks the API; ok is false where there is none.
+func (c *Client) askHyperKitty(ctx context.Context, api string, id []byte) (result hashheader.Result, reason string, ok bool) {
+	status, page, err := c.get(ctx, api)
+	if err != nil || status != http.StatusOK {
+		return "", "", false // the page itself will tell
+	}
+	var email struct {
+		MessageID string `json:"message_id"`
+	}
+	if json.Unmarshal(page, &email) != nil || email.MessageID == "" {
+		return "", "", false
+	}
+	if stored := hashheader.Canonical(nil, email.MessageID); !sameID(stored, id) {
+		return hashheader.Fail, fmt.Sprintf("HyperKitty has another message there: %.200s", stored), true
+	}
+	return hashheader.Pass, "HyperKitty has it", true
+}
+
+// hyperKittyMax is where HyperKitty cuts ids of 255 or more bytes.
+const hyperKittyMax = 254
+
+func sameID(stored, id []byte) bool {
+	if len(id) > hyperKittyMax {
+		id = id[:hyperKittyMax]
+	}
+	return strings.TrimSpace(string(stored)) == string(id)
+}
