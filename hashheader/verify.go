@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -121,6 +122,8 @@ func verifyWord(a Algorithm, value string, id []byte) (Result, string) {
 	switch {
 	case err == nil:
 		return Pass, ""
+	case errors.Is(err, ErrMismatch) && Verify(a, value, slices.Concat([]byte("<"), id, []byte(">"))) == nil:
+		return Fail, "the hash of the id with its brackets, as Mailman makes it of a folded field"
 	case errors.Is(err, ErrMismatch):
 		return Fail, err.Error()
 	case errors.Is(err, ErrFIPS):

@@ -34,6 +34,7 @@ var headers = []struct{ name, text string }{
 	{"every name", abcHeader + "Message-ID-MD5: " + abcMD5 + "\nList-Message-ID-MD5: " + abcMD5 +
 		"\nMessage-ID-SHA1: " + abcSHA1 + "\nMessage-ID-Hash: " + abcSHA1 + "\nX-Message-ID-Hash: " + abcSHA1 + "\n"},
 	{"another message's hash", abcHeader + "Message-ID-MD5: " + otherMD5 + "\n"},
+	{"Mailman's hash of a folded id", "Message-ID:\n <abc@example.org>\nMessage-ID-Hash: JMSON57DC67YCKGX7J4GMIDXLXGOYLNJ\n"},
 	{"a hash of the wrong length", abcHeader + "Message-ID-SHA1: " + abcMD5 + "\n"},
 	{"a hash that is not base32", abcHeader + "Message-ID-MD5: 11111111111111111111111111\n"},
 	{"two fields of one name", abcHeader + "Message-ID-MD5: " + abcMD5 + "\nMessage-ID-MD5: " + abcMD5 + "\n"},

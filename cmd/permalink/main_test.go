@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -11,8 +10,6 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"permalink": main})
 }
-
-var update = flag.Bool("update", false, "write the goldens anew")
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: *update})

@@ -91,9 +91,7 @@ func (o *verifyOptions) run(ctx context.Context, inputs []string, std stdio) err
 		return err
 	}
 	out := o.output.printer(std)
-	// What is alive is a few MB: collecting garbage each time it doubled
-	// would cost more than the memory is worth.
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	defer tuneGC()()
 	source.Wants = x.wants
 	findings := x.remote(ctx, mailbox.Map(ctx, stdinIfNone(inputs), source, x.examine))
 	for f := range findings {
@@ -110,6 +108,17 @@ func (o *verifyOptions) run(ctx context.Context, inputs []string, std stdio) err
 		return &exitError{exitTemporary, errors.New("interrupted")}
 	}
 	return out.count.exit()
+}
+
+// tuneGC lets garbage grow to several times the few MB that are alive:
+// collecting it at each doubling would cost more than the memory is worth.
+// The limit counts for messages with giant headers.
+func tuneGC() (restore func()) {
+	percent, limit := debug.SetGCPercent(400), debug.SetMemoryLimit(64<<20)
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
 }
 
 // An examiner holds what messages are checked against.

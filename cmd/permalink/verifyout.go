@@ -82,14 +82,13 @@ func (p *printer) finish() error {
 // line writes what is not fine, with -v all.
 func (p *printer) line(f finding) error {
 	word, text := string(f.result()), strings.Join(p.reasons(f), "; ")
-	if f.Index == 0 {
+	switch id := string(f.Header.CanonicalID()); {
+	case f.Index == 0:
 		word = "error"
-	} else {
-		id := string(f.Header.CanonicalID())
-		if id == "" {
-			id = "no Message-ID"
-		}
+	case id != "":
 		text = printable(id) + ": " + text
+	case f.checks != nil:
+		text = "no Message-ID: " + text
 	}
 	_, err := fmt.Fprintf(p.out, "%s:%d: %s: %s\n", printable(f.Source), f.Offset, p.coloured(word), text)
 	return err

@@ -59,7 +59,7 @@ func (s *splitter) fill() (last bool, err error) {
 		s.base += int64(n)
 	}
 	if len(s.b.buf) == cap(s.b.buf) {
-		s.b.buf = slices.Grow(s.b.buf, blockSize)
+		s.b.buf = slices.Grow(s.b.buf, min(cap(s.b.buf), MaxHeader))
 	}
 	for err == nil && len(s.b.buf) < cap(s.b.buf) {
 		var n int
