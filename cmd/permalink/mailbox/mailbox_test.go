@@ -105,6 +105,7 @@ func TestFormats(t *testing.T) {
 		"a message of header fields alone":              {"", "Message-ID: <1@x>\n", []string{"f#1@0 1@x"}},
 		"a field named From with a space":               {"", "From : a@b\nMessage-ID: <1@x>\n\n" + sep + two, []string{"f#1@0 1@x"}},
 		"quoted From_ lines of relays":                  {"", sep + ">From bob Tue Nov 24 11:00:00 2026\n" + one, []string{"f#1@0 1@x"}},
+		"a quoted From_ line at the start":              {"", ">From bob Tue Nov 24 11:00:00 2026\n" + one, []string{"f#1@0 1@x"}},
 		"a folded id":                                   {"", "Message-ID:\n <1@\n\tx>\nA: b\n\n", []string{"f#1@0 1@x"}},
 		"the first line that is no field ends":          {"", "A: b\nno field\nMessage-ID: <1@x>\n", []string{"f#1@0 "}},
 		"an mbox":                                       {"", sep + one + "\n" + sep + two + "\n", []string{"f#1@0 1@x", "f#2@84 2@x"}},

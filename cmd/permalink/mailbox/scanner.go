@@ -209,7 +209,7 @@ func detect(head []byte) Format {
 	switch {
 	case judgeFrom(head, true, true) == yes:
 		return Mbox
-	case fieldName(head) != nil:
+	case fieldName(head[skipFromLines(head):]) != nil:
 		return Single
 	}
 	return Auto

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/milter"
+)
+
+const stampTemplate = "https://lists.example.org/{list}/{token}"
+
+// Each vector, as it is in mail, verifies once it is stamped, and is not
+// changed by a second stamp.
+func TestVectorsStampedVerify(t *testing.T) {
+	data, err := os.ReadFile("../../testdata/vectors/message-id.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(data) {
+		var v struct {
+			Name   string
+			Header []byte
+		}
+		if err := json.Unmarshal(line, &v); err != nil {
+			t.Fatal(err)
+		}
+		stamp := func(message string) string {
+			code, out, errs := permalink(t, strings.NewReader(message), "stamp", "--archive", stampTemplate, "--list", "devel@lists.example.org")
+			if code != exitOK || errs != "" {
+				t.Errorf("%s: exit %d: %s", v.Name, code, errs)
+			}
+			return out
+		}
+		once := stamp(string(v.Header))
+		if again := stamp(once); again != once {
+			t.Errorf("%s: the second stamp changes it:\n%s", v.Name, cmp.Diff(once, again))
+		}
+		_, out, _ := permalink(t, strings.NewReader(once), "verify", "--require", "hash,archived-at", "--archive", stampTemplate)
+		if strings.Contains(out, "fail") || strings.Contains(out, "Message-ID-MD5") {
+			t.Errorf("%s: %s", v.Name, out)
+		}
+	}
+}
+
+func TestStampKeepsLineEndsAndBodies(t *testing.T) {
+	body := strings.Repeat("a line\r\n.\r\n\x00\xff\n", 20000)
+	in := "From alice Tue Nov 24 11:00:00 2026\r\nMessage-ID:\r\n <abc@example.org>\r\n\r\n" + body
+	want := "From alice Tue Nov 24 11:00:00 2026\r\nMessage-ID:\r\n <abc@example.org>\r\nMessage-ID-MD5: VP3JZR3MSKY5TQSMS5FHURHQXI\r\n\r\n" + body
+	if _, out, errs := permalink(t, strings.NewReader(in), "stamp"); out != want || errs != "" {
+		t.Errorf("%s%.300q", errs, out)
+	}
+}
+
+func TestInPlaceKeepsModeAndTime(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "1")
+	then := time.Unix(1_000_000_000, 0)
+	if err := os.WriteFile(file, []byte("Message-ID: <abc@example.org>\n\nbody\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(file, 0o640)
+	os.Chtimes(file, then, then)
+	if code, _, errs := permalink(t, nil, "stamp", "--in-place", file); code != exitOK {
+		t.Fatal(errs)
+	}
+	info, err := os.Stat(file)
+	if err != nil || info.Mode() != 0o640 || !info.ModTime().Equal(then) {
+		t.Errorf("%v %v, %v", info.Mode(), info.ModTime(), err)
+	}
+	left, _ := os.ReadDir(filepath.Dir(file))
+	if got, _ := os.ReadFile(file); !strings.Contains(string(got), "Message-ID-MD5") || len(left) != 1 {
+		t.Errorf("%q, %v", got, left)
+	}
+}
+
+// A file that a mail program renamed meanwhile is not brought back.
+func TestInPlaceGivesWayToARename(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "1")
+	os.WriteFile(file, []byte("Message-ID: <abc@example.org>\n\n"), 0o600)
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	os.Rename(file, file+"-seen")
+	if err := rewrite(file, f, []byte("new")); err != errMoved {
+		t.Error(err)
+	}
+	if left, _ := os.ReadDir(filepath.Dir(file)); len(left) != 1 {
+		t.Error(left)
+	}
+}
+
+func TestEditsAreAppliedAsAnMTADoes(t *testing.T) {
+	for name, c := range map[string]struct{ in, want string }{
+		"the second of a name":      {"A: 1\nX: 1\nx : 2\n\n", "A: 1\nX: 1\nB: new\n\n"},
+		"not there":                 {"A: 1\nX: 1\n\nx: 2\n", "A: 1\nX: 1\nB: new\n\nx: 2\n"},
+		"a message without end":     {"A: 1\nX: 1", "A: 1\nX: 1\nB: new\n"},
+		"a body without empty line": {"X: 1\nno field\n", "X: 1\nB: new\nno field\n"},
+		"folds go with their field": {"X: 1\nX:\n 2\n\t3\nA: 1\n\n", "X: 1\nA: 1\nB: new\n\n"},
+	} {
+		edits := []milter.Edit{{Op: milter.Delete, Name: "X", Index: 2}, {Op: milter.Add, Name: "B", Value: "new"}}
+		if got := string(edit(mailbox.ParseRaw([]byte(c.in)), edits)); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	replace := []milter.Edit{{Op: milter.Replace, Name: "message-id", Index: 1, Value: "<a@b>"}}
+	if got := string(edit(mailbox.ParseRaw([]byte("Message-ID:\r\n\r\n")), replace)); got != "message-id: <a@b>\r\n\r\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+func FuzzParseRaw(f *testing.F) {
+	f.Add([]byte("From x\n>From y\nA: b\n c\nB :d\r\n\r\nbody"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if got := edit(mailbox.ParseRaw(data), nil); !bytes.Equal(got, data) {
+			t.Errorf("%q became %q", data, got)
+		}
+	})
+}
