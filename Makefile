@@ -24,6 +24,7 @@ install: ## the programs that the tests drive
 
 man: ## what is generated from the schema and the flags: manual pages, example.toml, the README's table
 	go test ./config ./cmd/permalink-milter -update
+	go test ./cmd/permalink -run TestManPages -update
 
 demo: ## real mail through a private Postfix and the daemon, shown and verified
 	testdata/install.sh postfix

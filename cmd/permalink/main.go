@@ -77,7 +77,7 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
-	root.AddCommand(newHash(std), newVerify(std), newStamp(std))
+	root.AddCommand(newHash(std), newVerify(std), newStamp(std), newImport(std), newLookup(std))
 	root.AddCommand(newDeliver(std))
 	return root
 }

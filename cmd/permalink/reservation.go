@@ -25,9 +25,9 @@ type reservationCheck struct {
 // anyArchive stands for the archive where only the reservation matters.
 const anyArchive = "https://permalink.invalid/{token}"
 
-func newReservationCheck(url string, c *config.Config) (*reservationCheck, error) {
+func newReservationCheck(url, list string, c *config.Config) (*reservationCheck, error) {
 	if len(c.Archives) == 0 {
-		c.Archives = []config.Archive{archiveFlags{}.archive(anyArchive)}
+		c.Archives = []config.Archive{archiveFlags{list: list}.archive(anyArchive)}
 	}
 	policy, err := policyOf(c)
 	if err != nil {

@@ -149,7 +149,7 @@ func (o *verifyOptions) examiner() (*examiner, error) {
 		return nil, err
 	}
 	if o.registry != "" {
-		x.reservation, err = newReservationCheck(o.registry, c)
+		x.reservation, err = newReservationCheck(o.registry, o.archives.list, c)
 	}
 	return x, err
 }

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"permalink-milter/cmd/permalink/inorder"
+	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/config"
+	"permalink-milter/hashheader"
+	"permalink-milter/milter"
+	"permalink-milter/registry"
+)
+
+const importLong = `Reserve the permalinks of messages that a list's archive holds already. The
+inputs are those of verify. Of two messages with one hash, the first one read
+keeps the bare hash, so name the mailboxes in the order of their time.
+
+A message that holds a permalink keeps it: a second run changes nothing, and a
+run that was interrupted is repeated to go on. Messages that collide, have no
+Message-ID or an odd one are reported, a line each:
+  SOURCE:OFFSET: collision: MESSAGE-ID: TOKEN
+  SOURCE:OFFSET: missing: what was done about it
+  SOURCE:OFFSET: odd: MESSAGE-ID: in which way
+
+With --format jsonl, the input is what 'permalink lookup --all --json' printed,
+of all lists or of --list; times of reservation are not kept.
+
+Exit codes: 0 all is reserved, 1 some could not be, 2 usage, 75 the registry
+did not answer, 78 configuration.`
+
+const importExample = `  permalink import --list devel@lists.example.org --config /etc/permalink-milter.toml 2024.mbox 2025.mbox.gz Maildir/
+  permalink lookup --all --json --registry bolt:old.db | permalink import --format jsonl --registry bolt:new.db`
+
+// formatRecords is the format of lookup --json.
+const formatRecords = "jsonl"
+
+type importOptions struct {
+	sources  sourceFlags
+	registry registryFlags
+	list     string
+}
+
+func newImport(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "import --list ADDRESS [FILE|FOLDER|-]...",
+		Short:   "Reserve the permalinks of messages that are archived already",
+		Long:    importLong,
+		Example: importExample,
+	}
+	var o importOptions
+	o.sources.add(cmd)
+	o.registry.add(cmd)
+	cmd.Flags().StringVar(&o.list, "list", "", "the list's `ADDRESS`")
+	cmd.Flags().Lookup("format").Usage += ", or jsonl: what lookup --json printed"
+	cmd.RunE = func(cmd *cobra.Command, inputs []string) error { return o.run(cmd.Context(), inputs, std) }
+	return cmd
+}
+
+func (o *importOptions) run(ctx context.Context, inputs []string, std stdio) error {
+	records := o.sources.format == formatRecords
+	if _, err := registry.CheckList(o.list); err != nil && !(records && o.list == "") {
+		return fmt.Errorf("--list: %w", err)
+	}
+	if records {
+		o.sources.format = "auto"
+	}
+	source, bar, err := o.sources.open(inputs, std)
+	if err != nil {
+		return err
+	}
+	reg, c, err := o.registry.open(true)
+	if err != nil {
+		return err
+	}
+	defer reg.Close()
+	im := &importer{stdio: std, registry: reg, list: o.list, bar: bar}
+	if records {
+		return im.records(ctx, stdinIfNone(inputs))
+	}
+	if im.policy, err = importPolicy(c, o.list); err != nil {
+		return err
+	}
+	source.Wants = func(name []byte) bool { return hashheader.Examined(name) || identifies(name) }
+	err = im.reserveAll(ctx, mailbox.Map(ctx, stdinIfNone(inputs), source, im.candidate))
+	bar.end()
+	return im.finish(ctx, err)
+}
+
+// importPolicy is the configuration's way to name messages, for one list.
+func importPolicy(c *config.Config, list string) (*milter.Policy, error) {
+	one := *c
+	one.Archives = []config.Archive{archiveFlags{list: list}.archive(anyArchive)}
+	return policyOf(&one)
+}
+
+// An importer reserves messages and reports what is odd about them.
+type importer struct {
+	stdio
+	registry registry.Registry
+	policy   *milter.Policy
+	list     string
+	bar      *progress
+	count    struct{ messages, reserved, held, collisions, missing, odd, errors int }
+}
+
+// A candidate is a message to reserve, or why not to.
+type candidate struct {
+	where   string // SOURCE:OFFSET
+	id      string
+	missing string // what is done about a missing Message-ID
+	odd     string
+	err     error
+	request *registry.Request // nil: nothing to reserve
+	result  registry.Result
+}
+
+// candidate names a message as the milter does, and leaves out what the
+// milter would give a random id: a second run would give it another.
+func (im *importer) candidate(m *mailbox.Message) *candidate {
+	c := &candidate{where: fmt.Sprintf("%s:%d", printable(m.Source), m.Offset), id: string(m.Header.CanonicalID()), err: m.Err}
+	if m.Index == 0 || m.Header == nil {
+		return c
+	}
+	value, _ := m.Header.First(hashheader.MessageIDField)
+	c.odd = hashheader.OddID(value)
+	if c.id == "" {
+		c.odd, c.missing = "", "an id was derived"
+		if _, ok := hashheader.DeriveID(m.Header); !ok {
+			c.missing = "skipped: it has neither From nor Date to derive one from"
+			return c
+		}
+	}
+	milter.Decide(&milter.Message{Header: m.Header}, im.policy, func(r registry.Request) (registry.Result, error) {
+		c.request = &r
+		return bareHash(r)
+	})
+	return c
+}
+
+// window is how many messages are reserved together: those of one hash in
+// their order, the others at the same time, since a store that syncs to disk
+// takes many at once.
+const (
+	window         = 1024
+	reserveWorkers = 64
+)
+
+func (im *importer) reserveAll(ctx context.Context, candidates iter.Seq[*candidate]) error {
+	var batch []*candidate
+	for c := range candidates {
+		if batch = append(batch, c); len(batch) == window {
+			if err := im.reserve(ctx, batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
+		}
+	}
+	return im.reserve(ctx, batch)
+}
+
+func (im *importer) reserve(ctx context.Context, batch []*candidate) error {
+	for range inorder.Map(ctx, byHash(batch), reserveWorkers, func(same []*candidate) bool {
+		for _, c := range same {
+			if c.err == nil {
+				c.result, c.err = im.registry.Reserve(ctx, *c.request)
+			}
+		}
+		return true
+	}) {
+	}
+	for _, c := range batch {
+		if errors.Is(c.err, registry.ErrUnavailable) || ctx.Err() != nil {
+			return errors.Join(ctx.Err(), c.err)
+		}
+		im.report(c)
+	}
+	return nil
+}
+
+// byHash yields the candidates that have a hash, grouped.
+func byHash(batch []*candidate) iter.Seq[[]*candidate] {
+	groups := make(map[string][]*candidate)
+	var order []string
+	for _, c := range batch {
+		if c.request == nil {
+			continue
+		}
+		hash := c.request.Hash
+		if groups[hash] == nil {
+			order = append(order, hash)
+		}
+		groups[hash] = append(groups[hash], c)
+	}
+	return func(yield func([]*candidate) bool) {
+		for _, hash := range order {
+			if !yield(groups[hash]) {
+				return
+			}
+		}
+	}
+}
+
+// report counts a message and tells what is not usual about it.
+func (im *importer) report(c *candidate) {
+	if c.err != nil {
+		im.count.errors++
+		im.line(c, "error", c.err.Error())
+		return
+	}
+	im.count.messages++
+	if c.missing != "" {
+		im.count.missing++
+		im.line(c, "missing", c.missing)
+	}
+	if c.odd != "" {
+		im.count.odd++
+		im.line(c, "odd", printable(c.id), c.odd)
+	}
+	if c.request == nil {
+		return
+	}
+	if c.result.Outcome == registry.Held {
+		im.count.held++
+	} else {
+		im.count.reserved++
+	}
+	if c.result.Ordinal > 1 {
+		im.count.collisions++
+		im.line(c, "collision", printable(c.id), c.result.Token())
+	}
+}
+
+func (im *importer) line(c *candidate, texts ...string) {
+	im.bar.clear()
+	fmt.Fprintf(im.out, "%s: %s\n", c.where, strings.Join(texts, ": "))
+}
+
+// finish writes the summary and tells the exit code.
+func (im *importer) finish(ctx context.Context, err error) error {
+	n := im.count
+	fmt.Fprintf(im.out, "%s: %d reserved, %d held already; %d collided, %d without Message-ID, %d odd; %s\n",
+		plural(n.messages, "message"), n.reserved, n.held, n.collisions, n.missing, n.odd, plural(n.errors, "error"))
+	switch {
+	case ctx.Err() != nil:
+		return &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+	case err != nil:
+		return &exitError{exitTemporary, err}
+	case n.errors > 0:
+		return &exitError{exitFailed, nil}
+	}
+	return nil
+}

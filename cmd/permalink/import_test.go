@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"permalink-milter/registry/boltreg"
+)
+
+// importMbox has n messages; each tenth has the Message-ID of the one before
+// and another date.
+func importMbox(n int) string {
+	var b strings.Builder
+	for i := range n {
+		id := i
+		if i%10 == 9 {
+			id--
+		}
+		fmt.Fprintf(&b, "From a@example.org Tue Nov 24 11:00:00 2026\nMessage-ID: <%d@example.org>\nDate: %d\n\n", id, i)
+	}
+	return b.String()
+}
+
+func TestImportGoesOnWhereItStopped(t *testing.T) {
+	registry := "bolt:" + filepath.Join(t.TempDir(), "r.db")
+	runImport := func(n int) string {
+		code, out, errs := permalink(t, strings.NewReader(importMbox(n)), "import", "--list", "devel@lists.example.org", "--registry", registry)
+		if code != exitOK || errs != "" {
+			t.Fatalf("exit %d: %s", code, errs)
+		}
+		return out[strings.LastIndex(strings.TrimSpace(out), "\n")+1:]
+	}
+	for _, step := range []struct {
+		n    int
+		want string
+	}{
+		{1500, "1500 messages: 1500 reserved, 0 held already; 150 collided"},
+		{3000, "3000 messages: 1500 reserved, 1500 held already; 300 collided"},
+		{3000, "3000 messages: 0 reserved, 3000 held already; 300 collided"},
+	} {
+		if got := runImport(step.n); !strings.HasPrefix(got, step.want) {
+			t.Errorf("%s, want %s", got, step.want)
+		}
+	}
+}
+
+// Of a hash the first message read keeps the bare token, however many are
+// reserved at a time.
+func TestImportKeepsTheOrderOfCollisions(t *testing.T) {
+	var mbox strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&mbox, "From a@example.org Tue Nov 24 11:00:00 2026\nMessage-ID: <same@example.org>\nDate: %d\n\n", i)
+	}
+	_, out, _ := permalink(t, strings.NewReader(mbox.String()), "import", "--list", "devel@lists.example.org", "--registry", "bolt:"+filepath.Join(t.TempDir(), "r.db"))
+	for i, line := range strings.Split(out, "\n")[:299] {
+		if !strings.HasSuffix(line, fmt.Sprintf("-%d", i+2)) {
+			t.Fatalf("line %d: %s", i, line)
+		}
+	}
+}
+
+func TestInterruptedImportSaysHowToGoOn(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs strings.Builder
+	code := run(ctx, []string{"import", "--list", "devel@lists.example.org", "--registry", "bolt:" + filepath.Join(t.TempDir(), "r.db")},
+		stdio{strings.NewReader(importMbox(10)), &out, &errs})
+	if code != exitTemporary || !strings.Contains(errs.String(), "run it again to go on") {
+		t.Errorf("exit %d: %s", code, &errs)
+	}
+}
+
+func TestARegistryInUseIsTemporaryTrouble(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "r.db")
+	store, err := boltreg.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	for _, verb := range [][]string{{"lookup", "--all"}, {"verify"}, {"stamp"}, {"import", "--list", "devel@lists.example.org"}} {
+		code, _, errs := permalink(t, strings.NewReader(""), append(verb, "--registry", "bolt:"+file)...)
+		if code != exitTemporary || !strings.Contains(errs, "another process holds the registry file: stop it") {
+			t.Errorf("%v: exit %d: %s", verb, code, errs)
+		}
+	}
+}
