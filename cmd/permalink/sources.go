@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -32,8 +33,10 @@ func (s sourceFlags) open(inputs []string, std stdio) (mailbox.Options, *progres
 const barDelay = time.Second
 
 // A progress shows a bar with rate and time left for long work, on a terminal
-// only.
+// only. Bytes are counted by the goroutine that reads, lines are printed by
+// another.
 type progress struct {
+	mu    sync.Mutex
 	out   io.Writer // nil: shows none
 	begin time.Time
 	total int64
@@ -51,6 +54,8 @@ func newProgress(out io.Writer, inputs []string) *progress {
 
 // add is told of bytes read.
 func (p *progress) add(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.out == nil {
 		return
 	}
@@ -66,15 +71,21 @@ func (p *progress) add(n int) {
 
 // clear makes room for a line on the same terminal.
 func (p *progress) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.bar != nil {
 		p.bar.Clear()
 	}
 }
 
+// end takes the bar away for good.
 func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.bar != nil {
 		p.bar.Finish()
 	}
+	p.out, p.bar = nil, nil
 }
 
 // totalSize returns the bytes of all files, -1 where standard input is among
