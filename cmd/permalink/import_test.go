@@ -74,6 +74,7 @@ func TestInterruptedImportSaysHowToGoOn(t *testing.T) {
 }
 
 func TestARegistryInUseIsTemporaryTrouble(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "r.db")
 	store, err := boltreg.Open(file)
 	if err != nil {

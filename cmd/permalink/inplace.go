@@ -58,7 +58,7 @@ func (s *stamper) inPlace(inputs []string) error {
 // skipUndelivered passes over the tmp of a Maildir: a delivery may be writing
 // there.
 func skipUndelivered(dir string) error {
-	if filepath.Base(dir) == "tmp" && isMaildir(filepath.Dir(dir)) {
+	if filepath.Base(dir) == "tmp" && mailbox.IsMaildir(filepath.Dir(dir)) {
 		return filepath.SkipDir
 	}
 	return nil
@@ -67,16 +67,7 @@ func skipUndelivered(dir string) error {
 // isMessageFile tells a message from the indexes that mail programs keep
 // beside a Maildir's folders.
 func isMessageFile(file string, entry fs.DirEntry) bool {
-	return entry.Type().IsRegular() && !isMaildir(filepath.Dir(file)) && !strings.HasPrefix(filepath.Base(file), ".")
-}
-
-func isMaildir(dir string) bool {
-	for _, name := range []string{"cur", "new", "tmp"} {
-		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || !info.IsDir() {
-			return false
-		}
-	}
-	return true
+	return entry.Type().IsRegular() && !mailbox.IsMaildir(filepath.Dir(file)) && !strings.HasPrefix(filepath.Base(file), ".")
 }
 
 func reason(err error) error {
@@ -95,7 +86,7 @@ var (
 // replace stamps one file. A reader sees the old message or the new one.
 func (s *stamper) replace(file string) (changed bool, err error) {
 	format := mailbox.Auto
-	if isMaildir(filepath.Dir(filepath.Dir(file))) {
+	if mailbox.IsMaildir(filepath.Dir(filepath.Dir(file))) {
 		format = mailbox.Single
 	}
 	f, err := openMessage(file, format)
@@ -145,7 +136,7 @@ func rewrite(file string, f *os.File, start []byte) error {
 // and in a Maildir where its readers do not look.
 func tempDir(file string) string {
 	dir := filepath.Dir(file)
-	if isMaildir(filepath.Dir(dir)) {
+	if mailbox.IsMaildir(filepath.Dir(dir)) {
 		return filepath.Join(filepath.Dir(dir), "tmp")
 	}
 	return dir

@@ -88,6 +88,7 @@ func (s *slowly) Read(p []byte) (int, error) {
 }
 
 func TestABarIsForLongWorkOnTerminals(t *testing.T) {
+	t.Parallel()
 	mbox := strings.Repeat("From a@example.org Tue Nov 24 11:00:00 2026\n"+wrongMessage, 4)
 	if out := onTerminal(t, nil, &slowly{mbox}, "verify", "--format", "mbox"); !strings.Contains(out, "B/s") {
 		t.Errorf("long: %q", out)
@@ -97,5 +98,21 @@ func TestABarIsForLongWorkOnTerminals(t *testing.T) {
 	}
 	if _, out, errs := permalink(t, &slowly{mbox}, "verify"); strings.Contains(out+errs, "B/s") {
 		t.Errorf("in a pipe: %q", out+errs)
+	}
+}
+
+func TestTextOfMessagesIsSafeOnATerminal(t *testing.T) {
+	for text, want := range map[string]string{
+		"grüße@example.org":      "grüße@example.org",
+		"a\x1b[31mb\x07":         `a\u001b[31mb\u0007`,
+		"latin1-\xfc":            `latin1-\xfc`,
+		"\ufffd stays":           "\ufffd stays",
+		"\u202eevil\u2066":       `\u202eevil\u2066`,
+		"c1 \u009b31m":           `c1 \u009b31m`,
+		strings.Repeat("x", 400): strings.Repeat("x", maxText+1) + "…",
+	} {
+		if got := printable(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
 	}
 }

@@ -47,7 +47,7 @@ func TestOddMessagesGolden(t *testing.T) {
 	}
 	t.Chdir("../../testdata/messages")
 	code, out, errs := permalink(t, nil, "verify", "-v", "--archive", "https://lists.example.org/archives/list/{list}/message/{sha1}/",
-		"--archive", "https://permalink.example.org/{token}", "pipermail.mbox", "mailman3.mboxrd", "truncated.mbox.gz", "maildir", "tree")
+		"--archive", "https://permalink.example.org/{token}", "pipermail.mbox", "mailman3.mboxrd", "sysv.mboxcl2", "truncated.mbox.gz", "maildir", "tree")
 	if code != exitFailed || errs != "" {
 		t.Errorf("exit %d, %s", code, errs)
 	}
@@ -127,6 +127,7 @@ func TestVerifyFollows(t *testing.T) {
 // may keep. It is asked for its peak when it has read all but not yet met the
 // end: what wait returns counts the memory of this process, too.
 func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
 	const size, most = 400 << 20, 100 << 10
 	separator := "From a@example.org Tue Nov 24 11:00:00 2026\n"
 	message := separator + "Message-ID: <abc@example.org>\nMessage-ID-MD5: VP3JZR3MSKY5TQSMS5FHURHQXI\n\n" + strings.Repeat("body body body\n", 400)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -29,17 +31,19 @@ func (o *outputFlags) add(cmd *cobra.Command) {
 // A printer writes findings to standard output and counts them.
 type printer struct {
 	outputFlags
-	out   *bufio.Writer
-	paint bool
-	count tally
-	err   error
+	out     *bufio.Writer
+	errors  io.Writer // where results are for machines
+	paint   bool
+	count   tally
+	flushed time.Time
+	err     error // the first in writing
 }
 
 func (o outputFlags) printer(std stdio) *printer {
 	if o.authservID == "" {
 		o.authservID = hostname()
 	}
-	return &printer{outputFlags: o, out: bufio.NewWriter(std.out), paint: colours(std.out)}
+	return &printer{outputFlags: o, out: bufio.NewWriter(std.out), errors: std.err, paint: colours(std.out)}
 }
 
 // shows tells if print will write something.
@@ -54,15 +58,22 @@ func (p *printer) print(f finding) {
 		return
 	case p.json:
 		p.keep(writeJSON(p.out, f))
-	case p.authres && f.checks != nil:
+	case p.authres && f.checks == nil:
+		p.keep(p.line(p.errors, f))
+	case p.authres:
 		_, err := fmt.Fprintf(p.out, "%s: %s\n", hashheader.AuthenticationResultsField, hashheader.AuthenticationResults(p.authservID, f.checks))
 		p.keep(err)
 	default:
-		p.keep(p.line(f))
+		p.keep(p.line(p.out, f))
 	}
-	// Whoever watches a terminal or a pipe is to see a finding at once.
-	p.keep(p.out.Flush())
+	// Whoever watches is to see a finding soon, at no price for a million.
+	if now := time.Now(); now.Sub(p.flushed) > flushAfter {
+		p.keep(p.out.Flush())
+		p.flushed = now
+	}
 }
+
+const flushAfter = 100 * time.Millisecond
 
 func (p *printer) keep(err error) {
 	if p.err == nil {
@@ -80,7 +91,7 @@ func (p *printer) finish() error {
 }
 
 // line writes what is not fine, with -v all.
-func (p *printer) line(f finding) error {
+func (p *printer) line(out io.Writer, f finding) error {
 	word, text := string(f.result()), strings.Join(p.reasons(f), "; ")
 	switch id := string(f.Header.CanonicalID()); {
 	case f.Index == 0:
@@ -90,7 +101,7 @@ func (p *printer) line(f finding) error {
 	case f.checks != nil:
 		text = "no Message-ID: " + text
 	}
-	_, err := fmt.Fprintf(p.out, "%s:%d: %s: %s\n", printable(f.Source), f.Offset, p.coloured(word), text)
+	_, err := fmt.Fprintf(out, "%s:%d: %s: %s\n", printable(f.Source), f.Offset, p.coloured(word), text)
 	return err
 }
 
@@ -133,19 +144,21 @@ func (p *printer) coloured(word string) string {
 	return "\x1b[" + colour + "m" + word + "\x1b[0m"
 }
 
-// printable bounds a text from a message and spells out what could move the
-// cursor of a terminal.
+// maxText bounds a text from a message in a line, in bytes.
+const maxText = 300
+
+// printable bounds a text from a message and spells out what is not UTF-8 and
+// what could move the cursor or turn the direction of a terminal.
 func printable(text string) string {
-	const most = 300
 	var b strings.Builder
 	for i, r := range text {
-		if i > most {
-			return b.String() + "…"
-		}
+		_, size := utf8.DecodeRuneInString(text[i:])
 		switch {
-		case r == 0xfffd:
+		case i > maxText:
+			return b.String() + "…"
+		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&b, `\x%02x`, text[i])
-		case r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e:
+		case r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069:
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)

@@ -224,6 +224,20 @@ func TestMessagesAcrossBlocks(t *testing.T) {
 	}
 }
 
+// A pipe cannot be asked what stands where a Content-Length leads to.
+func TestContentLengthThatLeadsAstrayInAPipe(t *testing.T) {
+	body := strings.Repeat("0123456789abcde\n", 100000)
+	text := sep + cl(len(body)-100, body) + "\n" + sep + two
+	want := []string{"f#1@0 cl@x", fmt.Sprintf("f#1@%d ! %v", len(sep+cl(len(body)-100, ""))+len(body)-100, mailbox.ErrLength), fmt.Sprintf("f#2@%d 2@x", len(sep+cl(len(body)-100, body))+1)}
+	got := read(t, mailbox.Options{Format: mailbox.MboxCL, Stdin: strings.NewReader(text)}, "-")
+	for i, line := range got {
+		got[i] = strings.Replace(line, "-#", "f#", 1)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestHeaderOverTheBoundIsAnErrorAndTheRestGoesOn(t *testing.T) {
 	big := strings.Repeat("Subject: "+strings.Repeat("x", 900)+"\n", mailbox.MaxHeader/900)
 	want := []string{"f#1@0 1@x", "f#2@83 ! header section of more than 8 MiB", fmt.Sprintf("f#3@%d 2@x", 83+len(sep+big+big+one))}

@@ -85,7 +85,7 @@ func (s *scanner) folder(dir string) {
 		s.fail(dir, 0, reason(err))
 		return
 	}
-	maildir := isMaildir(dir)
+	maildir := IsMaildir(dir)
 	for _, name := range names {
 		path := filepath.Join(dir, name)
 		info, err := os.Lstat(path)
@@ -122,7 +122,8 @@ func (s *scanner) maildir(dir string) {
 	}
 }
 
-func isMaildir(dir string) bool {
+// IsMaildir tells if a folder is a Maildir.
+func IsMaildir(dir string) bool {
 	return isDir(filepath.Join(dir, "cur")) && isDir(filepath.Join(dir, "new"))
 }
 
