@@ -111,6 +111,21 @@ func TestWithoutTemplatesOnlyTheSyntaxOfArchivedAtIsChecked(t *testing.T) {
 	}
 }
 
+func TestAPermalinkOfAnyTemplatePasses(t *testing.T) {
+	var both []hashheader.Template
+	for _, text := range []string{"https://a.example/{md5}", "https://a.example/{sha1}", "https://a.example/{sha256}"} {
+		tmpl, err := hashheader.ParseTemplate(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, tmpl)
+	}
+	h := parse([]byte(abcHeader + "Archived-At: <https://a.example/" + abcSHA1 + ">\n"))
+	if c := hashheader.Examine(h, both)[2]; c.Result != hashheader.Pass {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestOddID(t *testing.T) {
 	for value, want := range map[string]string{
 		" <abc@example.org>":              "",

@@ -224,6 +224,30 @@ func TestMessagesAcrossBlocks(t *testing.T) {
 	}
 }
 
+// Each body holds what looks like another message, and is larger than a block
+// now and then.
+func TestContentLengthAcrossBlocks(t *testing.T) {
+	var b strings.Builder
+	var want []string
+	for i := range 60 {
+		body := "\n" + sep + two + strings.Repeat("x", i%7*100000)
+		want = append(want, fmt.Sprintf("f#%d@%d cl@x", i+1, b.Len()))
+		b.WriteString(sep + cl(len(body), body) + strings.Repeat("\n", i%2))
+	}
+	for _, format := range []mailbox.Format{"", "mboxcl2"} {
+		if diff := cmp.Diff(want, readText(t, format, b.String())); diff != "" {
+			t.Errorf("%q:\n%.2000s", format, diff)
+		}
+	}
+}
+
+func TestContentLengthThatCannotBeCheckedIsNotTrusted(t *testing.T) {
+	text := sep + cl(700000, "body\n") + strings.Repeat(sep+two, 20000)
+	if got := readText(t, "", text); len(got) != 20001 {
+		t.Errorf("%d messages", len(got))
+	}
+}
+
 // A pipe cannot be asked what stands where a Content-Length leads to.
 func TestContentLengthThatLeadsAstrayInAPipe(t *testing.T) {
 	body := strings.Repeat("0123456789abcde\n", 100000)
