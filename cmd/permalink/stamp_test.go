@@ -96,6 +96,10 @@ func TestInPlaceGivesWayToARename(t *testing.T) {
 	if left, _ := os.ReadDir(filepath.Dir(file)); len(left) != 1 {
 		t.Error(left)
 	}
+	os.WriteFile(file, []byte("Message-ID: <xyz@example.org>\n\n"), 0o600) // another message of the same size
+	if err := rewrite(file, f, []byte("new")); err != errMoved {
+		t.Error(err)
+	}
 }
 
 func TestEditsAreAppliedAsAnMTADoes(t *testing.T) {
