@@ -5,7 +5,7 @@ PACKAGES = ./... $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go testdata
 DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo demo-sendmail test check install man bench bench-redis
+.PHONY: build demo demo-sendmail test check install man bench bench-redis bench-verify
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -52,4 +52,4 @@ demo-mailman: mailman ## posts through Mailman 3 into HyperKitty, both private
 install: mailman
 mailman:
 	testdata/install.sh python3
-	testdata/mailman/install.sh
+	testdata/mailman/install.sh bench-verify
