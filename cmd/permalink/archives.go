@@ -31,8 +31,8 @@ func (a *archiveFlags) add(cmd *cobra.Command) {
 // is one of configuration.
 func (a archiveFlags) config() (*config.Config, error) {
 	if a.file != "" {
-		c, err := config.Load(a.file)
-		if err != nil {
+		c, problems := config.Load(a.file)
+		if err := problems.Err(); err != nil {
 			return nil, &exitError{exitConfig, err}
 		}
 		return c, nil

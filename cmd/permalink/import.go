@@ -43,6 +43,7 @@ const formatRecords = "jsonl"
 type importOptions struct {
 	sources  sourceFlags
 	registry registryFlags
+	config   string
 	list     string
 }
 
@@ -56,6 +57,7 @@ func newImport(std stdio) *cobra.Command {
 	var o importOptions
 	o.sources.add(cmd)
 	o.registry.add(cmd)
+	cmd.Flags().StringVar(&o.config, "config", "", "permalink-milter's configuration `FILE`: how messages are named, and the registry")
 	cmd.Flags().StringVar(&o.list, "list", "", "the list's `ADDRESS`")
 	cmd.Flags().Lookup("format").Usage += ", or jsonl: what lookup --json printed"
 	cmd.RunE = func(cmd *cobra.Command, inputs []string) error { return o.run(cmd.Context(), inputs, std) }
@@ -74,7 +76,7 @@ func (o *importOptions) run(ctx context.Context, inputs []string, std stdio) err
 	if err != nil {
 		return err
 	}
-	reg, c, err := o.registry.open(true)
+	reg, c, err := o.registry.openOr(o.config, true)
 	if err != nil {
 		return err
 	}

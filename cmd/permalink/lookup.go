@@ -26,19 +26,26 @@ A line is LIST TOKEN STATE SINCE URL SUBJECT, "-" for what is not known. With
 --json, one object a line: list, token, identity, state (reserved or archived),
 since, expires, url, subject; 'permalink import --format jsonl' reads it.
 
-A registry file that a running permalink-milter holds cannot be read meanwhile.
+A registry file that a running permalink-milter holds cannot be read meanwhile:
+ask it through its API, with --api.
+
+With --conflicts, messages are listed that were stamped while the registry did
+not answer, and whose permalink it then gave to another: a line is LIST, the
+STAMPED token, the token ASSIGNED instead, IDENTITY, and the time.
 
 Exit codes: 0 found, 1 something is not reserved, 2 usage, 75 the registry did
 not answer, 78 configuration.`
 
 const lookupExample = `  permalink lookup --registry bolt:permalinks.db VP3JZR3MSKY5TQSMS5FHURHQXI
   permalink lookup --config /etc/permalink-milter.toml --list devel@lists.example.org '<abc@example.org>'
+  permalink lookup --api https://permalink.example.org --token-file token --list devel@lists.example.org VP3JZR3MSKY5TQSMS5FHURHQXI-2
+  permalink lookup --config /etc/permalink-milter.toml --conflicts
   permalink lookup --registry bolt:permalinks.db --all --json > export.jsonl`
 
 type lookupOptions struct {
-	registry  registryFlags
-	list      string
-	all, json bool
+	registry             registryFlags
+	config, list         string
+	all, json, conflicts bool
 }
 
 func newLookup(std stdio) *cobra.Command {
@@ -50,21 +57,29 @@ func newLookup(std stdio) *cobra.Command {
 	}
 	var o lookupOptions
 	o.registry.add(cmd)
+	cmd.Flags().StringVar(&o.config, "config", "", "permalink-milter's configuration `FILE`: templates, the registry, the journal")
 	cmd.Flags().StringVar(&o.list, "list", "", "look at this list's `ADDRESS` alone")
 	cmd.Flags().BoolVar(&o.all, "all", false, "print all reservations")
+	cmd.Flags().BoolVar(&o.conflicts, "conflicts", false, "print the messages that were stamped with a permalink that another one holds")
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object a line")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args, std) }
 	return cmd
 }
 
 func (o *lookupOptions) run(ctx context.Context, args []string, std stdio) error {
-	if o.all == (len(args) > 0) {
+	switch {
+	case o.conflicts && (o.all || len(args) > 0 || o.config == ""):
+		return errors.New("--conflicts goes with --config alone, and perhaps --list")
+	case !o.conflicts && o.all == (len(args) > 0):
 		return errors.New("write what to look up, or --all")
 	}
 	if _, err := registry.CheckList(o.list); err != nil && o.list != "" {
 		return fmt.Errorf("--list: %w", err)
 	}
-	reg, c, err := o.registry.open(false)
+	if o.conflicts {
+		return o.printConflicts(std)
+	}
+	reg, c, err := o.registry.openOr(o.config, false)
 	if err != nil {
 		return err
 	}

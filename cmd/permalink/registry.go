@@ -3,42 +3,91 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
+	"permalink-milter/registry/httpapi"
 )
 
-// registryFlags name a registry: by its URL, or as the daemon's
-// configuration does.
-type registryFlags struct{ url, file string }
+// registryFlags name a registry: a store, or the API of a daemon that holds
+// one.
+type registryFlags struct{ url, api, tokenFile string }
 
 func (f *registryFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.url, "registry", "", "the registry's URL: `bolt:FILE`; default: the configuration's")
-	cmd.Flags().StringVar(&f.file, "config", "", "permalink-milter's configuration `FILE`")
+	cmd.Flags().StringVar(&f.url, "registry", "", "the registry's URL: `bolt:FILE`")
+	cmd.Flags().StringVar(&f.api, "api", "", "ask the registry through permalink-milter's HTTP API at this `URL`")
+	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "the `FILE` with the API's token")
+	cmd.MarkFlagsMutuallyExclusive("registry", "api")
 }
 
-// open returns the registry and the configuration, the default one where no
-// file is named.
-func (f registryFlags) open(create bool) (registry.Registry, *config.Config, error) {
-	c, err := archiveFlags{file: f.file}.config()
-	if err != nil {
-		return nil, nil, err
+func (f registryFlags) named() bool { return f.url != "" || f.api != "" }
+
+// open returns the registry that the flags name.
+func (f registryFlags) open(create bool) (registry.Registry, error) {
+	if f.api != "" {
+		return f.client()
 	}
-	url := f.url
+	return openRegistry(f.url, create)
+}
+
+// openOr returns the registry that the flags name, else the one of the
+// configuration in file.
+func (f registryFlags) openOr(file string, create bool) (registry.Registry, *config.Config, error) {
+	c, err := archiveFlags{file: file}.config()
 	switch {
-	case url == "" && f.file == "":
-		return nil, nil, errors.New("name the registry: --registry bolt:FILE, or --config FILE")
-	case url == "":
-		url = inStateDir(c.Registry.URL, c.StateDir)
+	case err != nil:
+		return nil, nil, err
+	case !f.named() && file == "":
+		return nil, nil, errors.New("name the registry: --registry bolt:FILE, --api URL or --config FILE")
+	case !f.named():
+		f.url = inStateDir(c.Registry.URL, c.StateDir)
 	}
-	reg, err := openRegistry(url, create)
+	reg, err := f.open(create)
 	return reg, c, err
+}
+
+// answerTimeout is how long the API may take to begin an answer.
+const answerTimeout = 30 * time.Second
+
+// client returns the registry behind an API. A token is sent in clear to this
+// host alone.
+func (f registryFlags) client() (registry.Registry, error) {
+	u, err := url.Parse(f.api)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+		return nil, fmt.Errorf("--api %q: write the base_url of permalink-milter, as https://permalink.example.org", f.api)
+	}
+	token, err := f.token()
+	if err != nil {
+		return nil, err
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); token != "" && u.Scheme == "http" && u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("--api %s: the token would be sent in clear: write https", f.api)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.ResponseHeaderTimeout = answerTimeout
+	transport.MaxIdleConnsPerHost = remoteWorkers
+	return &httpapi.Client{Base: f.api, Token: token, HTTP: &http.Client{Transport: transport}}, nil
+}
+
+func (f registryFlags) token() (string, error) {
+	if f.tokenFile == "" {
+		return "", nil
+	}
+	data, err := os.ReadFile(f.tokenFile)
+	if err != nil {
+		return "", &exitError{exitConfig, fmt.Errorf("--token-file: %w", err)}
+	}
+	return strings.TrimSpace(string(data)), nil
 }
 
 // inStateDir completes the URL of a file that is named as from there.

@@ -25,7 +25,7 @@ type reservationCheck struct {
 // anyArchive stands for the archive where only the reservation matters.
 const anyArchive = "https://permalink.invalid/{token}"
 
-func newReservationCheck(url, list string, c *config.Config) (*reservationCheck, error) {
+func newReservationCheck(flags registryFlags, list string, c *config.Config) (*reservationCheck, error) {
 	if len(c.Archives) == 0 {
 		c.Archives = []config.Archive{archiveFlags{list: list}.archive(anyArchive)}
 	}
@@ -33,7 +33,7 @@ func newReservationCheck(url, list string, c *config.Config) (*reservationCheck,
 	if err != nil {
 		return nil, err
 	}
-	reg, err := openRegistry(url, false)
+	reg, err := flags.open(false)
 	return &reservationCheck{policy, reg}, err
 }
 

@@ -24,7 +24,8 @@ standard output. With --in-place, FILE may stand several times and may be a
 folder: a Maildir, or a tree with one message a file. A file is replaced in one
 step, and keeps its mode, owner and time.
 
-Without --registry nothing is reserved, and the permalink is the bare hash.
+With --registry or --api the permalink is reserved; without, it is the bare
+hash.
 
 Exit codes: 0 stamped, 1 a message could not be, 2 usage, 75 the registry did
 not answer and the configuration says tempfail, 78 configuration.`
@@ -39,7 +40,7 @@ const stampExample = `  permalink stamp message.eml > stamped.eml
 
 type stampOptions struct {
 	archives archiveFlags
-	registry string
+	registry registryFlags
 	inPlace  bool
 }
 
@@ -52,7 +53,7 @@ func newStamp(std stdio) *cobra.Command {
 	}
 	var o stampOptions
 	o.archives.add(cmd)
-	cmd.Flags().StringVar(&o.registry, "registry", "", "reserve the permalinks in this registry: `bolt:FILE`")
+	o.registry.add(cmd)
 	cmd.Flags().BoolVar(&o.inPlace, "in-place", false, "replace the files")
 	cmd.RunE = func(cmd *cobra.Command, inputs []string) error { return o.run(cmd.Context(), inputs, std) }
 	return cmd
@@ -92,10 +93,10 @@ func (o *stampOptions) stamper(ctx context.Context, std stdio) (*stamper, error)
 		return nil, err
 	}
 	s := &stamper{stdio: std, reserve: bareHash}
-	if s.policy, err = policyOf(c); err != nil || o.registry == "" {
+	if s.policy, err = policyOf(c); err != nil || !o.registry.named() {
 		return s, err
 	}
-	if s.registry, err = openRegistry(o.registry, true); err != nil {
+	if s.registry, err = o.registry.open(true); err != nil {
 		return nil, err
 	}
 	s.reserve = func(r registry.Request) (registry.Result, error) { return s.registry.Reserve(ctx, r) }

@@ -24,6 +24,10 @@ An input is a file, a folder, or - for standard input: single messages, mboxes,
 Maildirs, trees of messages, and all of these compressed with gzip or zstd. It
 is told by its content. Without an input, standard input is read.
 
+With --registry or --api, each message must hold the reservation of its
+permalink. With --follow, the URL in Archived-At is asked: HyperKitty's API
+where it is HyperKitty, else the page, which may state its Message-ID.
+
 A line is printed for each message that is not fine (with -v for each), as
 SOURCE:OFFSET: RESULT: MESSAGE-ID: REASON, and a summary at the end. The result
 words are those of RFC 8601:
@@ -58,7 +62,7 @@ type verifyOptions struct {
 	archives archiveFlags
 	output   outputFlags
 	require  []string
-	registry string
+	registry registryFlags
 	follow   followFlags
 }
 
@@ -75,7 +79,7 @@ func newVerify(std stdio) *cobra.Command {
 	o.output.add(cmd)
 	o.follow.add(cmd)
 	cmd.Flags().StringSliceVar(&o.require, "require", nil, "absence is a failure too: `hash,archived-at`")
-	cmd.Flags().StringVar(&o.registry, "registry", "", "check the reservations in this registry: `bolt:FILE`")
+	o.registry.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, inputs []string) error { return o.run(cmd.Context(), inputs, std) }
 	return cmd
 }
@@ -148,7 +152,7 @@ func (o *verifyOptions) examiner() (*examiner, error) {
 	if x.templates, err = templatesOf(c); err != nil {
 		return nil, err
 	}
-	if o.registry != "" {
+	if o.registry.named() {
 		x.reservation, err = newReservationCheck(o.registry, o.archives.list, c)
 	}
 	return x, err

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"permalink-milter/registry"
+	"permalink-milter/registry/httpapi"
+	"permalink-milter/registry/memreg"
+)
+
+// startAPI serves a registry as the daemon does, and returns the flags that
+// lead to it.
+func startAPI(t *testing.T, scopes string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	token, sum := httpapi.NewToken()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	tokens, err := httpapi.LoadTokens(write("tokens.toml", fmt.Sprintf("[[token]]\nname = \"test\"\nsha256 = %q\nscopes = [%s]\nlists = [\"*\"]\n", sum, scopes)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := httpapi.New(httpapi.Options{Registry: registry.New(memreg.New(), registry.Options{}), Policy: &httpapi.Policy{}, Tokens: tokens, Rate: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return []string{"--api", server.URL, "--token-file", write("token", token+"\n")}
+}
+
+func TestTheAPIServesEachVerb(t *testing.T) {
+	api := startAPI(t, `"read", "reserve", "confirm"`)
+	expect := func(stdin string, code int, want string, args ...string) {
+		t.Helper()
+		got, out, errs := permalink(t, strings.NewReader(stdin), append(args, api...)...)
+		if got != code || !strings.Contains(out+errs, want) {
+			t.Errorf("%v: exit %d, want %d and %q\n%s%s", args, got, code, want, out, errs)
+		}
+	}
+	message := "Message-ID: <abc@example.org>\nDate: today\nList-Post: <mailto:devel@lists.example.org>\n\n"
+	expect(message, exitFailed, "is not reserved on devel@lists.example.org", "verify")
+	expect(message, exitOK, "Message-ID-MD5", "stamp", "--archive", stampTemplate)
+	expect(message, exitOK, "reservation pass: reserved VP3JZR3MSKY5TQSMS5FHURHQXI", "verify", "-v")
+	expect(strings.ReplaceAll(message, "today", "tomorrow"), exitOK, "1 collided", "import", "--list", "devel@lists.example.org")
+	expect("", exitOK, "VP3JZR3MSKY5TQSMS5FHURHQXI-2 reserved", "lookup", "--list", "devel@lists.example.org", "<abc@example.org>")
+}
+
+func TestATokenWithoutTheScopeIsRefused(t *testing.T) {
+	api := startAPI(t, `"read"`)
+	code, _, errs := permalink(t, strings.NewReader("Message-ID: <abc@example.org>\nDate: today\n\n"), append([]string{"import", "--list", "devel@lists.example.org"}, api...)...)
+	if code == exitOK {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
+
+func TestTokensAreKept(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	os.WriteFile(file, []byte("secret"), 0o600)
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{exitUsage, "the token would be sent in clear: write https", []string{"--api", "http://permalink.example.org", "--token-file", file}},
+		{exitUsage, "write the base_url of permalink-milter", []string{"--api", "permalink.example.org"}},
+		{exitConfig, "--token-file: open", []string{"--api", "https://permalink.example.org", "--token-file", file + "-none"}},
+		{exitUsage, "none of the others can be", []string{"--api", "https://permalink.example.org", "--registry", "bolt:x"}},
+		{exitTemporary, "registry does not answer", []string{"--api", "http://127.0.0.1:1", "--token-file", file, "--list", "devel@lists.example.org"}},
+	} {
+		code, out, errs := permalink(t, nil, append([]string{"lookup", "<abc@example.org>"}, c.args...)...)
+		if code != c.code || !strings.Contains(errs, c.want) || strings.Contains(out+errs, "secret") {
+			t.Errorf("%v: exit %d: %s", c.args, code, errs)
+		}
+	}
+	code, out, _ := permalink(t, strings.NewReader("Message-ID: <abc@example.org>\nList-Post: <mailto:a@b.example>\n\n"), "verify", "--api", "http://127.0.0.1:1")
+	if code != exitTemporary || !strings.Contains(out, "temperror") {
+		t.Errorf("verify: exit %d: %s", code, out)
+	}
+}

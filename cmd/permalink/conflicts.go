@@ -1,0 +1,45 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"permalink-milter/registry/guard"
+)
+
+// printConflicts lists what a replay of the daemon's journal could not settle.
+// It may be done while the daemon runs.
+func (o *lookupOptions) printConflicts(std stdio) error {
+	c, err := archiveFlags{file: o.config}.config()
+	if err != nil {
+		return err
+	}
+	e := json.NewEncoder(std.out)
+	for conflict, err := range guard.Conflicts(filepath.Join(c.StateDir, "journal")) {
+		if err == nil && o.list != "" && !strings.EqualFold(conflict.List, o.list) {
+			continue
+		}
+		switch {
+		case err != nil:
+		case o.json:
+			err = e.Encode(conflict)
+		default:
+			_, err = fmt.Fprintln(std.out, conflictLine(conflict))
+		}
+		if err != nil {
+			return &exitError{exitTemporary, err}
+		}
+	}
+	return nil
+}
+
+func conflictLine(c guard.Conflict) string {
+	assigned := c.Assigned
+	if assigned == "" {
+		assigned = "-"
+	}
+	return strings.Join([]string{c.List, c.Stamped, assigned, c.Identity, c.Journalled.Format(time.RFC3339)}, " ")
+}
