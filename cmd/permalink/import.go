@@ -126,17 +126,21 @@ type candidate struct {
 // milter would give a random id: a second run would give it another.
 func (im *importer) candidate(m *mailbox.Message) *candidate {
 	c := &candidate{where: fmt.Sprintf("%s:%d", printable(m.Source), m.Offset), id: string(m.Header.CanonicalID()), err: m.Err}
-	if m.Index == 0 || m.Header == nil {
+	if errors.Is(m.Err, mailbox.ErrNUL) { // the archive holds it all the same
+		c.err, c.odd = nil, m.Err.Error()
+	}
+	if c.err != nil {
 		return c
 	}
-	value, _ := m.Header.First(hashheader.MessageIDField)
-	c.odd = hashheader.OddID(value)
 	if c.id == "" {
-		c.odd, c.missing = "", "an id was derived"
+		c.missing = "an id was derived"
 		if _, ok := hashheader.DeriveID(m.Header); !ok {
 			c.missing = "skipped: it has neither From nor Date to derive one from"
 			return c
 		}
+	}
+	if value, ok := m.Header.First(hashheader.MessageIDField); ok && c.odd == "" {
+		c.odd = hashheader.OddID(value)
 	}
 	milter.Decide(&milter.Message{Header: m.Header}, im.policy, func(r registry.Request) (registry.Result, error) {
 		c.request = &r

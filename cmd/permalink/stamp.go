@@ -195,7 +195,7 @@ func openMessage(file string, format mailbox.Format) (*os.File, error) {
 	}
 	count := 0
 	for m := range mailbox.Map(context.Background(), []string{file}, mailbox.Options{Format: format}, func(m *mailbox.Message) mailbox.Message { return *m }) {
-		if count++; m.Err != nil {
+		if count++; m.Err != nil && !errors.Is(m.Err, mailbox.ErrNUL) {
 			err = m.Err
 		}
 		if count > 1 {
