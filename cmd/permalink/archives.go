@@ -56,6 +56,7 @@ func (a archiveFlags) archive(template string) config.Archive {
 	return archive
 }
 
+// templatesOf parses the templates of all archives, in their order.
 func templatesOf(c *config.Config) (out []hashheader.Template, err error) {
 	for _, a := range c.Archives {
 		t, err := hashheader.ParseTemplate(a.URL)

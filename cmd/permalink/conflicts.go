@@ -36,6 +36,7 @@ func (o *lookupOptions) printConflicts(std stdio) error {
 	return nil
 }
 
+// conflictLine is a conflict for people.
 func conflictLine(c guard.Conflict) string {
 	assigned := c.Assigned
 	if assigned == "" {

@@ -40,6 +40,7 @@ const importExample = `  permalink import --list devel@lists.example.org --confi
 // formatRecords is the format of lookup --json.
 const formatRecords = "jsonl"
 
+// importOptions are the flags of import.
 type importOptions struct {
 	sources  sourceFlags
 	registry registryFlags
@@ -157,6 +158,7 @@ const (
 	reserveWorkers = 64
 )
 
+// reserveAll reserves window by window: memory does not grow with an archive.
 func (im *importer) reserveAll(ctx context.Context, candidates iter.Seq[*candidate]) error {
 	var batch []*candidate
 	for c := range candidates {
@@ -170,6 +172,9 @@ func (im *importer) reserveAll(ctx context.Context, candidates iter.Seq[*candida
 	return im.reserve(ctx, batch)
 }
 
+// reserve reserves a batch and then reports it in its order, so that the
+// output does not tell how many were reserved at a time. Its error is one that
+// ends the import.
 func (im *importer) reserve(ctx context.Context, batch []*candidate) error {
 	for range inorder.Map(ctx, byHash(batch), reserveWorkers, func(same []*candidate) bool {
 		for _, c := range same {
@@ -189,7 +194,8 @@ func (im *importer) reserve(ctx context.Context, batch []*candidate) error {
 	return nil
 }
 
-// byHash yields the candidates that have a hash, grouped.
+// byHash yields the candidates that have a hash, grouped: two of one hash that
+// were reserved at a time could swap their tokens.
 func byHash(batch []*candidate) iter.Seq[[]*candidate] {
 	groups := make(map[string][]*candidate)
 	var order []string
@@ -242,6 +248,7 @@ func (im *importer) report(c *candidate) {
 	}
 }
 
+// line writes a line of the report.
 func (im *importer) line(c *candidate, texts ...string) {
 	im.bar.clear()
 	fmt.Fprintf(im.out, "%s: %s\n", c.where, strings.Join(texts, ": "))

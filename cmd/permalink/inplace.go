@@ -70,6 +70,7 @@ func isMessageFile(file string, entry fs.DirEntry) bool {
 	return entry.Type().IsRegular() && !mailbox.IsMaildir(filepath.Dir(file)) && !strings.HasPrefix(filepath.Base(file), ".")
 }
 
+// reason takes the file's name off an error; the line tells it.
 func reason(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {
@@ -153,6 +154,7 @@ func keepAttributes(f *os.File, info os.FileInfo) error {
 	return f.Chmod(info.Mode())
 }
 
+// syncDir makes a rename survive a crash.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

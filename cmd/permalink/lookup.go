@@ -42,6 +42,7 @@ const lookupExample = `  permalink lookup --registry bolt:permalinks.db VP3JZR3M
   permalink lookup --config /etc/permalink-milter.toml --conflicts
   permalink lookup --registry bolt:permalinks.db --all --json > export.jsonl`
 
+// lookupOptions are the flags of lookup.
 type lookupOptions struct {
 	registry             registryFlags
 	config, list         string
@@ -134,6 +135,8 @@ func parseToken(text string) (query, bool) {
 	return query{hashes: []string{hash}, ordinal: ordinal}, err == nil
 }
 
+// idQuery asks for a Message-ID under every algorithm: which one named it is
+// the daemon's configuration.
 func idQuery(id string) (q query) {
 	canonical := hashheader.Canonical(nil, id)
 	for _, a := range hashheader.Algorithms {
@@ -144,6 +147,8 @@ func idQuery(id string) (q query) {
 	return q
 }
 
+// parseURL trusts the templates first: a token may be part of a longer
+// segment there.
 func parseURL(text string, c *config.Config) query {
 	for _, a := range c.Archives {
 		template, err := hashheader.ParseTemplate(a.URL)
@@ -214,6 +219,7 @@ func (o *lookupOptions) find(ctx context.Context, reg registry.Registry, q query
 	}
 }
 
+// held yields the reservations of hashes on a list, or on all for "".
 func (o *lookupOptions) held(ctx context.Context, reg registry.Registry, hashes []string, list string) iter.Seq2[registry.Reservation, error] {
 	return func(yield func(registry.Reservation, error) bool) {
 		if list == "" {
@@ -260,6 +266,7 @@ func (o *lookupOptions) print(std stdio, reservations iter.Seq2[registry.Reserva
 	return n, nil
 }
 
+// line is a reservation for people; fields of text for awk.
 func line(r registry.Reservation) string {
 	parts := []string{r.List, r.Token(), r.State.String(), r.Since.Format(time.RFC3339), r.URL, printable(r.Subject)}
 	for i, part := range parts {

@@ -1,5 +1,6 @@
 // Command permalink is the tool for people who hold messages: it hashes their
-// Message-IDs. Each verb has a file of its own.
+// Message-IDs, verifies and adds their permalink headers, and reserves and
+// looks up permalinks. Each verb has a file of its own.
 package main
 
 import (

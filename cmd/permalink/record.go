@@ -28,6 +28,7 @@ type record struct {
 	Subject  string     `json:"subject,omitempty"`
 }
 
+// newRecord leaves out what a zero value means: no expiry.
 func newRecord(r registry.Reservation) record {
 	rec := record{List: r.List, Token: r.Token(), Identity: r.Identity.String(), State: r.State.String(), Since: r.Since, URL: r.URL, Subject: r.Subject}
 	if !r.Expires.IsZero() {
@@ -65,6 +66,7 @@ func (im *importer) recordFile(ctx context.Context, input string) error {
 	return im.recordLines(ctx, input, in)
 }
 
+// recordLines reserves line by line. Of one hash, lines must keep their order.
 func (im *importer) recordLines(ctx context.Context, name string, in io.Reader) error {
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxRecord)
@@ -115,6 +117,7 @@ func (im *importer) restore(ctx context.Context, c *candidate, line []byte) bool
 	return true
 }
 
+// request is what was asked for when the record was made.
 func (r record) request() (*registry.Request, error) {
 	id, err := hashheader.ParseIdentity(r.Identity)
 	if err != nil {

@@ -25,6 +25,7 @@ type reservationCheck struct {
 // anyArchive stands for the archive where only the reservation matters.
 const anyArchive = "https://permalink.invalid/{token}"
 
+// newReservationCheck opens the registry. It is not made where it is missing.
 func newReservationCheck(flags registryFlags, list string, c *config.Config) (*reservationCheck, error) {
 	if len(c.Archives) == 0 {
 		c.Archives = []config.Archive{archiveFlags{list: list}.archive(anyArchive)}
@@ -59,6 +60,7 @@ func (r *reservationCheck) check(ctx context.Context, h hashheader.Header) (chec
 	return checks
 }
 
+// look compares who holds a hash with who should.
 func (r *reservationCheck) look(ctx context.Context, req registry.Request) hashheader.Check {
 	c := hashheader.Check{Method: methodReservation, Value: req.List + " " + req.Hash}
 	held, err := r.registry.LookupHash(ctx, req.List, req.Hash)

@@ -38,6 +38,7 @@ const stampExample = `  permalink stamp message.eml > stamped.eml
   :0 fw
   | permalink stamp --config /etc/permalink-milter.toml`
 
+// stampOptions are the flags of stamp.
 type stampOptions struct {
 	archives archiveFlags
 	registry registryFlags
@@ -87,6 +88,8 @@ type stamper struct {
 	reserve  milter.Reserve
 }
 
+// stamper opens what the flags name. Without a registry there is no failure to
+// ask the policy about.
 func (o *stampOptions) stamper(ctx context.Context, std stdio) (*stamper, error) {
 	c, err := o.archives.config()
 	if err != nil {
@@ -156,6 +159,8 @@ func readHeader(r io.Reader) ([]byte, error) {
 	}
 }
 
+// toStdout writes one message. Nothing is written of one that cannot be
+// stamped, so that a pipe's caller still has the original to go on with.
 func (s *stamper) toStdout(file string) error {
 	in := s.in
 	if file != "-" {
@@ -203,6 +208,7 @@ func openMessage(file string, format mailbox.Format) (*os.File, error) {
 			break
 		}
 	}
+	// The reader looks through compression; a header cannot be put there.
 	head := make([]byte, 1)
 	if _, bad := f.ReadAt(head, 0); err == nil && bad == nil && (head[0] == 0x1f || head[0] == 0x28) {
 		err = errors.New("compressed: decompress it first")

@@ -48,6 +48,7 @@ func nth(fields [][]byte, name string, index int) int {
 	return -1
 }
 
+// field writes the line or lines of an added field.
 func field(e milter.Edit, eol string) []byte {
 	return []byte(e.Name + ": " + strings.ReplaceAll(e.Value, "\n", eol) + eol)
 }

@@ -84,6 +84,8 @@ func newVerify(std stdio) *cobra.Command {
 	return cmd
 }
 
+// run verifies the inputs. Findings come in order, one at a time, so that
+// memory does not grow with them.
 func (o *verifyOptions) run(ctx context.Context, inputs []string, std stdio) error {
 	x, err := o.examiner()
 	if err != nil {
@@ -136,6 +138,7 @@ type examiner struct {
 // requirable are the names that --require takes, and the methods they mean.
 var requirable = map[string]string{"hash": hashheader.MethodHash, "archived-at": hashheader.MethodArchivedAt}
 
+// examiner opens and checks all that the flags name.
 func (o *verifyOptions) examiner() (*examiner, error) {
 	x := &examiner{follow: o.follow.client()}
 	for _, name := range o.require {
@@ -246,6 +249,7 @@ func (f finding) result() hashheader.Result {
 // results are all words, the best first.
 var results = []hashheader.Result{hashheader.None, hashheader.Pass, hashheader.TempError, hashheader.Policy, hashheader.PermError, hashheader.Fail}
 
+// rank orders results by how bad they are.
 func rank(r hashheader.Result) int { return slices.Index(results, r) }
 
 // stdinIfNone is what a verb's inputs mean.

@@ -39,6 +39,7 @@ type printer struct {
 	err     error // the first in writing
 }
 
+// printer returns what writes findings as the flags say.
 func (o outputFlags) printer(std stdio) *printer {
 	if o.authservID == "" {
 		o.authservID = hostname()
@@ -51,6 +52,7 @@ func (p *printer) shows(f finding) bool {
 	return p.json || p.verbose || p.authres || f.Err != nil || !f.result().Fine()
 }
 
+// print counts a finding and writes it where it is to be shown.
 func (p *printer) print(f finding) {
 	p.count.add(f)
 	switch {
@@ -75,6 +77,7 @@ func (p *printer) print(f finding) {
 
 const flushAfter = 100 * time.Millisecond
 
+// keep notes an error in writing; it is told once, at the end.
 func (p *printer) keep(err error) {
 	if p.err == nil {
 		p.err = err
@@ -105,6 +108,7 @@ func (p *printer) line(out io.Writer, f finding) error {
 	return err
 }
 
+// reasons are what is wrong, and with -v what is right.
 func (p *printer) reasons(f finding) (out []string) {
 	if f.Err != nil {
 		out = append(out, printable(f.Err.Error()))
@@ -128,6 +132,7 @@ func (p *printer) reasons(f finding) (out []string) {
 	return out
 }
 
+// coloured paints a result word by how bad it is.
 func (p *printer) coloured(word string) string {
 	if !p.paint {
 		return word
@@ -167,6 +172,7 @@ func printable(text string) string {
 	return b.String()
 }
 
+// writeJSON writes the object that the help documents: its keys stay.
 func writeJSON(out io.Writer, f finding) error {
 	record := struct {
 		Source    string             `json:"source"`

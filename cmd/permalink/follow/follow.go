@@ -91,6 +91,7 @@ func (c *Client) Check(ctx context.Context, permalink string, id []byte) hashhea
 	return check
 }
 
+// follow is Check in a word and the reason for it.
 func (c *Client) follow(ctx context.Context, permalink string, id []byte) (hashheader.Result, string) {
 	u, err := url.Parse(permalink)
 	if err == nil {
@@ -149,6 +150,7 @@ func (c *Client) forget(name string, h *host) {
 	}
 }
 
+// checkScheme holds for the permalink and for each redirect.
 func checkScheme(u *url.URL) error {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return fmt.Errorf("%.200s: only http and https are followed", u.Redacted())
@@ -191,6 +193,8 @@ func wentWrong(err error) (hashheader.Result, string) {
 	return hashheader.TempError, reason
 }
 
+// statusWord tells what a status says of a permalink. Who has to log in cannot
+// be told anything.
 func statusWord(status int) (hashheader.Result, string) {
 	reason := fmt.Sprintf("it answers %d %s", status, http.StatusText(status))
 	switch {
@@ -254,6 +258,7 @@ func (c *Client) askHyperKitty(ctx context.Context, api string, id []byte) (resu
 // hyperKittyMax is where HyperKitty cuts ids of 255 or more bytes.
 const hyperKittyMax = 254
 
+// sameID compares a stored id with a message's.
 func sameID(stored, id []byte) bool {
 	if len(id) > hyperKittyMax {
 		id = id[:hyperKittyMax]

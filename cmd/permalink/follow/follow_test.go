@@ -200,6 +200,34 @@ func TestPublicAddresses(t *testing.T) {
 	}
 }
 
+func TestWhatAPageStates(t *testing.T) {
+	for page, want := range map[string]hashheader.Result{
+		"Message-ID: <abc/d@example.org>":                      hashheader.Pass,
+		"<a href=/m/abc%2Fd@example.org/>":                     hashheader.Pass,
+		"<b>Message-Id</b>: &lt;abc/d@example.org&gt;":         hashheader.Pass,
+		"Message-Id: &lt;other@example.org&gt;":                hashheader.Fail,
+		"<th>MessageID:</th><td>other@example.org</td>":        hashheader.Fail,
+		"<meta name=\"message-id\" content=\"x\">":             hashheader.Pass, // no id
+		"write to owner@example.org about your message":        hashheader.Pass,
+		"Message-ID: other@example.org, and abc/d@example.org": hashheader.Pass, // a thread's page
+		"": hashheader.Pass,
+	} {
+		if got, reason := pageWord([]byte(page), id); got != want {
+			t.Errorf("%q: %s, %s", page, got, reason)
+		}
+	}
+}
+
+func FuzzPageWord(f *testing.F) {
+	f.Add([]byte("<dt>Message-ID</dt><dd>&lt;x@y&gt;"))
+	f.Fuzz(func(t *testing.T, page []byte) {
+		result, reason := pageWord(page, id)
+		if result != hashheader.Pass && result != hashheader.Fail || len(reason) > 300 {
+			t.Errorf("%s %q", result, reason)
+		}
+	})
+}
+
 func TestNoSuchHost(t *testing.T) {
 	check := client(t, Options{}).Check(t.Context(), "https://permalink.invalid/1", id)
 	if check.Result != hashheader.Fail && check.Result != hashheader.TempError { // without a resolver

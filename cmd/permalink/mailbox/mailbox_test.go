@@ -189,6 +189,21 @@ func TestCompressed(t *testing.T) {
 	}
 }
 
+// A window is memory that the file asks for.
+func TestZstdThatAsksForMuchMemoryIsRefused(t *testing.T) {
+	var b bytes.Buffer
+	z, err := zstd.NewWriter(&b, zstd.WithWindowSize(64<<20), zstd.WithSingleSegment(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(z, strings.NewReader(strings.Repeat(sep+one, 200000)))
+	z.Close()
+	got := readText(t, "", b.String())
+	if len(got) != 1 || !strings.Contains(got[0], "bad zstd data: window size exceeded") {
+		t.Errorf("%.500q", got)
+	}
+}
+
 func TestFolders(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/maildir/cur/2:2,S", two)

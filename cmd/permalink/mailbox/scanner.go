@@ -50,6 +50,7 @@ type scanner struct {
 	stopped bool
 }
 
+// scan goes through all inputs in their order.
 func (s *scanner) scan(inputs []string) {
 	s.b = newBatch(s.free)
 	for _, name := range inputs {
@@ -127,6 +128,7 @@ func IsMaildir(dir string) bool {
 	return isDir(filepath.Join(dir, "cur")) && isDir(filepath.Join(dir, "new"))
 }
 
+// isDir follows symbolic links.
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
@@ -145,6 +147,7 @@ func readNames(dir string) ([]string, error) {
 	return names, err
 }
 
+// file scans one file; it is open no longer than that.
 func (s *scanner) file(name string, format Format) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -250,6 +253,7 @@ func (s *scanner) single(name string, r io.Reader) error {
 	}
 }
 
+// report adds a message to the batch.
 func (s *scanner) report(m span) { s.b.spans = append(s.b.spans, m) }
 
 // fail tells of an error of a source itself.

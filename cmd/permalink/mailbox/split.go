@@ -27,6 +27,7 @@ type splitter struct {
 	landed    bool  // a Content-Length led here unchecked
 }
 
+// mbox scans an mbox. Its error is the reader's.
 func (s *scanner) mbox(source string, r io.Reader, at io.ReaderAt, length lengths) error {
 	s.flush()
 	m := &splitter{scanner: s, source: source, r: r, at: at, length: length, lineStart: true, first: true}

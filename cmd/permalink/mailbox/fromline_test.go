@@ -1,0 +1,106 @@
+package mailbox
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestFromLines(t *testing.T) {
+	const field = "\nSubject: s\n"
+	for text, want := range map[string]verdict{
+		"From alice@example.org Tue Nov 24 11:00:00 2026" + field:                  yes,
+		"From alice@example.org Tue Nov 24 11:00:00 2026\r\nSubject: s\r\n":        yes,
+		"From alice at example.org  Tue Nov 24 11:00:00 2026" + field:              yes,
+		"From alice@example.org Tue Nov 24 11:00 MET 2026" + field:                 yes,
+		"From alice@example.org Tue Nov 24 9:05:00 +0100 2026" + field:             yes,
+		"From alice@example.org Tue Nov 24 11:00:00 2026 remote from uucp" + field: yes,
+		"From MAILER-DAEMON Tue Nov 24 11:00:00 2026" + field:                      yes,
+		"From - Tue Nov 24 11:00:00 2026" + field:                                  yes,
+		"From alice Tue Nov 24 11:00:00 2026\n>From bob\n":                         yes,
+		"From alice Tue Nov 24 11:00:00 2026\nSubject :s":                          yes,
+		"From alice Tue Nov 24 11:00:00 2026\n\nbody":                              no,
+		"From alice Tue Nov 24 11:00:00 2026\nno field here\n":                     no,
+		"From alice Tue Nov 24 11:00:00 2026\n folded: no\n":                       no,
+		"From alice Tue Nov 24 2026" + field:                                       no,
+		"From alice at 11:00, as she said" + field:                                 no,
+		"From alice at 11:00 in room 20266" + field:                                no,
+		"From here on" + field:                                                     no,
+		"From: alice Tue Nov 24 11:00:00 2026" + field:                             no,
+		"Fromage 11:00:00 2026" + field:                                            no,
+		">From alice Tue Nov 24 11:00:00 2026" + field:                             no,
+		"Fro":                                       more,
+		"From alice Tue Nov 24 11:00":               more,
+		"From alice Tue Nov 24 11:00:00 2026\n":     more,
+		"From alice Tue Nov 24 11:00:00 2026\nSubj": more,
+		"From " + strings.Repeat("x", maxFromLine):  no,
+	} {
+		if got := judgeFrom([]byte(text), false, false); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+		atEnd := want
+		if want == more {
+			atEnd = no
+		}
+		if got := judgeFrom([]byte(text), false, true); got != atEnd {
+			t.Errorf("%q at the end: %v, want %v", text, got, atEnd)
+		}
+	}
+}
+
+func TestTheFirstLineOfAFileNeedsNoDate(t *testing.T) {
+	for text, want := range map[string]verdict{
+		"From alice\nSubject: s\n":      yes,
+		"From alice\nno field\n":        no,
+		"From : alice\nSubject: s\n":    no, // a field (RFC 5322, section 4.5)
+		"From the start\n\nit is text.": no,
+	} {
+		if got := judgeFrom([]byte(text), true, true); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
+func TestFieldNames(t *testing.T) {
+	for line, want := range map[string]string{
+		"Subject: s":     "Subject",
+		"Subject \t: s":  "Subject",
+		"X_odd!name:":    "X_odd!name",
+		": nameless":     "",
+		" : blank":       "",
+		"two words: s":   "",
+		" folded: s":     "",
+		"no colon":       "",
+		"gr\xfc\xdfe: s": "",
+		"":               "",
+	} {
+		if got := string(fieldName([]byte(line))); got != want {
+			t.Errorf("%q: %q, want %q", line, got, want)
+		}
+	}
+}
+
+func TestRawKeepsEveryByte(t *testing.T) {
+	for _, c := range []struct {
+		text, envelope, rest, eol string
+		fields                    int
+	}{
+		{"From x\n>From y\nA: b\n c\nB :d\n\nbody", "From x\n>From y\n", "\nbody", "\n", 2},
+		{"A: b\r\n\tc\r\n\r\n", "", "\r\n", "\r\n", 1},
+		{"A: b", "", "", "\n", 1},
+		{"A: b\nno field\nB: c\n", "", "no field\nB: c\n", "\n", 1},
+		{" folded first\nA: b\n", "", " folded first\nA: b\n", "\n", 0},
+		{"", "", "", "\n", 0},
+	} {
+		raw := ParseRaw([]byte(c.text))
+		if string(raw.Envelope) != c.envelope || string(raw.Rest) != c.rest || len(raw.Fields) != c.fields || raw.EOL() != c.eol {
+			t.Errorf("%q: %q %q %q %q", c.text, raw.Envelope, raw.Fields, raw.Rest, raw.EOL())
+		}
+		var all []byte
+		for _, part := range append(append([][]byte{raw.Envelope}, raw.Fields...), raw.Rest) {
+			all = append(all, part...)
+		}
+		if string(all) != c.text {
+			t.Errorf("%q became %q", c.text, all)
+		}
+	}
+}
