@@ -179,7 +179,7 @@ func (im *importer) reserve(ctx context.Context, batch []*candidate) error {
 	for range inorder.Map(ctx, byHash(batch), reserveWorkers, func(same []*candidate) bool {
 		for _, c := range same {
 			if c.err == nil {
-				c.result, c.err = im.registry.Reserve(ctx, *c.request)
+				c.result, c.err = reserveWithin(ctx, im.registry, *c.request)
 			}
 		}
 		return true

@@ -104,7 +104,7 @@ func (im *importer) restore(ctx context.Context, c *candidate, line []byte) bool
 		return true
 	}
 	c.id = rec.Token
-	if c.result, c.err = im.registry.Reserve(ctx, *c.request); c.err != nil {
+	if c.result, c.err = reserveWithin(ctx, im.registry, *c.request); c.err != nil {
 		return true
 	}
 	if token := c.result.Token(); token != rec.Token {

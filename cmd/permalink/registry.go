@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -56,8 +57,16 @@ func (f registryFlags) openOr(file string, create bool) (registry.Registry, *con
 	return reg, c, err
 }
 
-// answerTimeout is how long the API may take to begin an answer.
+// answerTimeout is how long a registry may take to answer, and an API to begin
+// a listing.
 const answerTimeout = 30 * time.Second
+
+// reserveWithin reserves with a deadline.
+func reserveWithin(ctx context.Context, reg registry.Registry, r registry.Request) (registry.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	return reg.Reserve(ctx, r)
+}
 
 // client returns the registry behind an API. A token is sent in clear to this
 // host alone.

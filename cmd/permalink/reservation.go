@@ -63,6 +63,8 @@ func (r *reservationCheck) check(ctx context.Context, h hashheader.Header) (chec
 // look compares who holds a hash with who should.
 func (r *reservationCheck) look(ctx context.Context, req registry.Request) hashheader.Check {
 	c := hashheader.Check{Method: methodReservation, Value: req.List + " " + req.Hash}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	held, err := r.registry.LookupHash(ctx, req.List, req.Hash)
 	own := slices.IndexFunc(held, func(r registry.Reservation) bool { return r.Identity == req.Identity })
 	switch {

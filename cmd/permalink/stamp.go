@@ -102,7 +102,7 @@ func (o *stampOptions) stamper(ctx context.Context, std stdio) (*stamper, error)
 	if s.registry, err = o.registry.open(true); err != nil {
 		return nil, err
 	}
-	s.reserve = func(r registry.Request) (registry.Result, error) { return s.registry.Reserve(ctx, r) }
+	s.reserve = func(r registry.Request) (registry.Result, error) { return reserveWithin(ctx, s.registry, r) }
 	return s, nil
 }
 

@@ -92,7 +92,7 @@ func (o *verifyOptions) run(ctx context.Context, inputs []string, std stdio) err
 		return err
 	}
 	defer x.close()
-	source, stop, err := o.sources.open(inputs, std)
+	source, bar, err := o.sources.open(inputs, std)
 	if err != nil {
 		return err
 	}
@@ -102,11 +102,11 @@ func (o *verifyOptions) run(ctx context.Context, inputs []string, std stdio) err
 	findings := x.remote(ctx, mailbox.Map(ctx, stdinIfNone(inputs), source, x.examine))
 	for f := range findings {
 		if out.shows(f) {
-			stop.clear()
+			bar.clear()
 		}
 		out.print(f)
 	}
-	stop.end()
+	bar.end()
 	if err := out.finish(); err != nil {
 		return &exitError{exitTemporary, fmt.Errorf("write the results: %w", err)}
 	}
