@@ -11,6 +11,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
 	"permalink-milter/registry/memreg"
+	redistest "permalink-milter/testdata/redis"
 )
 
 // startAPI serves a registry as the daemon does, and returns the flags that
@@ -86,5 +87,33 @@ func TestTokensAreKept(t *testing.T) {
 	code, out, _ := permalink(t, strings.NewReader("Message-ID: <abc@example.org>\nList-Post: <mailto:a@b.example>\n\n"), "verify", "--api", "http://127.0.0.1:1")
 	if code != exitTemporary || !strings.Contains(out, "temperror") {
 		t.Errorf("verify: exit %d: %s", code, out)
+	}
+}
+
+// Redis is asked with what the configuration says, and one that is away is
+// temporary trouble.
+func TestRedisServesEachVerb(t *testing.T) {
+	server, err := redistest.Start(t.TempDir(), "--requirepass", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Stop)
+	dir := t.TempDir()
+	os.WriteFile(filepath.Join(dir, "password"), []byte("secret\n"), 0o600)
+	file := filepath.Join(dir, "config.toml")
+	os.WriteFile(file, fmt.Appendf(nil, "[registry]\nurl = \"redis://%s\"\npassword_file = %q\n", server.Addr(), filepath.Join(dir, "password")), 0o600)
+	message := "Message-ID: <abc@example.org>\nDate: today\nList-Post: <mailto:devel@lists.example.org>\n\n"
+	if code, out, errs := permalink(t, strings.NewReader(message), "import", "--list", "devel@lists.example.org", "--config", file); code != exitOK || !strings.Contains(out, "1 reserved") {
+		t.Errorf("import: exit %d: %s%s", code, out, errs)
+	}
+	if code, out, errs := permalink(t, nil, "lookup", "--config", file, "<abc@example.org>"); code != exitOK || !strings.Contains(out, md5ABC) {
+		t.Errorf("lookup: exit %d: %s%s", code, out, errs)
+	}
+	if code, out, _ := permalink(t, strings.NewReader(message), "verify", "--config", file, "--registry", "redis://"+server.Addr()); code != exitOK {
+		t.Errorf("verify: exit %d: %s", code, out)
+	}
+	server.Stop()
+	if code, _, errs := permalink(t, nil, "lookup", "--config", file, "--list", develList, md5ABC); code != exitTemporary {
+		t.Errorf("while it is away: exit %d: %s", code, errs)
 	}
 }

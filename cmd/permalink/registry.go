@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
 	"permalink-milter/registry/httpapi"
+	"permalink-milter/registry/redisreg"
 )
 
 // registryFlags name a registry: a store, or the API of a daemon that holds
@@ -25,7 +27,7 @@ import (
 type registryFlags struct{ url, api, tokenFile string }
 
 func (f *registryFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.url, "registry", "", "the registry's URL: `bolt:FILE`")
+	cmd.Flags().StringVar(&f.url, "registry", "", "the registry's `URL`: bolt:FILE, redis://HOST and the other forms of registry.url")
 	cmd.Flags().StringVar(&f.api, "api", "", "ask the registry through permalink-milter's HTTP API at this `URL`")
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "the `FILE` with the API's token")
 	cmd.MarkFlagsMutuallyExclusive("registry", "api")
@@ -34,11 +36,11 @@ func (f *registryFlags) add(cmd *cobra.Command) {
 func (f registryFlags) named() bool { return f.url != "" || f.api != "" }
 
 // open returns the registry that the flags name.
-func (f registryFlags) open(create bool) (registry.Registry, error) {
+func (f registryFlags) open(c *config.Config, create bool) (registry.Registry, error) {
 	if f.api != "" {
 		return f.client()
 	}
-	return openRegistry(f.url, create)
+	return openRegistry(f.url, c.Registry, create)
 }
 
 // openOr returns the registry that the flags name, else the one of the
@@ -53,7 +55,7 @@ func (f registryFlags) openOr(file string, create bool) (registry.Registry, *con
 	case !f.named():
 		f.url = inStateDir(c.Registry.URL, c.StateDir)
 	}
-	reg, err := f.open(create)
+	reg, err := f.open(c, create)
 	return reg, c, err
 }
 
@@ -107,15 +109,34 @@ func inStateDir(url, dir string) string {
 	return url
 }
 
-// openRegistry opens the registry that a URL names. One that is not there is
-// made only where create says so.
-func openRegistry(url string, create bool) (registry.Registry, error) {
+// openRegistry opens the registry that a URL names; of the configuration it
+// takes how to log in to it. A file that is not there is made only where
+// create says so.
+func openRegistry(url string, c config.Registry, create bool) (registry.Registry, error) {
 	scheme, file, _ := strings.Cut(url, ":")
-	if scheme != "bolt" || file == "" {
-		return nil, fmt.Errorf("--registry %q: write bolt:FILE", url)
+	family, _, _ := strings.Cut(scheme, "+")
+	options := registry.Options{TTL: time.Duration(c.ReservationTTL)}
+	switch {
+	case scheme == "bolt" && file != "":
+		return openFile(file, options, create)
+	case !slices.Contains([]string{"redis", "rediss", "unix"}, family):
+		return nil, fmt.Errorf("--registry %q: write bolt:FILE, or a URL of Redis as in registry.url", config.MaskURL(url))
 	}
+	password, err := redisreg.ReadPassword(c.PasswordFile)
+	if err != nil {
+		return nil, &exitError{exitConfig, err}
+	}
+	store, err := redisreg.Open(redisreg.Options{URL: url, Username: c.Username, Password: password, TLSCA: c.TLSCA, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
+		KeyPrefix: c.KeyPrefix, Timeout: answerTimeout, MinReplicas: c.MinReplicas})
+	if err != nil {
+		return nil, &exitError{exitConfig, err}
+	}
+	return registry.New(store, options), nil
+}
+
+func openFile(file string, options registry.Options, create bool) (registry.Registry, error) {
 	if _, err := os.Stat(file); err != nil && !create {
-		return nil, &exitError{exitFailed, fmt.Errorf("--registry %s: %w", url, err)}
+		return nil, &exitError{exitFailed, fmt.Errorf("--registry bolt:%s: %w", file, err)}
 	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return nil, &exitError{exitFailed, err}
@@ -127,5 +148,5 @@ func openRegistry(url string, create bool) (registry.Registry, error) {
 	case err != nil:
 		return nil, &exitError{exitFailed, err}
 	}
-	return registry.New(store, registry.Options{}), nil
+	return registry.New(store, options), nil
 }

@@ -34,7 +34,7 @@ func newReservationCheck(flags registryFlags, list string, c *config.Config) (*r
 	if err != nil {
 		return nil, err
 	}
-	reg, err := flags.open(false)
+	reg, err := flags.open(c, false)
 	return &reservationCheck{policy, reg}, err
 }
 

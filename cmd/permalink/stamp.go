@@ -99,7 +99,7 @@ func (o *stampOptions) stamper(ctx context.Context, std stdio) (*stamper, error)
 	if s.policy, err = policyOf(c); err != nil || !o.registry.named() {
 		return s, err
 	}
-	if s.registry, err = o.registry.open(true); err != nil {
+	if s.registry, err = o.registry.open(c, true); err != nil {
 		return nil, err
 	}
 	s.reserve = func(r registry.Request) (registry.Result, error) { return reserveWithin(ctx, s.registry, r) }

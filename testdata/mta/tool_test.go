@@ -37,7 +37,7 @@ func ours(m Message) (fields []string) {
 }
 
 func TestTheToolAgreesWithTheMilter(t *testing.T) {
-	s := startSite(t)
+	s := startSite(t, postfixKind, Options{})
 	bin := filepath.Join(t.TempDir(), "permalink")
 	if out, err := exec.CommandContext(limit(t), "go", "build", "-o", bin, "permalink-milter/cmd/permalink").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -49,7 +49,7 @@ func TestTheToolAgreesWithTheMilter(t *testing.T) {
 		"forged fields":       common + "Message-ID: <5@example.org>\r\nMessage-ID-MD5: A\r\nMessage-ID-MD5: B\r\nArchived-At: <https://a.example/x>\r\nX-Message-ID-Hash: C\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := s.pass(t, s.postfix.Remote(), header, "hello\r\n")
+			m := s.pass(t, s.mta.Remote(), header, "hello\r\n")
 			if out, code := tool(t, bin, m.Data, "verify", "--require", "hash,archived-at", "--archive", template); code != 0 {
 				t.Errorf("exit %d: %s", code, out)
 			}
@@ -64,7 +64,7 @@ func TestTheToolAgreesWithTheMilter(t *testing.T) {
 		})
 	}
 	t.Run("any flipped bit of the id fails", func(t *testing.T) {
-		m := s.pass(t, s.postfix.Remote(), common+"Message-ID: <7@example.org>\r\n", "hello\r\n")
+		m := s.pass(t, s.mta.Remote(), common+"Message-ID: <7@example.org>\r\n", "hello\r\n")
 		at := bytes.Index(m.Data, []byte("7@example.org"))
 		var mbox strings.Builder
 		for bit := range len("7@example.org") * 8 {
