@@ -126,6 +126,17 @@ func TestAPermalinkOfAnyTemplatePasses(t *testing.T) {
 	}
 }
 
+func TestWhatExamineLooksAt(t *testing.T) {
+	for name, want := range map[string]bool{
+		"message-id": true, "MESSAGE-ID ": true, "Archived-At": true, "Message-ID-SHA256": true, "List-Message-ID-MD5": true,
+		"X-Message-ID-Hash": true, "Message-ID-Hash": true, "To": false, "Resent-Message-ID": false, "X-Message-ID": false, "Message-ID-MD4": false, "": false,
+	} {
+		if hashheader.Examined(name) != want || hashheader.Examined([]byte(name)) != want {
+			t.Errorf("%q: %v", name, !want)
+		}
+	}
+}
+
 func TestOddID(t *testing.T) {
 	for value, want := range map[string]string{
 		" <abc@example.org>":              "",

@@ -59,9 +59,29 @@ func TestTheAPIServesEachVerb(t *testing.T) {
 
 func TestATokenWithoutTheScopeIsRefused(t *testing.T) {
 	api := startAPI(t, `"read"`)
-	code, _, errs := permalink(t, strings.NewReader("Message-ID: <abc@example.org>\nDate: today\n\n"), append([]string{"import", "--list", "devel@lists.example.org"}, api...)...)
-	if code == exitOK {
-		t.Errorf("exit %d: %s", code, errs)
+	code, out, errs := permalink(t, strings.NewReader("Message-ID: <abc@example.org>\nDate: today\n\n"), append([]string{"import", "--list", develList}, api...)...)
+	if code != exitFailed || !strings.Contains(out, "0 reserved") || !strings.Contains(out, "-:0: error: reserve "+md5ABC) {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+}
+
+// What the milter does while the registry does not answer, stamp does.
+func TestStampWithoutAnAnswerFollowsTheConfiguration(t *testing.T) {
+	message := "Message-ID: <abc@example.org>\nList-Post: <mailto:devel@lists.example.org>\n\n"
+	for mode, want := range map[string]struct {
+		code int
+		out  string
+	}{
+		"stamp":    {exitOK, "Archived-At: <https://a.example/" + md5ABC + ">"},
+		"tempfail": {exitTemporary, ""},
+		"accept":   {exitOK, message},
+	} {
+		file := filepath.Join(t.TempDir(), "config.toml")
+		os.WriteFile(file, fmt.Appendf(nil, "[registry]\non_failure = %q\n[[archive]]\nname = \"a\"\nlists = [\"*\"]\nurl = \"https://a.example/{token}\"\n", mode), 0o600)
+		code, out, errs := permalink(t, strings.NewReader(message), "stamp", "--config", file, "--api", "http://127.0.0.1:1")
+		if code != want.code || !strings.Contains(out, want.out) || want.out == "" && out != "" || !strings.Contains(errs, "registry does not answer") {
+			t.Errorf("%s: exit %d\n%s%s", mode, code, out, errs)
+		}
 	}
 }
 

@@ -2,12 +2,17 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
+	"permalink-milter/registry/memreg"
 )
 
 // importMbox has n messages; each tenth has the Message-ID of the one before
@@ -25,9 +30,9 @@ func importMbox(n int) string {
 }
 
 func TestImportGoesOnWhereItStopped(t *testing.T) {
-	registry := "bolt:" + filepath.Join(t.TempDir(), "r.db")
+	url := "bolt:" + filepath.Join(t.TempDir(), "r.db")
 	runImport := func(n int) string {
-		code, out, errs := permalink(t, strings.NewReader(importMbox(n)), "import", "--list", "devel@lists.example.org", "--registry", registry)
+		code, out, errs := permalink(t, strings.NewReader(importMbox(n)), "import", "--list", "devel@lists.example.org", "--registry", url)
 		if code != exitOK || errs != "" {
 			t.Fatalf("exit %d: %s", code, errs)
 		}
@@ -101,5 +106,37 @@ func TestARegistryInUseIsTemporaryTrouble(t *testing.T) {
 		if code != exitTemporary || !strings.Contains(errs, "another process holds the registry file: stop it") {
 			t.Errorf("%v: exit %d: %s", verb, code, errs)
 		}
+	}
+}
+
+// Whatever a line of JSON holds, what is reserved of it can be exported, and
+// imported again without a change.
+func FuzzImportRecords(f *testing.F) {
+	f.Add(`{"list":"a@b.example","token":"VP3JZR3MSKY5TQSMS5FHURHQXI","identity":"000102030405060708090a0b0c0d0e0f","state":"archived","url":"https://a.example/1"}`)
+	f.Add("{}\n[]\n\"\"\nnull")
+	f.Fuzz(func(t *testing.T, text string) {
+		im := &importer{stdio: stdio{out: io.Discard}, registry: registry.New(memreg.New(), registry.Options{}), bar: &progress{}}
+		if err := im.recordLines(t.Context(), "-", strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+		var export strings.Builder
+		all := &lookupOptions{json: true}
+		n, err := all.print(stdio{out: &export}, im.registry.List(t.Context(), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := im.count.reserved
+		if err := im.recordLines(t.Context(), "-", strings.NewReader(export.String())); err != nil || im.count.reserved != before || n < before {
+			t.Errorf("%q: %d reserved, then %d more: %v", text, before, im.count.reserved-before, err)
+		}
+	})
+}
+
+func TestExpiryIsExported(t *testing.T) {
+	then := time.Date(2026, 11, 24, 11, 0, 0, 0, time.UTC)
+	r := registry.Reservation{List: develList, Hash: md5ABC, Ordinal: 1, State: registry.Reserved, Since: then, Expires: then.Add(time.Hour)}
+	data, err := json.Marshal(newRecord(r))
+	if err != nil || !strings.Contains(string(data), `"expires":"2026-11-24T12:00:00Z"`) {
+		t.Errorf("%s, %v", data, err)
 	}
 }
