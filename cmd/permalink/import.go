@@ -123,8 +123,7 @@ type candidate struct {
 	result  registry.Result
 }
 
-// candidate names a message as the milter does, and leaves out what the
-// milter would give a random id: a second run would give it another.
+// candidate names a message as the milter does.
 func (im *importer) candidate(m *mailbox.Message) *candidate {
 	c := &candidate{where: fmt.Sprintf("%s:%d", printable(m.Source), m.Offset), id: string(m.Header.CanonicalID()), err: m.Err}
 	if errors.Is(m.Err, mailbox.ErrNUL) { // the archive holds it all the same
@@ -134,9 +133,8 @@ func (im *importer) candidate(m *mailbox.Message) *candidate {
 		return c
 	}
 	if c.id == "" {
-		c.missing = "an id was derived"
-		if _, ok := hashheader.DeriveID(m.Header); !ok {
-			c.missing = "skipped: it has neither From nor Date to derive one from"
+		var named bool
+		if c.missing, named = im.missing(m.Header); !named {
 			return c
 		}
 	}
@@ -148,6 +146,18 @@ func (im *importer) candidate(m *mailbox.Message) *candidate {
 		return bareHash(r)
 	})
 	return c
+}
+
+// missing tells what is done about a message without Message-ID, and if it is
+// named at all: that takes an id that is the same each time.
+func (im *importer) missing(h hashheader.Header) (text string, named bool) {
+	if mode := im.policy.Missing; mode != milter.MissingDerive {
+		return fmt.Sprintf("skipped: missing_message_id = %q", mode), false
+	}
+	if _, ok := hashheader.DeriveID(h); !ok {
+		return "skipped: it has neither From nor Date to derive one from", false
+	}
+	return "an id was derived", true
 }
 
 // window is how many messages are reserved together: those of one hash in
@@ -185,9 +195,12 @@ func (im *importer) reserve(ctx context.Context, batch []*candidate) error {
 		return true
 	}) {
 	}
+	if err := ctx.Err(); err != nil {
+		return err // some calls may still be running
+	}
 	for _, c := range batch {
-		if errors.Is(c.err, registry.ErrUnavailable) || ctx.Err() != nil {
-			return errors.Join(ctx.Err(), c.err)
+		if errors.Is(c.err, registry.ErrUnavailable) {
+			return c.err
 		}
 		im.report(c)
 	}
