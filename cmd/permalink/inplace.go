@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,35 +15,25 @@ import (
 	"permalink-milter/cmd/permalink/mailbox"
 )
 
+// An inPlaceTally counts files by what became of them.
+type inPlaceTally struct{ stamped, unchanged, failed int }
+
 // inPlace stamps each file, and each file of a folder. One that cannot be
-// stamped is told of and does not keep the others back.
-func (s *stamper) inPlace(inputs []string) error {
-	var t struct{ stamped, unchanged, failed int }
+// stamped is told of and does not keep the others back; temporary trouble ends
+// it, as it would hit all.
+func (s *stamper) inPlace(ctx context.Context, inputs []string) error {
+	var t inPlaceTally
 	for _, input := range inputs {
 		err := filepath.WalkDir(input, func(file string, entry fs.DirEntry, err error) error {
-			if err == nil && entry.IsDir() {
+			switch {
+			case ctx.Err() != nil:
+				return &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+			case err == nil && entry.IsDir():
 				return skipUndelivered(file)
-			}
-			if err == nil && !isMessageFile(file, entry) {
+			case err == nil && file != input && !isMessageFile(file, entry):
 				return nil
 			}
-			changed := false
-			if err == nil {
-				changed, err = s.replace(file)
-			}
-			var exit *exitError
-			switch {
-			case errors.As(err, &exit):
-				return failure(file, err)
-			case err != nil:
-				fmt.Fprintf(s.err, "permalink stamp: %s: %v\n", file, reason(err))
-				t.failed++
-			case changed:
-				t.stamped++
-			default:
-				t.unchanged++
-			}
-			return nil
+			return s.count(&t, file, err)
 		})
 		if err != nil {
 			return err
@@ -51,6 +42,28 @@ func (s *stamper) inPlace(inputs []string) error {
 	fmt.Fprintf(s.out, "%d stamped, %d right already, %d failed\n", t.stamped, t.unchanged, t.failed)
 	if t.failed > 0 {
 		return &exitError{exitFailed, nil}
+	}
+	return nil
+}
+
+// count stamps a file, unless walking to it went wrong. Its error is one that
+// ends all.
+func (s *stamper) count(t *inPlaceTally, file string, err error) error {
+	changed := false
+	if err == nil {
+		changed, err = s.replace(file)
+	}
+	var exit *exitError
+	switch {
+	case errors.As(err, &exit):
+		return failure(file, err)
+	case err != nil:
+		fmt.Fprintf(s.err, "permalink stamp: %s: %v\n", file, reason(err))
+		t.failed++
+	case changed:
+		t.stamped++
+	default:
+		t.unchanged++
 	}
 	return nil
 }
@@ -82,10 +95,14 @@ func reason(err error) error {
 var (
 	errSized = errors.New("its name states its size (Maildir++): stamp messages before they are delivered")
 	errMoved = errors.New("it changed while it was stamped: run the command again")
+	errLink  = errors.New("not a regular file: name the file that a link leads to")
 )
 
 // replace stamps one file. A reader sees the old message or the new one.
 func (s *stamper) replace(file string) (changed bool, err error) {
+	if info, err := os.Lstat(file); err == nil && !info.Mode().IsRegular() {
+		return false, errLink
+	}
 	format := mailbox.Auto
 	if mailbox.IsMaildir(filepath.Dir(filepath.Dir(file))) {
 		format = mailbox.Single

@@ -75,7 +75,7 @@ func (o *stampOptions) run(ctx context.Context, inputs []string, std stdio) erro
 	}
 	defer s.close()
 	if o.inPlace {
-		return s.inPlace(inputs)
+		return s.inPlace(ctx, inputs)
 	}
 	return s.toStdout(stdinIfNone(inputs)[0])
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -77,6 +78,18 @@ func TestInPlaceKeepsModeAndTime(t *testing.T) {
 	left, _ := os.ReadDir(filepath.Dir(file))
 	if got, _ := os.ReadFile(file); !strings.Contains(string(got), "Message-ID-MD5") || len(left) != 1 {
 		t.Errorf("%q, %v", got, left)
+	}
+}
+
+func TestInPlaceStopsWhenItIsInterrupted(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "1")
+	os.WriteFile(file, []byte("Message-ID: <abc@example.org>\n\n"), 0o600)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs strings.Builder
+	code := run(ctx, []string{"stamp", "--in-place", file}, stdio{nil, &out, &errs})
+	if data, _ := os.ReadFile(file); code != exitTemporary || strings.Contains(string(data), "MD5") || !strings.Contains(errs.String(), "run it again") {
+		t.Errorf("exit %d: %s\n%s", code, &errs, data)
 	}
 }
 

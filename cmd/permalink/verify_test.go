@@ -186,3 +186,26 @@ func (r *endlessReader) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// The real process is interrupted while it waits for an archive.
+func TestVerifyEndsAtASignal(t *testing.T) {
+	asked := make(chan struct{})
+	site := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-r.Context().Done()
+	}))
+	defer site.Close()
+	var errs bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), "permalink", "verify", "--follow", "--allow-private", "--timeout", "10m")
+	cmd.Stdin = strings.NewReader("Message-ID: <abc@example.org>\nArchived-At: <" + site.URL + "/1>\n\n")
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	cmd.Process.Signal(os.Interrupt)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitTemporary || !strings.Contains(errs.String(), "interrupted") {
+		t.Errorf("exit %d: %s", code, &errs)
+	}
+}
