@@ -39,9 +39,29 @@ func ParseArchivedAt(value string) (string, error) {
 	if !open || !closed || strings.ContainsAny(inner, "<>") {
 		return "", fmt.Errorf("Archived-At %.200q: not one URL in angle brackets (RFC 5064)", value)
 	}
+	if isPlainURL(inner) {
+		return inner, nil
+	}
 	u, err := url.Parse(inner)
 	if err != nil || !u.IsAbs() {
 		return "", fmt.Errorf("Archived-At %.200q: not an absolute URL", value)
 	}
 	return inner, nil
+}
+
+// isPlainURL tells if a text is an absolute URL of characters that no parser
+// looks at twice, as nearly all permalinks are: a short way for these.
+func isPlainURL(text string) bool {
+	rest, ok := strings.CutPrefix(text, "https://")
+	if !ok {
+		rest, ok = strings.CutPrefix(text, "http://")
+	}
+	for i := 0; ok && i < len(rest); i++ {
+		switch c := rest[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', '-' <= c && c <= '/', c == '@', c == '_':
+		default:
+			return false
+		}
+	}
+	return ok
 }

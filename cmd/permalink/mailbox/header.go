@@ -78,21 +78,29 @@ func isFromLine(data []byte) bool {
 // fieldName returns the name of the field that a line begins, white space
 // before the colon cut off (RFC 5322, section 4.5); nil where it begins none.
 func fieldName(line []byte) []byte {
-	end := bytes.IndexByte(line, ':')
-	for end > 0 && (line[end-1] == ' ' || line[end-1] == '\t') {
-		end--
+	end := 0
+	for end < len(line) && nameByte[line[end]] {
+		end++
 	}
-	if end <= 0 {
+	rest := end
+	for rest < len(line) && (line[rest] == ' ' || line[rest] == '\t') {
+		rest++
+	}
+	if end == 0 || rest == len(line) || line[rest] != ':' {
 		return nil
 	}
-	name := line[:end]
-	for _, c := range name {
-		if c <= ' ' && c != 0 || c >= 0x7f {
-			return nil
-		}
-	}
-	return name
+	return line[:end]
 }
+
+// nameByte has the bytes of fields' names (RFC 5322, section 2.2), and NUL,
+// which is told of elsewhere.
+var nameByte = func() (table [256]bool) {
+	for c := '!'; c <= '~'; c++ {
+		table[c] = c != ':'
+	}
+	table[0] = true
+	return table
+}()
 
 // trimEOL cuts the line end off a field's value; the folds inside stay.
 func trimEOL(value []byte) []byte {
