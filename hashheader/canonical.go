@@ -5,6 +5,8 @@
 // other packages, so that archivers and archive readers can use it alone.
 package hashheader
 
+import "strings"
+
 // Canonical appends to dst the canonical Message-ID of a Message-ID field's
 // value (the raw bytes behind the colon, folds included) and returns the
 // result. Every SP, HTAB, CR and LF is deleted, since no msg-id holds any
@@ -33,6 +35,18 @@ func appendStripped[T string | []byte](dst []byte, value T) []byte {
 		from = i + 1
 	}
 	return append(dst, value[from:]...)
+}
+
+// stripped returns value without its white space. Most values have some at
+// their ends alone and need no copy.
+func stripped(value string) string {
+	value = strings.Trim(value, " \t\r\n")
+	for i := range len(value) {
+		if isSpace(value[i]) {
+			return string(appendStripped(nil, value))
+		}
+	}
+	return value
 }
 
 func isSpace(c byte) bool {

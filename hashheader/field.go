@@ -23,8 +23,12 @@ type Field struct{ Name, Value string }
 // Is tells if the field has this name. Case does not count, nor does white
 // space before the colon (RFC 5322, section 4.5).
 func (f Field) Is(name string) bool {
-	return strings.EqualFold(trimName(f.Name), name)
+	return sameName(trimName(f.Name), name)
 }
+
+// sameName compares names in either case. Those of another length, nearly all,
+// are told at once.
+func sameName(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
 // trimName cuts off the white space before the colon, which hardly any name
 // has.
@@ -72,7 +76,7 @@ func (h Header) CanonicalID() []byte {
 func FieldAlgorithm(name string) (Algorithm, bool) {
 	name = trimName(name)
 	for _, legacy := range LegacyFields {
-		if strings.EqualFold(name, legacy) {
+		if sameName(name, legacy) {
 			return SHA1, true
 		}
 	}

@@ -59,11 +59,7 @@ func Examine(h Header, templates []Template) []Check {
 
 // newCheck is a check of a field, its result still open.
 func newCheck(method string, f Field) Check {
-	value := strings.Trim(f.Value, " \t\r\n")
-	if strings.ContainsAny(value, " \t\r\n") {
-		value = string(appendStripped(nil, value))
-	}
-	return Check{Method: method, Field: trimName(f.Name), Value: value}
+	return Check{Method: method, Field: trimName(f.Name), Value: stripped(f.Value)}
 }
 
 // Examined tells if Examine looks at fields of this name. It is for readers of

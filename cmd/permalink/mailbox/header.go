@@ -34,6 +34,9 @@ func parseHeader(data []byte, wants func(name []byte) bool) (h hashheader.Header
 				return h, pos, true
 			}
 			if wants == nil || wants(name) {
+				if h == nil {
+					h = make(hashheader.Header, 0, 4)
+				}
 				h = append(h, hashheader.Field{Name: intern(name)})
 				from = pos + bytes.IndexByte(line, ':') + 1
 			}
@@ -46,10 +49,15 @@ func parseHeader(data []byte, wants func(name []byte) bool) (h hashheader.Header
 
 // intern returns a name, the frequent ones without a copy.
 func intern(name []byte) string {
-	for _, known := range [...]string{"Message-ID", "Message-Id", "Message-ID-MD5", "Archived-At", "Message-ID-Hash", "X-Message-ID-Hash"} {
-		if string(name) == known {
-			return known
-		}
+	switch string(name) {
+	case "Message-ID":
+		return "Message-ID"
+	case "Message-Id":
+		return "Message-Id"
+	case "Message-ID-MD5":
+		return "Message-ID-MD5"
+	case "Archived-At":
+		return "Archived-At"
 	}
 	return string(name)
 }
