@@ -2,10 +2,10 @@
 # ./... does not see testdata.
 PACKAGES = ./... $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go testdata/*/*/*.go))))
 # The Debian packages that the tests drive.
-DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools
+DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo demo-sendmail test check install man bench bench-redis bench-verify
+.PHONY: build demo demo-sendmail test check install man draft bench bench-redis bench-verify demo-mailman mailman
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -18,9 +18,13 @@ check: ## gofmt, go vet, staticcheck
 	go vet $(PACKAGES)
 	go run $(STATICCHECK) $(PACKAGES)
 
-install: ## the programs that the tests drive
+install: mailman ## the programs that the tests drive
 	testdata/install.sh $(DEBIAN)
 	testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf
+
+mailman: # unpacked, not installed
+	testdata/install.sh python3
+	testdata/mailman/install.sh
 
 man: ## what is generated from the schema and the flags: manual pages, example.toml, the README's table
 	go test ./config ./cmd/permalink-milter -update
@@ -35,6 +39,15 @@ demo-sendmail: ## the same through a private Sendmail
 	testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf
 	go run ./testdata/demo -mta sendmail
 
+demo-mailman: mailman ## posts through Mailman 3 into HyperKitty, both private
+	testdata/install.sh postfix
+	go run ./testdata/mailman/demo
+
+draft: ## the Internet-Draft: its examples made anew, then XML, HTML and text in dist/draft
+	testdata/install.sh mmark w3m python3
+	go test ./testdata/draft -update
+	testdata/draft/build.sh hashheader/draft/draft-hashed-message-id-00.md dist/draft
+
 bench: ## comparisons with what stands beside us, as tables; BENCH names some of them, FULL=-full measures longer
 	testdata/install.sh postfix opendkim libmilter-dev libssl-dev python3-milter redis-server redis-tools
 	go run ./testdata/bench $(FULL) $(BENCH)
@@ -46,13 +59,3 @@ bench-redis: ## memory of a reservation in Redis, and reservations a second besi
 
 bench-verify: build ## permalink verify beside grep on one generated mbox of 1 GB
 	go run ./testdata/benchverify
-
-.PHONY: demo-mailman mailman
-demo-mailman: mailman ## posts through Mailman 3 into HyperKitty, both private
-	testdata/install.sh postfix
-	go run ./testdata/mailman/demo
-
-install: mailman
-mailman:
-	testdata/install.sh python3
-	testdata/mailman/install.sh

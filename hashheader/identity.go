@@ -59,12 +59,12 @@ var derivedFields = []string{"from", "to", "cc", "date", "subject"}
 
 // DeriveID returns a canonical Message-ID for a message without one, made
 // from its originator fields alone, so that every host makes the same. It
-// reports false where there is neither From nor Date: too little to tell one
-// message from the next.
+// reports false where From and Date are both missing or empty: too little to
+// tell one message from the next.
 func DeriveID(h Header) (canonical []byte, ok bool) {
-	from, hasFrom := h.First("from")
-	_, hasDate := h.First("date")
-	if !hasFrom && !hasDate {
+	from, _ := h.First("from")
+	date, _ := h.First("date")
+	if len(appendStripped(nil, from+date)) == 0 {
 		return nil, false
 	}
 	sum := Identify(h, nil, derivedFields)
@@ -76,12 +76,19 @@ func DeriveID(h Header) (canonical []byte, ok bool) {
 // the right side of a derived id; derived.invalid (RFC 6761) where it is not
 // plainly there. White space is deleted first, since relays refold From.
 func originDomain(from string) string {
-	from = strings.ToLower(string(appendStripped(nil, from)))
-	from = strings.TrimSuffix(from, ">")
+	from = strings.TrimSuffix(string(appendStripped(nil, from)), ">")
 	domain := from[strings.LastIndexByte(from, '@')+1:]
-	labels := "abcdefghijklmnopqrstuvwxyz0123456789-."
-	if domain == from || domain == "" || len(domain) > 253 || strings.Trim(domain, labels) != "" {
+	if domain == from || len(domain) > 253 {
 		return "derived.invalid"
 	}
-	return domain
+	for label := range strings.SplitSeq(domain, ".") {
+		if label == "" || strings.Trim(label, letterDigitHyphen) != "" {
+			return "derived.invalid"
+		}
+	}
+	return strings.ToLower(domain)
 }
+
+// letterDigitHyphen are the characters of a domain's labels (RFC 5890,
+// section 2.3.1).
+const letterDigitHyphen = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"

@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+"""Hashed Message-ID header fields and computable permalinks (draft-hashed-message-id-00)."""
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import sys
+from collections import Counter
+from email.utils import make_msgid
+from typing import Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
+from urllib.parse import quote
+
+ALGORITHMS = {"MD5": 128, "SHA1": 160, "SHA256": 256}  # "Algorithms": name, digest bits
+IDENTITY_ORDER = ("from", "to", "cc", "date", "message-id", "subject")
+_WHITE = b" \t\r\n"
+_HASH_NAME = re.compile(r"(?:[a-z0-9]+-)*message-id-(md5|sha1|sha256)|(?:x-)?message-id-hash")
+_TOKEN = re.compile(r"([A-Za-z2-7]+)(?:-([2-9]|[1-9][0-9]{1,2}))?", re.ASCII)
+
+
+class Field(NamedTuple):
+    """One header field; the name is in lower case, "" for a line without a colon."""
+
+    name: str
+    value: bytes
+    raw: bytes
+
+
+def split_message(message: bytes) -> tuple[bytes, bytes]:
+    """Split before the first empty line, which stays with the second part."""
+    empty = re.compile(rb"^\r?\n", re.MULTILINE).search(message)
+    return (message[: empty.start()], message[empty.start():]) if empty else (message, b"")
+
+
+def parse_field(raw: bytes) -> Field:
+    """A field from its bytes; white space may stand before the colon ("Canonical Message-ID")."""
+    name, colon, value = raw.partition(b":")
+    return Field(name.rstrip(b" \t").lower().decode("latin-1") if colon else "", value, raw)
+
+
+def split_fields(header: bytes) -> list[Field]:
+    """The fields of a header section with LF or CRLF line ends, folds included."""
+    raws: list[bytearray] = []
+    for line in io.BytesIO(split_message(header)[0]):
+        if raws and line[:1] in (b" ", b"\t"):
+            raws[-1] += line
+        else:
+            raws.append(bytearray(line))
+    return [parse_field(bytes(raw)) for raw in raws]
+
+
+def _squeeze(value: bytes) -> bytes:
+    return value.translate(None, _WHITE)
+
+
+def _first(fields: Iterable[Field], name: str) -> Optional[bytes]:
+    return next((field.value for field in fields if field.name == name), None)
+
+
+def canonical(fields: Iterable[Field]) -> Optional[bytes]:
+    """"Canonical Message-ID": None without a field; an empty result is no Message-ID either."""
+    value = _first(fields, "message-id")
+    if value is None:
+        return None
+    value = _squeeze(value)
+    return value[1:-1] if len(value) >= 2 and value[:1] == b"<" and value[-1:] == b">" else value
+
+
+def _base32(digest: bytes) -> str:
+    return base64.b32encode(digest).decode("ascii").rstrip("=")
+
+
+def hash_of(message_id: Optional[bytes], algorithm: str) -> Optional[str]:
+    """"Algorithms": the hash of a canonical Message-ID, None when there is nothing to hash."""
+    if not message_id:
+        return None
+    return _base32(hashlib.new(algorithm.lower(), message_id, usedforsecurity=False).digest())
+
+
+def read_hash(value: bytes, algorithm: str) -> Optional[str]:
+    """"Algorithms", "Syntax": the hash of a field value in upper case, None if it is no hash."""
+    text = value.strip(_WHITE).rstrip(b"=").upper()
+    bits = ALGORITHMS[algorithm]
+    unused = -bits % 5
+    if not re.fullmatch(rb"[A-Z2-7]{%d}" % ((bits + unused) // 5), text):
+        return None
+    if b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".index(text[-1]) % (1 << unused):
+        return None
+    return text.decode("ascii")
+
+
+def hash_field(message_id: bytes, algorithm: str, eol: bytes = b"\r\n") -> bytes:
+    """"Syntax", "Names": the header field that carries the hash."""
+    return f"Message-ID-{algorithm}: {hash_of(message_id, algorithm)}".encode("ascii") + eol
+
+
+def field_algorithm(name: str) -> Optional[str]:
+    """"Names": the algorithm of a hash field's name, None for any other field."""
+    match = _HASH_NAME.fullmatch(name.lower())
+    return (match.group(1) or "sha1").upper() if match else None
+
+
+def verify(fields: Sequence[Field]) -> dict[str, str]:
+    """"Verification": a result for each hash field name, "none" for an absent unprefixed one."""
+    results = {f"message-id-{algorithm.lower()}": "none" for algorithm in ALGORITHMS}
+    message_id, names = canonical(fields), Counter(field.name for field in fields)
+    for field in fields:
+        algorithm = field_algorithm(field.name)
+        if algorithm is None:
+            continue
+        value = read_hash(field.value, algorithm)
+        if names[field.name] > 1 or value is None:
+            results[field.name] = "permerror"
+        elif not message_id:
+            results[field.name] = "none"
+        else:
+            results[field.name] = "pass" if value == hash_of(message_id, algorithm) else "fail"
+    return results
+
+
+def parse_token(text: str) -> Optional[tuple[str, int]]:
+    """"Syntax", "Tokens": hash and ordinal (1 for the bare hash) of a token in either case."""
+    match = _TOKEN.fullmatch(text)
+    values = [read_hash(match[1].encode("ascii"), name) for name in ALGORITHMS] if match else []
+    value = next(filter(None, values), None)
+    return (value, int(match[2] or 1)) if match and value else None
+
+
+def compose_token(hash_text: str, ordinal: int = 1) -> str:
+    """"Tokens": the token for the first (1) or a later message (2 to 999) of a hash."""
+    token = hash_text.upper() + (f"-{ordinal}" if ordinal != 1 else "")
+    if parse_token(token) != (hash_text.upper(), ordinal):
+        raise ValueError(f"no token: {token}")
+    return token
+
+
+def identity(fields: Sequence[Field], chosen: Iterable[str] = ("message-id", "date")) -> bytes:
+    """"Identity": the first 128 bits of SHA-256 over the chosen originator fields."""
+    digest, names = hashlib.sha256(), {name.lower() for name in chosen}
+    for name in filter(names.__contains__, IDENTITY_ORDER):
+        value = canonical(fields) if name == "message-id" else _first(fields, name)
+        digest.update(name.encode("ascii") + b":" + _squeeze(value or b"") + b"\n")
+    return digest.digest()[:16]
+
+
+def derived(fields: Sequence[Field]) -> Optional[bytes]:
+    """"Missing and Repeated Message-IDs": the derived id without brackets, None if not allowed."""
+    sender = _squeeze(_first(fields, "from") or b"")
+    if not sender and not _squeeze(_first(fields, "date") or b""):
+        return None
+    left, at, domain = sender.lower().rpartition(b"@")
+    domain = domain[:-1] if domain.endswith(b">") else domain
+    if not at or len(domain) > 253 or not re.fullmatch(rb"[a-z0-9-]+(?:\.[a-z0-9-]+)*", domain):
+        domain = b"derived.invalid"
+    digest = identity(fields, ("from", "to", "cc", "date", "subject"))
+    return _base32(digest).encode("ascii") + b".derived@" + domain
+
+
+def url_values(fields: Sequence[Field], list_address: str, algorithm: str = "MD5") -> dict[str, bytes]:
+    """"URL Templates": the values for the first message of a hash on a list."""
+    message_id, address = canonical(fields), list_address.encode("utf-8").lower()
+    listname, _, host = address.rpartition(b"@")
+    values = {"list": address, "listname": listname, "host": host}
+    if message_id:
+        values.update((name.lower(), (hash_of(message_id, name) or "").encode()) for name in ALGORITHMS)
+        values.update(message_id=message_id, hash=values[algorithm.lower()], token=values[algorithm.lower()])
+    list_id, close, _ = (_first(fields, "list-id") or b"").rpartition(b"<")[2].partition(b">")
+    if close and _squeeze(list_id):
+        values["list_id"] = _squeeze(list_id)
+    return values
+
+
+def expand(template: str, values: Mapping[str, bytes]) -> str:
+    """"URL Templates": each value percent-encoded for a path segment (RFC 3986, Section 3.3)."""
+    def value(match: re.Match[str]) -> str:
+        if match.group(1) not in values:
+            raise ValueError(f"no value for {match.group()}")
+        return quote(values[match.group(1)], safe="!$&'()*+,;=:@")
+    return re.sub(r"\{([^{}]*)\}", value, template)
+
+
+def stamp(message: bytes, template: str, list_address: str, algorithm: str = "MD5") -> bytes:
+    """"Border Rules", "URL Templates": the message as a filter without a registry passes it on."""
+    header, body = split_message(message)
+    eol = b"\r\n" if header.partition(b"\n")[0].endswith(b"\r") else b"\n"
+    fields = split_fields(header if not header or header.endswith(b"\n") else header + eol)
+    if not canonical(fields):
+        host = list_address.rpartition("@")[2]
+        new = derived(fields) or make_msgid(domain=host).strip("<>").encode("ascii")
+        field = parse_field(b"Message-ID: <" + new + b">" + eol)
+        empty = next((i for i, f in enumerate(fields) if f.name == "message-id"), len(fields))
+        fields[empty:empty + 1] = [field]  # an empty first field would still be the one that counts
+    message_id = canonical(fields) or b""
+    name = f"message-id-{algorithm.lower()}"
+    present = [read_hash(f.value, algorithm) for f in fields if f.name == name]
+    if present != [hash_of(message_id, algorithm)]:
+        fields = [f for f in fields if f.name != name]
+        fields.append(parse_field(hash_field(message_id, algorithm, eol=eol)))
+    values = url_values(fields, list_address, algorithm)
+    url = expand(template, values).encode("ascii")
+    prefix = template.partition("{")[0].encode("ascii")
+    own = prefix if re.match(rb"[^:/]+://[^/]+/", prefix) else url  # never other sites' fields
+    kept, found = [], False
+    for field in fields:
+        link = _squeeze(field.value).strip(b"<>") if field.name == "archived-at" else b""
+        if link.startswith(own) and (link != url or found):
+            continue
+        found = found or link == url
+        kept.append(field.raw)
+    if not found:
+        line = b"Archived-At: <" + url + b">"
+        kept.append((eol + b" ").join(line[i:i + 990] for i in range(0, len(line), 990)) + eol)
+    return b"".join(kept) + body
+
+
+def read_vectors(text: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """"Test Vectors": name and entries of each vector, continued lines joined."""
+    text = re.sub(r"(?<!\\)((?:\\\\)*)\\\n *", r"\1", text)
+    for block in filter(None, re.split(r"\n\n+", text.strip("\n"))):
+        name, *lines = block.split("\n")
+        yield name, dict((re.split(r" +", line.lstrip(" "), maxsplit=1) + [""])[:2] for line in lines)
+
+
+def unescape(text: str) -> bytes:
+    """"Test Vectors": the bytes that an escaped text stands for."""
+    plain = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"\\": b"\\"}
+    return re.sub(rb"\\(?:([rnt\\])|x([0-9A-Fa-f]{2}))",
+                  lambda m: plain[m[1]] if m[1] else bytes.fromhex(m[2].decode()), text.encode("ascii"))
+
+
+def check_vector(entries: Mapping[str, str]) -> Iterator[str]:
+    """Every disagreement with one vector of the appendix."""
+    header, expected = (b"" if entries[k] == "-" else unescape(entries[k]) for k in ("field", "id"))
+    message_id = canonical(split_fields(header)) or b""
+    if message_id != expected:
+        yield f"id: computed {message_id!r}, expected {expected!r}"
+    for algorithm in ALGORITHMS:
+        value = hash_of(message_id, algorithm)
+        if value != entries.get(algorithm):
+            yield f"{algorithm}: computed {value}, expected {entries.get(algorithm)}"
+        if value:
+            own = split_fields(header + hash_field(message_id, algorithm))
+            if verify(own)[f"message-id-{algorithm.lower()}"] != "pass":
+                yield f"{algorithm}: its own field does not pass"
+
+
+def run_vectors(path: str) -> int:
+    """Check a file of vectors; the exit status."""
+    agree = disagree = 0
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    for name, entries in read_vectors(text):
+        try:
+            problems = list(check_vector(entries))
+        except (KeyError, ValueError) as error:
+            problems = [f"unreadable: {error!r}"]
+        for problem in problems:
+            print(f"{name}: {problem}")
+        agree, disagree = agree + (not problems), disagree + bool(problems)
+    print(f"{agree} vectors agree, {disagree} disagree")
+    return 1 if disagree or not agree else 0
+
+
+def describe(header: bytes) -> dict[str, Optional[str]]:
+    """What the draft computes from one raw header section."""
+    fields = split_fields(header)
+    message_id = canonical(fields)
+    new = None if message_id else derived(fields)
+    return {
+        "canonical": None if message_id is None else base64.b64encode(message_id).decode("ascii"),
+        **{name.lower(): hash_of(message_id, name) for name in ALGORITHMS},
+        "identity": identity(fields).hex(),
+        "derived": new.decode("ascii") if new else None,
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command line: vectors FILE, jsonl, or stamp TEMPLATE LIST."""
+    command = (arguments[0], len(arguments)) if arguments else ("", 0)
+    if command == ("vectors", 2):
+        return run_vectors(arguments[1])
+    if command == ("jsonl", 1):
+        for line in filter(str.strip, sys.stdin):
+            print(json.dumps(describe(base64.b64decode(json.loads(line)["header"]))))
+        return 0
+    if command == ("stamp", 3):
+        sys.stdout.buffer.write(stamp(sys.stdin.buffer.read(), arguments[1], arguments[2]))
+        return 0
+    print("usage: hashed_message_id.py vectors FILE | jsonl | stamp TEMPLATE LIST", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,130 @@
+package draft
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"permalink-milter/hashheader"
+)
+
+// python runs hashed_message_id.py, which was written from the draft's text
+// alone and shares nothing with the code.
+func python(t *testing.T, stdin string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("python3", append([]string{"hashed_message_id.py"}, args...)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("python3: %v\n%s", err, out)
+	}
+	return string(out)
+}
+
+func TestPythonAgreesWithTheAppendix(t *testing.T) {
+	if out := python(t, "", "vectors", dir+"/vectors.txt"); !strings.Contains(out, " vectors agree, 0 disagree") {
+		t.Error(out)
+	}
+}
+
+// computed is what both sides tell of a header section.
+type computed struct {
+	Canonical *string
+	MD5       *string
+	Identity  string
+	Derived   *string
+}
+
+// oddHeaders are what the vectors lack: messages whose id is derived.
+var oddHeaders = []string{
+	"From: a@example.org\n",
+	"From: A <A@Example.ORG>\nDate: today\nSubject: s\n",
+	"From:\r\n\tA\r\n <a@exam\r\n ple.org>\r\nTo: x@example.net\r\nCc: y@example.net\r\n",
+	"From: a@example..org\nDate: today\n", "From: a@-.org\n", "From: a@[192.0.2.1]\n", "From: a@\n", "From: a\n", "From: a@b>>\n",
+	"From: a@b, c@d.example (x@y)\nDate: today\n", "From: a@\u212aelvin.example\n", "From: gr\xfc@b\xfccher.example\n", "From:\nDate:\n", "From:\nDate: x\n", "Subject: s\n",
+	"Message-ID: <>\nFrom: a@example.org\n", "no colon\nFrom : a@example.org\n", " fold first\nFrom: a@example.org\n",
+	"From: a@" + strings.Repeat("x", 253) + "\n", "From: a@" + strings.Repeat("x", 254) + "\n",
+}
+
+func TestPythonAgreesWithTheCode(t *testing.T) {
+	var headers [][]byte
+	for _, v := range vectors(t) {
+		headers = append(headers, v.Header)
+	}
+	for _, h := range oddHeaders {
+		headers = append(headers, []byte(h))
+	}
+	var lines strings.Builder
+	for _, h := range headers {
+		json.NewEncoder(&lines).Encode(map[string][]byte{"header": h})
+	}
+	answers := strings.Split(strings.TrimSpace(python(t, lines.String(), "jsonl")), "\n")
+	if len(answers) != len(headers) {
+		t.Fatalf("%d answers to %d headers", len(answers), len(headers))
+	}
+	for i, h := range headers {
+		var got computed
+		if err := json.Unmarshal([]byte(answers[i]), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(compute(parse(h)), got); diff != "" {
+			t.Errorf("%q:\n%s", h, diff)
+		}
+	}
+}
+
+func compute(h hashheader.Header) (c computed) {
+	id := h.CanonicalID()
+	if h.Count(hashheader.MessageIDField) > 0 {
+		text := base64.StdEncoding.EncodeToString(id)
+		c.Canonical = &text
+	}
+	c.Identity = hashheader.Identify(h, id, []string{"message-id", "date"}).String()
+	if len(id) > 0 {
+		hash, _ := hashheader.MD5.Hash(id)
+		c.MD5 = &hash
+		return c
+	}
+	if derived, ok := hashheader.DeriveID(h); ok {
+		text := string(derived)
+		c.Derived = &text
+	}
+	return c
+}
+
+// parse reads a header section as an MTA does.
+func parse(raw []byte) (h hashheader.Header) {
+	for line := range bytes.Lines(raw) {
+		if len(bytes.Trim(line, "\r\n")) == 0 {
+			break
+		}
+		if fold := line[0] == ' ' || line[0] == '\t'; fold && len(h) > 0 {
+			h[len(h)-1].Value += string(line)
+			continue
+		}
+		if name, value, ok := strings.Cut(string(line), ":"); ok {
+			h = append(h, hashheader.Field{Name: name, Value: value})
+		}
+	}
+	return h
+}
+
+func TestPythonStampsAsTheToolDoes(t *testing.T) {
+	const template = "https://lists.example.org/{list}/{token}/{message_id}"
+	for _, file := range []string{"before.eml", "derive-before.eml"} {
+		data, err := os.ReadFile(dir + "/examples/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := permalink(t, "stamp", "--archive", template, "--list", "devel@lists.example.org", file)
+		if diff := cmp.Diff(want, python(t, string(data), "stamp", template, "devel@lists.example.org")); diff != "" {
+			t.Errorf("%s:\n%s", file, diff)
+		}
+	}
+}

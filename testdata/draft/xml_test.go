@@ -1,0 +1,104 @@
+package draft
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// document returns the draft in XML, as mmark makes it.
+func document(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command("mmark", filepath.Base(text))
+	cmd.Dir = dir
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("mmark: %v (install the Debian package mmark)\n%s", err, stderr.String())
+	}
+	// mmark tells of a file that it cannot include and goes on.
+	if warnings := strings.TrimSpace(stderr.String()); warnings != "" {
+		t.Errorf("mmark: %s", warnings)
+	}
+	return string(out)
+}
+
+// walk calls visit for each element of the draft and the text inside it.
+func walk(t *testing.T, start func(xml.StartElement), text func(inside, s string)) {
+	t.Helper()
+	decoder := xml.NewDecoder(strings.NewReader(document(t)))
+	inside := ""
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch token := token.(type) {
+		case xml.StartElement:
+			inside = token.Name.Local
+			start(token)
+		case xml.CharData:
+			text(inside, string(token))
+		case xml.EndElement:
+			inside = ""
+		}
+	}
+}
+
+func TestDraftIsWellFormedAndItsReferencesResolve(t *testing.T) {
+	anchors, targets := make(map[string]int), make(map[string]bool)
+	walk(t, func(e xml.StartElement) {
+		for _, a := range e.Attr {
+			switch e.Name.Local + " " + a.Name.Local {
+			case "xref target":
+				targets[a.Value] = true
+			case "include href":
+				_, file, _ := strings.Cut(a.Value, "reference.RFC.")
+				anchors["RFC"+strings.TrimSuffix(file, ".xml")]++
+			default:
+				if a.Name.Local == "anchor" {
+					anchors[a.Value]++
+				}
+			}
+		}
+	}, func(string, string) {})
+	for anchor, n := range anchors {
+		if n > 1 {
+			t.Errorf("%d anchors %s", n, anchor)
+		}
+	}
+	for target := range targets {
+		if anchors[target] == 0 {
+			t.Errorf("a reference to %s, which is not there", target)
+		}
+	}
+	if len(targets) < 20 {
+		t.Errorf("%d references", len(targets))
+	}
+}
+
+func TestLinesOfFiguresFitThePage(t *testing.T) {
+	figures := 0
+	walk(t, func(xml.StartElement) {}, func(inside, s string) {
+		if inside != "sourcecode" {
+			return
+		}
+		figures++
+		for line := range strings.Lines(s) {
+			if len(line) > width+1 {
+				t.Errorf("%d characters: %s", len(line)-1, line)
+			}
+		}
+	})
+	if figures < 8 {
+		t.Errorf("%d figures", figures)
+	}
+}
