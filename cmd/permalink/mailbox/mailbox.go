@@ -111,7 +111,7 @@ func (s span) read(buf []byte, wants func(name []byte) bool) *Message {
 
 // blockSize is how much of a file is read at a time: it fits a core's cache,
 // where it is scanned and parsed.
-const blockSize = 512 << 10
+const blockSize = 256 << 10
 
 // A batch is a piece of work: messages and the buffer that they lie in.
 type batch struct {
