@@ -43,9 +43,7 @@ var mails = []struct{ why, header string }{
 func main() {
 	name := flag.String("mta", "postfix", "send through this `MTA`: postfix or sendmail")
 	flag.Parse()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	if err := run(ctx, *name); err != nil {
+	if err := run(context.Background(), *name); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -64,6 +62,8 @@ func run(ctx context.Context, name string) (err error) {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
 	port, err := mta.FreePort()
 	if err != nil {
 		return err

@@ -27,6 +27,9 @@ type Daemon struct {
 	process  *process
 }
 
+// buildLimit bounds a build: the first one on a machine fetches the modules, too.
+const buildLimit = 15 * time.Minute
+
 // BuildDaemon compiles the daemon into dir and returns the program's path. The working directory must lie in this
 // module.
 func BuildDaemon(ctx context.Context, dir string) (bin string, err error) {
@@ -34,6 +37,8 @@ func BuildDaemon(ctx context.Context, dir string) (bin string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("build the daemon: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, buildLimit)
+	defer cancel()
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, daemonPackage).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the daemon: %w: %s", err, out)

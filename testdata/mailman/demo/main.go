@@ -28,9 +28,7 @@ var posts = []struct{ why, header string }{
 }
 
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -47,6 +45,12 @@ func run(ctx context.Context) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
+	// The first build on a machine takes as long as it takes.
+	if _, err := mta.BuildDaemon(ctx, dir); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
 	fmt.Println("starting the milter, a private Postfix, Mailman 3 and HyperKitty")
 	// The prototype archiver keeps Mailman's copy as the milter has not seen it.
 	s, err := mailman.StartSite(ctx, dir, mailman.SiteOptions{Mailman: "[archiver.prototype]\nenable: yes\n"})
