@@ -41,7 +41,7 @@ type Store struct {
 func Open(name string) (*Store, error) {
 	db, err := bbolt.Open(name, 0o640, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("%s: %w: stop it (a running permalink-milter?), ask it through its [http] API, or use Redis for several hosts", name, ErrInUse)
+		return nil, inUse(name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open registry file %s: %w", name, err)
@@ -57,6 +57,10 @@ func Open(name string) (*Store, error) {
 	s := &Store{db: db, updates: make(chan *update, maxBatch), closing: make(chan struct{}), done: make(chan struct{})}
 	go s.commit()
 	return s, nil
+}
+
+func inUse(name string) error {
+	return fmt.Errorf("%s: %w: stop it (a running permalink-milter?), ask it through its [http] API, or use Redis for several hosts", name, ErrInUse)
 }
 
 // Get implements registry.Store.

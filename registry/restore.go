@@ -1,0 +1,117 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Reservations returns the slots of a record that are not vacant, by ordinal,
+// expired ones too.
+func (r Record) Reservations() []Reservation {
+	var out []Reservation
+	for i, s := range r.Entry.Slots {
+		if s.State != Vacant {
+			out = append(out, r.reservation(i+1, s))
+		}
+	}
+	return out
+}
+
+// Restore puts reservations of one hash on one list back into a store, as a
+// backup has them or another store: each message gets the ordinal, state,
+// URL, subject and times that it had. All are restored or none.
+//
+// Where the store has a message at its ordinal already, an archived
+// reservation stands against one that is not, and a later expiry against an
+// earlier one; otherwise the store's stays. It returns ErrOccupied where the
+// store has another message at an ordinal, or one of these messages at
+// another, and ErrInvalid for what no store may hold. changed is false where
+// all was there.
+func Restore(ctx context.Context, store Store, back []Reservation) (changed bool, err error) {
+	if len(back) == 0 {
+		return false, nil
+	}
+	k, err := key(back[0].List, back[0].Hash)
+	for i := 0; err == nil && i < len(back); i++ {
+		err = back[i].restorable(k)
+	}
+	if err != nil {
+		return false, err
+	}
+	var refused error
+	err = store.Update(ctx, k, func(e Entry) (next Entry, differs bool) {
+		next, refused = e.restore(back, time.Now())
+		changed = refused == nil && !slices.Equal(next.Slots, e.Slots)
+		return next, changed
+	})
+	if err == nil {
+		err = refused
+	}
+	if err != nil {
+		return false, fmt.Errorf("restore %s on %s: %w", k.Hash, k.List, err)
+	}
+	return changed, nil
+}
+
+// restorable returns an error for what the rules would not have made of k.
+func (r Reservation) restorable(k Key) error {
+	own, err := key(r.List, r.Hash)
+	switch {
+	case err != nil:
+		return err
+	case own != k:
+		return fmt.Errorf("%w: %s on %s among those of %s on %s", ErrInvalid, r.Hash, r.List, k.Hash, k.List)
+	case r.Ordinal < 1 || r.Ordinal > MaxOrdinal:
+		return fmt.Errorf("%w ordinal %d: want 1 to %d", ErrInvalid, r.Ordinal, MaxOrdinal)
+	case r.State != Reserved && r.State != Archived:
+		return fmt.Errorf("%w state: want %s or %s", ErrInvalid, Reserved, Archived)
+	case len(r.Subject) > maxSubject:
+		return fmt.Errorf("%w subject of %d bytes: want at most %d", ErrInvalid, len(r.Subject), maxSubject)
+	case r.Since.Unix() < 0 || !r.Expires.IsZero() && r.Expires.Unix() <= 0:
+		return fmt.Errorf("%w time: it is before 1970", ErrInvalid)
+	case r.URL == "":
+		return nil
+	}
+	return checkURL(r.URL)
+}
+
+// restore is Restore on one entry.
+func (e Entry) restore(back []Reservation, now time.Time) (Entry, error) {
+	next := e.clone()
+	for _, r := range back {
+		if i := slices.IndexFunc(next.Slots, func(s Slot) bool { return s.held(now) && s.Identity == r.Identity }); i >= 0 && i+1 != r.Ordinal {
+			return e, fmt.Errorf("%s is of a message that holds %s: %w", r.Token(), Token(r.Hash, i+1), ErrOccupied)
+		}
+		for len(next.Slots) < r.Ordinal {
+			next.Slots = append(next.Slots, Slot{})
+		}
+		there := &next.Slots[r.Ordinal-1]
+		if there.held(now) && there.Identity != r.Identity {
+			return e, fmt.Errorf("%s: %w", r.Token(), ErrOccupied)
+		}
+		*there = there.join(r.slot())
+	}
+	return next, nil
+}
+
+// join returns what stands of a slot and what is restored to it.
+func (s Slot) join(back Slot) Slot {
+	same := s.State != Vacant && s.Identity == back.Identity
+	switch {
+	case !same, s.State == Reserved && back.State == Archived:
+		return back
+	case s.State == back.State && s.Expires != 0 && (back.Expires == 0 || back.Expires > s.Expires):
+		return back
+	}
+	return s
+}
+
+func (r Reservation) slot() Slot {
+	s := Slot{State: r.State, Identity: r.Identity, Since: r.Since.Unix(), URL: r.URL, Subject: r.Subject}
+	if !r.Expires.IsZero() {
+		s.Expires = r.Expires.Unix()
+	}
+	return s
+}
