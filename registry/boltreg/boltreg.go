@@ -8,11 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"permalink-milter/registry"
 )
@@ -29,7 +30,10 @@ var entriesBucket = []byte("entries-v1")
 
 // A Store is a registry.Store in a bbolt file. Make one with Open.
 type Store struct {
+	name    string
 	db      *bbolt.DB
+	file    *os.File              // db's
+	broken  atomic.Pointer[error] // why db is no longer used
 	updates chan *update
 	closing chan struct{}
 	done    chan struct{} // closed when the committer has ended
@@ -37,35 +41,49 @@ type Store struct {
 }
 
 // Open opens or creates the file, mode 0640. One process at a time can hold
-// it.
+// it. It reads the pages of a file that is there, and returns an error that
+// wraps ErrDamaged for one that cannot be trusted; see damage.go.
 func Open(name string) (*Store, error) {
-	db, err := bbolt.Open(name, 0o640, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, inUse(name)
+	var file *os.File
+	openFile := func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		file, err = openSound(name, flag, mode)
+		return file, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open registry file %s: %w", name, err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(entriesBucket)
+	s := &Store{name: name, updates: make(chan *update, maxBatch), closing: make(chan struct{}), done: make(chan struct{})}
+	err := s.survive(func() (err error) {
+		s.db, err = bbolt.Open(name, 0o640, &bbolt.Options{FreelistType: bbolt.FreelistMapType, OpenFile: openFile})
 		return err
 	})
-	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("prepare registry file %s: %w", name, err)
+	if err == nil {
+		err = s.survive(func() error { return s.db.Update(createBucket) })
 	}
-	s := &Store{db: db, updates: make(chan *update, maxBatch), closing: make(chan struct{}), done: make(chan struct{})}
+	if err != nil {
+		if file != nil {
+			file.Close()
+		}
+		return nil, fmt.Errorf("open registry file %s: %w", name, err)
+	}
+	s.file = file
 	go s.commit()
 	return s, nil
+}
+
+func createBucket(tx *bbolt.Tx) error {
+	_, err := tx.CreateBucketIfNotExists(entriesBucket)
+	return err
 }
 
 func inUse(name string) error {
 	return fmt.Errorf("%s: %w: stop it (a running permalink-milter?), ask it through its [http] API, or use Redis for several hosts", name, ErrInUse)
 }
 
+func (s *Store) view(read func(*bbolt.Tx) error) error {
+	return s.survive(func() error { return s.db.View(read) })
+}
+
 // Get implements registry.Store.
 func (s *Store) Get(_ context.Context, k registry.Key) (e registry.Entry, err error) {
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	err = s.view(func(tx *bbolt.Tx) error {
 		e, err = entry(tx, k)
 		return err
 	})
@@ -122,7 +140,7 @@ func (s *Store) step(ctx context.Context, prefix, from []byte) (records []regist
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	err = s.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(entriesBucket).Cursor()
 		for key, value := c.Seek(from); key != nil && bytes.HasPrefix(key, prefix); key, value = c.Next() {
 			if len(records) == scanStep {
@@ -144,6 +162,9 @@ func (s *Store) step(ctx context.Context, prefix, from []byte) (records []regist
 func (s *Store) Close() error {
 	s.once.Do(func() { close(s.closing) })
 	<-s.done
+	if s.broken.Load() != nil {
+		return s.abandon()
+	}
 	return s.db.Close()
 }
 

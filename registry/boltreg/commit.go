@@ -93,13 +93,15 @@ func (s *Store) batch(first *update) []*update {
 
 // apply commits a batch and answers each update of it.
 func (s *Store) apply(batch []*update) {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		for _, u := range batch {
-			if err := u.apply(tx); err != nil {
-				return err
+	err := s.survive(func() error {
+		return s.db.Update(func(tx *bbolt.Tx) error {
+			for _, u := range batch {
+				if err := u.apply(tx); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 	for _, u := range batch {
 		u.done <- err

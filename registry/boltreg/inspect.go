@@ -37,7 +37,8 @@ func Inspect(name string) iter.Seq2[registry.Record, error] {
 			return
 		}
 		defer file.Close()
-		in := &inspector{file: file, seen: make(map[uint64]bool), yield: yield}
+		in := newInspector(file, yield)
+		in.pair = in.entry
 		if err := in.inspect(); err != nil && !in.stopped {
 			yield(registry.Record{}, err)
 		}
@@ -68,9 +69,15 @@ type inspector struct {
 	meta    meta
 	seen    map[uint64]bool
 	last    []byte // key
+	parent  bool   // last is that by which a branch page leads on
+	pair    func(id uint64, key, value []byte, isBucket bool)
 	yield   func(registry.Record, error) bool
 	damaged bool
 	stopped bool
+}
+
+func newInspector(file *os.File, yield func(registry.Record, error) bool) *inspector {
+	return &inspector{file: file, seen: make(map[uint64]bool), yield: yield}
 }
 
 func (in *inspector) sound() bool { return !in.damaged && !in.stopped }
@@ -87,42 +94,70 @@ func (in *inspector) give(r registry.Record, err error) {
 
 // inspect returns an error where the file cannot be read at all.
 func (in *inspector) inspect() error {
-	info, err := in.file.Stat()
-	if err != nil {
+	lost, err := in.begin()
+	if err != nil || in.damaged {
 		return err
 	}
-	in.size = uint64(info.Size())
-	m, ok, err := readMeta(in.file)
-	if !ok {
-		in.damage("it has no readable meta data: it is no registry file, or nothing of it can be saved")
-		return nil
+	if lost != nil {
+		in.damage("%w", lost)
 	}
-	in.meta = m
-	if err != nil {
-		in.damage("%w", err)
-	}
-	if want := m.pages * m.pageSize; in.size < want {
-		in.damage("it has %d bytes of %d: it was cut off", in.size, want)
-	}
-	in.freelist()
-	in.tree(m.root, in.root)
+	in.walk()
 	if in.damaged {
 		in.strays()
 	}
 	return nil
 }
 
-func (in *inspector) freelist() {
+// begin reads the meta data. Lost names a meta page that cannot be read where
+// the other one can.
+func (in *inspector) begin() (lost, err error) {
+	info, err := in.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	in.size = uint64(info.Size())
+	m, ok, lost := readMeta(in.file)
+	if !ok {
+		in.damage("it has no readable meta data: it is no registry file, or nothing of it can be saved")
+		return nil, nil
+	}
+	in.meta = m
+	return lost, nil
+}
+
+// fresh is the number of the last transaction before a store's bucket is
+// there: until then the root page has no element.
+const fresh = 1
+
+// walk visits all pages that are in use.
+func (in *inspector) walk() {
+	if want := in.meta.pages * in.meta.pageSize; in.size < want {
+		in.damage("it has %d bytes of %d: it was cut off", in.size, want)
+	}
+	free := in.freelist()
+	in.tree(in.meta.root, in.root)
+	for i, id := range free {
+		if id < 2 || id >= in.meta.pages || in.seen[id] || i > 0 && id <= free[i-1] {
+			in.damage("page %d, the list of free pages: it has page %d, which is in use, out of order or outside of the file", in.meta.freelist, id)
+			return
+		}
+	}
+}
+
+// freelist returns the numbers of the free pages.
+func (in *inspector) freelist() []uint64 {
 	if in.meta.freelist == noFreelist {
-		return
+		return nil
 	}
 	p, err := in.page(in.meta.freelist, freelistPage)
+	var free []uint64
 	if err == nil {
-		err = p.checkFreelist()
+		free, err = p.free()
 	}
 	if err != nil {
 		in.damage("page %d, the list of free pages: %w", in.meta.freelist, err)
 	}
+	return free
 }
 
 var (
@@ -130,6 +165,7 @@ var (
 	errTwice   = errors.New("it stands at two places")
 	errHeader  = errors.New("its header is not one")
 	errBehind  = errors.New("it is behind the end of the file")
+	errOrder   = errors.New("its keys are out of order, so that some are not found")
 )
 
 // page reads a page that should be of one of the kinds.
@@ -140,7 +176,6 @@ func (in *inspector) page(id uint64, kinds ...uint16) (page, error) {
 	case in.seen[id]:
 		return nil, errTwice
 	}
-	in.seen[id] = true
 	at := id * in.meta.pageSize
 	header := make(page, headerSize)
 	if _, err := in.file.ReadAt(header, int64(at)); err != nil {
@@ -152,6 +187,12 @@ func (in *inspector) page(id uint64, kinds ...uint16) (page, error) {
 	length := (header.overflow() + 1) * in.meta.pageSize
 	if at+length > in.size {
 		return nil, errBehind
+	}
+	for i := range header.overflow() + 1 {
+		if in.seen[id+i] {
+			return nil, errTwice
+		}
+		in.seen[id+i] = true
 	}
 	p := make(page, length)
 	_, err := in.file.ReadAt(p, int64(at))
@@ -175,7 +216,11 @@ func (in *inspector) tree(id uint64, leaf func(id uint64, key, value []byte, isB
 		in.damage("page %d: %w", id, err)
 		return
 	}
-	if err := p.checkCount(); err != nil {
+	err = p.checkElements()
+	if err == nil && p.count() == 0 && (id != in.meta.root || in.meta.transaction > fresh) {
+		err = errElements
+	}
+	if err != nil {
 		in.damage("page %d: %w", id, err) // and what it has is read
 	}
 	if p.kind() == leafPage {
@@ -183,11 +228,12 @@ func (in *inspector) tree(id uint64, leaf func(id uint64, key, value []byte, isB
 		return
 	}
 	for i := 0; i < p.count() && !in.stopped; i++ {
-		child, err := p.child(i)
+		key, child, err := p.child(i)
 		if err != nil {
 			in.damage("page %d: %w", id, err)
 			return
 		}
+		in.order(id, key, true)
 		in.tree(child, leaf)
 	}
 }
@@ -210,15 +256,18 @@ func (in *inspector) root(id uint64, key, value []byte, isBucket bool) {
 		return
 	}
 	if page := order.Uint64(value); page != 0 {
-		in.tree(page, in.entry)
+		in.tree(page, in.pair)
 		return
 	}
 	inline := page(value[bucketSize:])
-	if len(inline) < headerSize || inline.kind() != leafPage {
+	switch {
+	case len(inline) < headerSize || inline.kind() != leafPage:
 		in.damage("page %d: %w", id, errHeader)
 		return
+	case inline.checkElements() != nil, inline.count() == 0 && len(inline) > headerSize:
+		in.damage("page %d: %w", id, errElements)
 	}
-	in.leaf(id, inline, in.entry)
+	in.leaf(id, inline, in.pair)
 }
 
 // entry yields one record.
@@ -228,11 +277,17 @@ func (in *inspector) entry(id uint64, key, value []byte, isBucket bool) {
 		in.damage("page %d: %w", id, err)
 		return
 	}
-	if bytes.Compare(in.last, key) >= 0 {
-		in.damage("page %d: %s on %s is out of order, so that it is not found", id, r.Hash, r.List)
-	}
-	in.last = bytes.Clone(key)
+	in.order(id, key, false)
 	in.give(r, nil)
+}
+
+// order looks whether a key stands where a search for it leads: behind the one
+// before, or where a branch page leads to it by that same key.
+func (in *inspector) order(id uint64, key []byte, parent bool) {
+	if c := bytes.Compare(in.last, key); in.last != nil && (c > 0 || c == 0 && !in.parent) {
+		in.damage("page %d: %w: %q", id, errOrder, key)
+	}
+	in.last, in.parent = bytes.Clone(key), parent
 }
 
 // parseRecord takes nothing that the store would not have written.

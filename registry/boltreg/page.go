@@ -34,9 +34,9 @@ const (
 var order = binary.NativeEndian
 
 var (
-	errCut     = errors.New("it is cut short")
-	errCount   = errors.New("it has not the number of elements that it tells")
-	errNowhere = errors.New("an element points nowhere")
+	errCut      = errors.New("it is cut short")
+	errElements = errors.New("it has not the elements that it tells")
+	errNowhere  = errors.New("an element points nowhere")
 )
 
 // A meta is what Inspect needs of a meta page.
@@ -102,32 +102,43 @@ func (p page) element(i int) (at int, n [4]uint32, err error) {
 	return at, n, nil
 }
 
-// checkCount looks whether the elements end where what they point to begins.
-func (p page) checkCount() error {
-	if p.count() == 0 {
-		return nil
+// checkElements looks whether the elements lead to one piece after another,
+// from where the elements end.
+func (p page) checkElements() error {
+	next := headerSize + uint64(p.count())*elementSize
+	for i := range p.count() {
+		at, n, err := p.element(i)
+		if err != nil {
+			return err
+		}
+		offset, length := uint64(n[0]), uint64(n[1])
+		if p.kind() == leafPage {
+			offset, length = uint64(n[1]), uint64(n[2])+uint64(n[3])
+		}
+		if uint64(at)+offset != next {
+			return errElements
+		}
+		next += length
 	}
-	at, n, err := p.element(0)
-	offset := n[0]
-	if p.kind() == leafPage {
-		offset = n[1]
+	if next > uint64(len(p)) {
+		return errNowhere
 	}
-	if err == nil && at+int(offset) != headerSize+p.count()*elementSize {
-		return errCount
-	}
-	return err
+	return nil
 }
 
-// child returns the page that the i-th element of a branch page names.
-func (p page) child(i int) (uint64, error) {
+// child returns the page that the i-th element of a branch page names, and
+// the key from which on it leads there.
+func (p page) child(i int) (key []byte, id uint64, err error) {
 	at, n, err := p.element(i)
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
-	if uint64(at)+uint64(n[0])+uint64(n[1]) > uint64(len(p)) {
-		return 0, errNowhere
+	from := uint64(at) + uint64(n[0])
+	to := from + uint64(n[1])
+	if to > uint64(len(p)) {
+		return nil, 0, errNowhere
 	}
-	return order.Uint64(p[at+8:]), nil
+	return p[from:to], order.Uint64(p[at+8:]), nil
 }
 
 // pair returns the i-th element of a leaf page.
@@ -145,15 +156,19 @@ func (p page) pair(i int) (key, value []byte, isBucket bool, err error) {
 	return p[from:middle], p[middle:to], n[0] == bucketFlag, nil
 }
 
-// checkFreelist looks whether the numbers of a free list's pages fit. Where
-// they are more than the header can count, the first one is their number.
-func (p page) checkFreelist() error {
-	count := uint64(p.count())
+// free returns the numbers that a free list's pages hold. Where they are more
+// than the header can count, the first one is their number.
+func (p page) free() ([]uint64, error) {
+	count, rest := uint64(p.count()), p[headerSize:]
 	if count == 0xffff {
-		count = 1 + order.Uint64(p[headerSize:])
+		count, rest = order.Uint64(rest), rest[8:]
 	}
-	if count > uint64(len(p)-headerSize)/8 {
-		return errCut
+	if count > uint64(len(rest))/8 {
+		return nil, errCut
 	}
-	return nil
+	free := make([]uint64, count)
+	for i := range free {
+		free[i] = order.Uint64(rest[8*i:])
+	}
+	return free, nil
 }
