@@ -281,10 +281,12 @@ func (in *inspector) entry(id uint64, key, value []byte, isBucket bool) {
 	in.give(r, nil)
 }
 
-// order looks whether a key stands where a search for it leads: behind the one
-// before, or where a branch page leads to it by that same key.
+// order looks whether a key stands where bbolt looks for it: behind the one
+// before, and first below a branch page that has the same key for it. Where
+// that differs, bbolt finds all keys, but doubles them with the next write.
 func (in *inspector) order(id uint64, key []byte, parent bool) {
-	if c := bytes.Compare(in.last, key); in.last != nil && (c > 0 || c == 0 && !in.parent) {
+	c := bytes.Compare(in.last, key)
+	if in.last != nil && (in.parent && c != 0 || !in.parent && c >= 0) {
 		in.damage("page %d: %w: %q", id, errOrder, key)
 	}
 	in.last, in.parent = bytes.Clone(key), parent
