@@ -6,6 +6,7 @@ DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel sys
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: build demo demo-sendmail test check install man draft bench bench-redis bench-verify demo-mailman mailman
+.PHONY: build demo demo-sendmail test check install man bench bench-redis soak
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -59,3 +60,6 @@ bench-redis: ## memory of a reservation in Redis, and reservations a second besi
 
 bench-verify: build ## permalink verify beside grep on one generated mbox of 1 GB
 	go run ./testdata/benchverify
+SOAK = 10m
+soak: ## full load through all doors for SOAK; fails if the daemon's memory, goroutines or descriptors grow
+	go run ./testdata/faults/soak -for $(SOAK)
