@@ -62,6 +62,7 @@ func RunRegistry(t *testing.T, open func(t *testing.T, o registry.Options) regis
 		"confirm is for the holder and for ever":      confirm,
 		"release frees the last token only":           release,
 		"expiry waits for later tokens":               expire,
+		"a clock that jumps takes nothing away":       clockJumps,
 		"list and stats see every reservation":        listing,
 		"a list of thousands is scanned whole":        scan,
 		"different messages at once get every token":  different,
@@ -225,6 +226,32 @@ func expire(t *testing.T, g registry.Registry, c *clock) {
 	wantToken(t, mustReserve(t, g, 1), hash, registry.Held)
 	c.advance(2 * time.Hour)
 	wantToken(t, mustReserve(t, g, 4), hash, registry.Fresh)
+}
+
+// clockJumps sets the clock back, far, and right again: what was held stays
+// so, at its ordinal, and no expiry comes earlier than it would have.
+func clockJumps(t *testing.T, g registry.Registry, c *clock) {
+	ctx := t.Context()
+	mustReserve(t, g, 1)
+	mustReserve(t, g, 2)
+	if _, err := g.Confirm(ctx, registry.Confirmation{List: list, Token: hash + "-2", URL: "https://a.example/2"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, jump := range []time.Duration{-20 * 365 * 24 * time.Hour, 10 * time.Minute, 20*365*24*time.Hour - 10*time.Minute, 30 * time.Minute} {
+		c.advance(jump)
+		all, err := g.LookupHash(ctx, list, hash)
+		if err != nil || len(all) < 2 || all[0].Identity != identity(1) || all[1].State != registry.Archived {
+			t.Errorf("after a jump of %v: %+v, %v", jump, all, err)
+		}
+		for n, ordinal := range map[int]int{1: 1, 2: 2, 3: 3} {
+			if n == 3 && jump > 0 {
+				continue // its first reservation is that of the wrong clock
+			}
+			if r := mustReserve(t, g, n); r.Ordinal != ordinal {
+				t.Errorf("after a jump of %v message %d has ordinal %d", jump, n, r.Ordinal)
+			}
+		}
+	}
 }
 
 func listing(t *testing.T, g registry.Registry, _ *clock) {
