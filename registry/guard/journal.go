@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -125,34 +124,6 @@ func (j *journal) recover() error {
 		}
 	}
 	return nil
-}
-
-// recoverSegment counts a segment's records. What stands behind the last
-// sound one was never acknowledged: it is cut off, and a segment without any
-// is removed.
-func recoverSegment(name string, log *slog.Logger) (segment, error) {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return segment{}, err
-	}
-	version := len(segmentHeader) - 1
-	if len(data) > version && string(data[:version]) == segmentHeader[:version] && data[version] > segmentHeader[version] {
-		return segment{}, fmt.Errorf("%s is of version %d: a newer permalink-milter wrote it, let that one replay it", name, data[version])
-	}
-	s := segment{name: name}
-	length := 0
-	if body, ok := bytes.CutPrefix(data, []byte(segmentHeader)); ok {
-		s.records, length = countRecords(body)
-		length += len(segmentHeader)
-	}
-	if torn := len(data) - length; torn > 0 {
-		log.Warn("the journal's last write was torn, by a crash or a full disk, and is cut off; it was not acknowledged", "file", name, "bytes", torn, "records_kept", s.records)
-	}
-	s.bytes = int64(length)
-	if s.records == 0 {
-		return s, os.Remove(name)
-	}
-	return s, os.Truncate(name, s.bytes)
 }
 
 // empty tells if the journal holds no record.

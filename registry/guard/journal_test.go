@@ -185,6 +185,7 @@ func TestLongJournalIsReplayedAndFreedBySegments(t *testing.T) {
 
 func TestCrashLeavesAndWhatBecomesOfThem(t *testing.T) {
 	one := string(appendRecord(nil, goldenValue))
+	flipped := one[:20] + string([]byte{one[20] ^ 4}) + one[21:]
 	for name, tt := range map[string]struct {
 		file    string
 		records int
@@ -198,6 +199,10 @@ func TestCrashLeavesAndWhatBecomesOfThem(t *testing.T) {
 		"a record half written":        {file: segmentHeader + one + one[:20], records: 1, log: "bytes=20"},
 		"zeros behind a record":        {file: segmentHeader + one + strings.Repeat("\x00", 30), records: 1, log: "bytes=30"},
 		"two whole records":            {file: segmentHeader + one + one, records: 2},
+		"a flipped bit in a record":    {file: segmentHeader + one + flipped + one, records: 2, log: "damaged_file"},
+		"a flipped bit in a length":    {file: segmentHeader + "\x40" + one[1:] + one, records: 1, log: "damaged_file"},
+		"a flipped bit in the header":  {file: "q" + segmentHeader[1:] + one, records: 1, log: "damaged_file"},
+		"a flipped bit and a torn end": {file: segmentHeader + flipped + one + one[:20], records: 1, log: "damaged_file"},
 		"a segment of a newer version": {file: segmentHeader[:7] + "\x02" + one, err: "version 2: a newer permalink-milter"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,6 +229,10 @@ func TestCrashLeavesAndWhatBecomesOfThem(t *testing.T) {
 			defer j.close()
 			if records != tt.records || (log.Len() > 0) != (tt.log != "") || !strings.Contains(log.String(), tt.log) {
 				t.Errorf("%d records, log %q", records, log.String())
+			}
+			kept, err := os.ReadFile(filepath.Join(dir, "000000000007.journal"+damagedExt))
+			if damaged := strings.Contains(tt.log, "damaged"); damaged != (err == nil) || damaged && string(kept) != tt.file {
+				t.Errorf("the damaged file is kept: %q, %v", kept, err)
 			}
 			sound := int64(len(segmentHeader) + tt.records*len(one))
 			if info, err := os.Stat(filepath.Join(dir, "000000000007.journal")); tt.records > 0 && info.Size() != sound || tt.records == 0 && err == nil {

@@ -104,15 +104,23 @@ func cutString(p []byte) (s string, rest []byte, ok bool) {
 	return string(p[:size]), p[size:], true
 }
 
-// countRecords returns how many sound records stand at the front of a
-// segment's data behind its header, and the length of that part in bytes.
-func countRecords(data []byte) (records, length int) {
-	for {
-		_, n := decodeRecord(data[length:])
+// soundRecords returns the sound records of a segment's data behind its
+// header, with how many they are, and how many bytes of other things stand
+// before the last of them and behind it. A record is found again behind a
+// damaged one by its sum.
+func soundRecords(data []byte) (sound []byte, records, damaged, torn int) {
+	for at := 0; at < len(data); {
+		_, n := decodeRecord(data[at:])
 		if n == 0 {
-			return records, length
+			torn++
+			at++
+			continue
 		}
+		sound = append(sound, data[at:at+n]...)
 		records++
-		length += n
+		damaged += torn
+		torn = 0
+		at += n
 	}
+	return sound, records, damaged, torn
 }
