@@ -80,7 +80,7 @@ func (l *Load) Run(ctx context.Context, sessions int, grace time.Duration) error
 
 // session sends one message after another, each until it is through.
 func (l *Load) session(ctx, end context.Context) {
-	var m *mta
+	var m *peer
 	for n := 0; ctx.Err() == nil; n++ {
 		if n%messagesPerConnection == 0 {
 			m = m.close()
@@ -102,7 +102,7 @@ func (l *Load) session(ctx, end context.Context) {
 }
 
 // try sends one message. It returns the connection, nil where that is lost, and the reason to try again.
-func (l *Load) try(m *mta, id string) (*mta, error) {
+func (l *Load) try(m *peer, id string) (*peer, error) {
 	var err error
 	if m == nil {
 		if m, err = connect(l.Network, l.Addr); err != nil {
@@ -160,13 +160,13 @@ func (l *Load) check(id string, fields hashheader.Header) error {
 	return fmt.Errorf("%s got the permalink %s", id, url)
 }
 
-// An mta is a connection to a milter.
-type mta struct {
+// A peer is an MTA's connection to a milter.
+type peer struct {
 	client  *gomilter.Client
 	session *gomilter.ClientSession
 }
 
-func connect(network, addr string) (*mta, error) {
+func connect(network, addr string) (*peer, error) {
 	c := gomilter.NewClientWithOptions(network, addr, gomilter.ClientOptions{
 		ReadTimeout: replyWait, WriteTimeout: replyWait, ActionMask: gomilter.OptAddHeader | gomilter.OptChangeHeader,
 		ProtocolMask: gomilter.OptNoConnect | gomilter.OptNoHelo | gomilter.OptNoBody | gomilter.OptNoHeaderReply})
@@ -174,11 +174,11 @@ func connect(network, addr string) (*mta, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	return &mta{c, s}, nil
+	return &peer{c, s}, nil
 }
 
 // close ends the connection, if any, and returns none.
-func (m *mta) close() *mta {
+func (m *peer) close() *peer {
 	if m != nil {
 		// Either may fail where the connection is lost already.
 		_ = m.session.Close()
@@ -188,7 +188,7 @@ func (m *mta) close() *mta {
 }
 
 // message sends a message to List and returns the fields that were added to it.
-func (m *mta) message(id string) (fields hashheader.Header, err error) {
+func (m *peer) message(id string) (fields hashheader.Header, err error) {
 	if err := m.session.Macros(gomilter.CodeMail, "i", "4XyZ"); err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func (m *mta) message(id string) (fields hashheader.Header, err error) {
 	return m.end()
 }
 
-func (m *mta) end() (fields hashheader.Header, err error) {
+func (m *peer) end() (fields hashheader.Header, err error) {
 	actions, act, err := m.session.End()
 	switch {
 	case err != nil:
