@@ -132,10 +132,16 @@ func (s *sockets) close() (err error) {
 	return err
 }
 
+// maxSocketPath is the longest path of a unix socket (unix(7)).
+const maxSocketPath = 107
+
 // listenUnix listens on a socket that a crashed daemon may have left behind.
 // Its mode is right from the start: the umask shuts everybody out until the
 // owner and the mode are set.
 func (s *sockets) listenUnix(path string) (net.Listener, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("a path of %d bytes: a unix socket's has at most %d bytes", len(path), maxSocketPath)
+	}
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}

@@ -125,11 +125,3 @@ func (s *site) refuses(t *testing.T, wrapper string, want ...string) {
 		}
 	}
 }
-
-// truncate cuts a file that the daemon has open.
-func truncate(t *testing.T, name string, size int64) {
-	t.Helper()
-	if err := os.Truncate(name, size); err != nil {
-		t.Error(err)
-	}
-}

@@ -42,6 +42,7 @@ type Load struct {
 
 	next     atomic.Int64 // ids
 	stamped  atomic.Int64
+	other    atomic.Int64 // of these, by one of Others
 	unmarked atomic.Int64
 	deferred atomic.Int64
 	broken   atomic.Int64
@@ -152,8 +153,12 @@ func (l *Load) check(id string, fields hashheader.Header) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", id, err)
 	}
-	for _, prefix := range append([]string{URL}, l.Others...) {
+	if url == URL+hash {
+		return nil
+	}
+	for _, prefix := range l.Others {
 		if url == prefix+hash {
+			l.other.Add(1)
 			return nil
 		}
 	}
