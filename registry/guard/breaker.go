@@ -43,7 +43,7 @@ func (g *Guard) breakerChanged(from, to gobreaker.State) {
 	g.o.Observe.Breaker(to.String())
 	switch {
 	case from == gobreaker.StateClosed:
-		g.o.Log.Error("the registry does not answer and is no longer waited for", "failures", g.o.Failures, "retry_every", g.o.RetryEvery)
+		g.o.Log.Error("the registry does not answer and is no longer waited for", "error", *g.cause.Load(), "failures", g.o.Failures, "retry_every", g.o.RetryEvery)
 	case to == gobreaker.StateClosed:
 		g.o.Log.Info("the registry answers again")
 	default:
@@ -65,7 +65,13 @@ func (g *Guard) live(ctx context.Context, call func(context.Context) error) erro
 func (g *Guard) through(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, g.o.Timeout)
 	defer cancel()
-	_, err := g.breaker.Execute(func() (struct{}, error) { return struct{}{}, call(ctx) })
+	_, err := g.breaker.Execute(func() (struct{}, error) {
+		err := call(ctx)
+		if isFailure(err) {
+			g.cause.Store(&err)
+		}
+		return struct{}{}, err
+	})
 	switch {
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
 		return errSkipped

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -99,6 +100,7 @@ type Guard struct {
 	inner     registry.Registry
 	o         Options
 	breaker   *gobreaker.CircuitBreaker[struct{}]
+	cause     atomic.Pointer[error] // the registry's last failure
 	journal   *journal
 	conflicts *conflictLog
 	troubles  seldom // with the journal, in the log

@@ -71,6 +71,7 @@ func TestRegistryFileAndJournalAreDamagedUnderTheDaemon(t *testing.T) {
 			t.Error(err)
 		}
 		s.logged(t, "no longer waited for")
+		s.logged(t, s.bolt()+": damaged registry file")
 	})
 	if c := s.load.Counts(); c.Stamped != c.Sent || c.Broken+c.Deferred > 0 {
 		t.Errorf("%+v", c)
