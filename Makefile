@@ -5,8 +5,7 @@ PACKAGES = ./... $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go testdata
 DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo demo-sendmail test check install man draft bench bench-redis bench-verify demo-mailman mailman
-.PHONY: build demo demo-sendmail test check install man bench bench-redis soak
+.PHONY: build demo demo-sendmail test check install man draft bench bench-redis bench-verify demo-mailman mailman soak
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -60,6 +59,7 @@ bench-redis: ## memory of a reservation in Redis, and reservations a second besi
 
 bench-verify: build ## permalink verify beside grep on one generated mbox of 1 GB
 	go run ./testdata/benchverify
+
 SOAK = 10m
 soak: ## full load through all doors for SOAK; fails if the daemon's memory, goroutines or descriptors grow
 	go run ./testdata/faults/soak -for $(SOAK)

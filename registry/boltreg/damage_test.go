@@ -127,7 +127,7 @@ func TestOpenTakesAFileWithOneTornMetaPage(t *testing.T) {
 func TestOpenTakesWhatAStoreLeaves(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "permalinks.db")
 	random := rand.New(rand.NewPCG(3, 4))
-	for round := range 30 {
+	for round := range 12 {
 		store, err := boltreg.Open(name)
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)

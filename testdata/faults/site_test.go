@@ -3,7 +3,6 @@ package faults
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +26,7 @@ func testMain(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "faults-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		err = dependOnSources()
+		err = mta.DependOnSources("../..")
 	}
 	if err == nil {
 		daemonBin, err = mta.BuildDaemon(context.Background(), dir)
@@ -40,16 +39,6 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
-}
-
-// dependOnSources looks at the module's files, so that a cached result does not outlive a change of the daemon.
-func dependOnSources() error {
-	return filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && filepath.Ext(name) == ".go" {
-			_, err = os.Stat(name)
-		}
-		return err
-	})
 }
 
 // A site is a daemon with a load.
@@ -173,10 +162,11 @@ func (s *site) under(t *testing.T, do func()) {
 func (s *site) through(t *testing.T, n int64) {
 	t.Helper()
 	done := func() int64 { c := s.load.Counts(); return c.Stamped + c.Unmarked }
-	until(t, fmt.Sprintf("%d messages", n), func(want int64) func() bool { return func() bool { return done() >= want } }(done()+n))
+	want := done() + n
+	until(t, fmt.Sprintf("%d messages", n), func() bool { return done() >= want })
 }
 
-// until waits for a condition. It gives up by panic in goroutines' stead: a test must not go on then.
+// until waits for a condition. Where that does not come the test goes on, so that the load is ended.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {

@@ -3,7 +3,6 @@ package mta
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,7 +63,7 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if err := dependOnSources(); err != nil {
+	if err := DependOnSources("../.."); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -73,17 +72,6 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
-}
-
-// dependOnSources looks at the module's files, of which the test binary holds none of the daemon's. By that alone a
-// cached result does not outlive a change of the daemon.
-func dependOnSources() error {
-	return filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && filepath.Ext(name) == ".go" {
-			_, err = os.Stat(name)
-		}
-		return err
-	})
 }
 
 // startSite starts an MTA with the daemon before o.Milters. It chooses o.Dir and o.Sink.
