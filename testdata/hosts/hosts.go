@@ -169,35 +169,36 @@ func (h *Host) Metrics(ctx context.Context) (map[string]float64, error) {
 	return metrics, nil
 }
 
-// WaitRecovered returns when the registry serves the daemon and nothing is
-// left in its journal.
-func (h *Host) WaitRecovered(ctx context.Context) error {
-	for {
+// WaitServed returns when the registry serves the daemon.
+func (h *Host) WaitServed(ctx context.Context) error {
+	return h.wait(ctx, "the registry to answer", func() (bool, error) {
 		m, err := h.Metrics(ctx)
-		if err != nil {
-			return err
-		}
-		if m["journal_records"] == 0 && m[`breaker_state{state="closed"}`] == 1 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %v reservations are still journalled: %w", h.Name, m["journal_records"], ctx.Err())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+		return m[`breaker_state{state="closed"}`] == 1, err
+	})
+}
+
+// WaitReplayed returns when nothing is left in the daemon's journal.
+func (h *Host) WaitReplayed(ctx context.Context) error {
+	return h.wait(ctx, "the end of the replay", func() (bool, error) {
+		m, err := h.Metrics(ctx)
+		return m["journal_records"] == 0, err
+	})
 }
 
 // WaitDelivered returns when Postfix's queue is empty.
 func (h *Host) WaitDelivered(ctx context.Context) error {
+	return h.wait(ctx, "an empty queue", func() (bool, error) { return h.postfix.QueueEmpty(ctx) })
+}
+
+// wait asks until the answer is yes.
+func (h *Host) wait(ctx context.Context, what string, done func() (bool, error)) error {
 	for {
-		empty, err := h.postfix.QueueEmpty(ctx)
-		if empty || err != nil {
+		if yes, err := done(); yes || err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s: mail is left in the queue: %w", h.Name, ctx.Err())
+			return fmt.Errorf("%s waits for %s: %w", h.Name, what, ctx.Err())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

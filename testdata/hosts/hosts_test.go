@@ -129,6 +129,9 @@ func (r row) run(t *testing.T, hosts []*Host) report {
 	mend := r.fault(t, s)
 	r.awaitEffect(t, hosts)
 	mend()
+	for _, h := range hosts {
+		must(t, h.WaitServed(ctx))
+	}
 	awaitDelivered(t, hosts, *messages/3)
 	sent, err := traffic.Stop()
 	must(t, err)
@@ -178,7 +181,7 @@ func (r row) verdict(t *testing.T, s *system, hosts []*Host, sent int) report {
 	ctx := limit(t)
 	for _, h := range hosts {
 		must(t, h.WaitDelivered(ctx))
-		must(t, h.WaitRecovered(ctx))
+		must(t, h.WaitReplayed(ctx))
 	}
 	view := readRegistry(t, s)
 	sum := report{sent: sent, hosts: len(hosts)}
@@ -271,4 +274,3 @@ func complain(t *testing.T, where string, problems []string) {
 		t.Errorf("%s: %s", where, p)
 	}
 }
-
