@@ -5,7 +5,7 @@ PACKAGES = ./... $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go testdata
 DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo demo-sendmail test check install man draft bench bench-redis bench-verify demo-mailman mailman soak
+.PHONY: build demo demo-sendmail test check install man draft bench bench-redis bench-verify demo-mailman mailman soak demo-redis proof
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
@@ -38,6 +38,15 @@ demo-sendmail: ## the same through a private Sendmail
 	testdata/install.sh m4
 	testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf
 	go run ./testdata/demo -mta sendmail
+
+demo-redis: ## one message through two mail hosts on one Redis, which is then stopped and started
+	testdata/install.sh postfix redis-server redis-tools
+	go run ./testdata/demo -redis
+
+PROOF_MESSAGES = 3000
+proof: ## thousands of messages through two mail hosts while Redis fails in every way; prints the tables
+	testdata/install.sh postfix redis-server redis-sentinel redis-tools
+	go test -count=1 -timeout 60m -v -run '^Test(HostsAgree|OutagesDelay)' ./testdata/hosts -messages $(PROOF_MESSAGES)
 
 demo-mailman: mailman ## posts through Mailman 3 into HyperKitty, both private
 	testdata/install.sh postfix

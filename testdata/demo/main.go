@@ -1,6 +1,7 @@
 // Command demo shows the main job: a private Postfix, or with -mta sendmail a private Sendmail, and the daemon on the
 // embedded registry, real mail through both, the stamped header fields, and a
-// check of each. It cleans up after itself.
+// check of each. With -redis it shows two mail hosts that share a Redis, and
+// what they do while that is stopped. It cleans up after itself.
 package main
 
 import (
@@ -42,8 +43,13 @@ var mails = []struct{ why, header string }{
 
 func main() {
 	name := flag.String("mta", "postfix", "send through this `MTA`: postfix or sendmail")
+	redis := flag.Bool("redis", false, "show two hosts on one Redis instead")
 	flag.Parse()
-	if err := run(context.Background(), *name); err != nil {
+	show := func(ctx context.Context) error { return run(ctx, *name) }
+	if *redis {
+		show = runRedis
+	}
+	if err := show(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}

@@ -42,7 +42,6 @@ var rows = []row{
 	{"each packet 20 ms late", alone, "", mode(faultproxy.Delay(20 * time.Millisecond)), nil},
 	{"each packet 400 ms late", alone, "", mode(faultproxy.Delay(400 * time.Millisecond)), both},
 	{"black-holed", alone, "", mode(faultproxy.BlackHole), both},
-	{"connections refused", alone, "", mode(faultproxy.Refuse), both},
 	{"black-holed for one host", alone, "", oneHost(faultproxy.BlackHole), first},
 	{"Redis killed -9, tempfail", alone, "tempfail", killed, neither},
 	{"Redis killed -9, accept", alone, "accept", killed, neither},

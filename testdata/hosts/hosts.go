@@ -118,9 +118,12 @@ func (h *Host) Stop() error {
 
 func (h *Host) state() string { return filepath.Join(h.dir, "state") }
 
+// Addr is where Postfix takes mail, host:port.
+func (h *Host) Addr() string { return h.postfix.Remote() }
+
 // Send hands mails to Postfix until it takes them, as a mail server does.
 func (h *Host) Send(ctx context.Context, mails ...mta.Mail) error {
-	return mta.SendUntilAccepted(ctx, h.postfix.Remote(), 1, mails...)
+	return mta.SendUntilAccepted(ctx, h.Addr(), 1, mails...)
 }
 
 // Conflicts are those that the daemon has kept.

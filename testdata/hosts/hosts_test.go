@@ -18,7 +18,7 @@ import (
 
 // The load of each row: before the fault, while it lasts, and after it, a
 // third each; more where the fault lasts longer.
-var messages = flag.Int("messages", 240, "send at least so many `messages` through each host, in each row")
+var messages = flag.Int("messages", 180, "send at least so many `messages` through each host, in each row")
 
 var daemonBin string
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/registry"
 	"permalink-milter/testdata/mta"
 )
 
@@ -45,6 +46,9 @@ func (m Message) Hash() string {
 	hash, _ := hashheader.MD5.Hash([]byte(m.id())) // fails in FIPS 140 mode alone
 	return hash
 }
+
+// Token is that of the hash's ordinal.
+func (m Message) Token(ordinal int) string { return registry.Token(m.Hash(), ordinal) }
 
 // Identity is what the registry knows it by.
 func (m Message) Identity() hashheader.Identity {
