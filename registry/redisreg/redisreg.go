@@ -43,9 +43,13 @@
 // # What survives
 //
 // Redis answers before a write is on disk or on a replica. With appendonly
-// and appendfsync everysec, a crash of redis-server loses nothing, one of the
-// machine what was reserved in the last second or two. A failover loses what
-// the new primary had not received.
+// and appendfsync everysec, a crash of redis-server loses what was reserved
+// while an fsync was under way, for writes wait behind it for up to two
+// seconds, and one of the machine what was reserved in the last second or
+// two. With appendfsync always neither loses anything. A failover loses what
+// the new primary had not received. A primary without appendonly or snapshots
+// that is restarted before a replica has taken its place comes back empty,
+// and its replicas follow it in that.
 //
 // With Options.MinReplicas every Reserve, Confirm and Release waits until so
 // many replicas have what it answers, also where that was written before; if

@@ -180,6 +180,14 @@ func (h *Host) WaitServed(ctx context.Context) error {
 	})
 }
 
+// WaitOutage returns when the daemon no longer waits for the registry.
+func (h *Host) WaitOutage(ctx context.Context) error {
+	return h.wait(ctx, "the breaker to open", func() (bool, error) {
+		m, err := h.Metrics(ctx)
+		return m[`breaker_state{state="closed"}`] == 0 && m[`breaker_state{state="open"}`]+m[`breaker_state{state="half-open"}`] == 1, err
+	})
+}
+
 // WaitReplayed returns when nothing is left in the daemon's journal.
 func (h *Host) WaitReplayed(ctx context.Context) error {
 	return h.wait(ctx, "the end of the replay", func() (bool, error) {

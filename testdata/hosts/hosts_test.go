@@ -163,6 +163,9 @@ func awaitDelivered(t *testing.T, hosts []*Host, more int) {
 // it may not go on, until that shows.
 func (r row) awaitEffect(t *testing.T, hosts []*Host) {
 	t.Helper()
+	for _, host := range r.journals {
+		must(t, hosts[host].WaitOutage(limit(t)))
+	}
 	if r.onFailure != "tempfail" {
 		awaitDelivered(t, hosts, *messages/3)
 		return
@@ -238,6 +241,11 @@ func judge(t *testing.T, view View, h *Host, sent int) report {
 	complain(t, h.Name, problems)
 	m, err := h.Metrics(t.Context())
 	must(t, err)
+	for result, want := range map[string]int{"stamped": tally.Stamped, "unmarked": tally.Delivered - tally.Stamped, "tempfail": h.Refusals()} {
+		if got := m[`messages_total{result="`+result+`"}`]; int(got) != want {
+			t.Errorf("%s: messages_total of %s is %v, want %d", h.Name, result, got, want)
+		}
+	}
 	conflict := int(m[`replayed_total{result="conflict"}`])
 	return report{Tally: tally, journalled: int(m["journalled_total"]), conflicts: conflict,
 		replayed: int(m[`replayed_total{result="same"}`]) + conflict, refused: h.Refusals(), errors: h.Errors()}
