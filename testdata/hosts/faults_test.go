@@ -23,6 +23,8 @@ type row struct {
 	fault func(*testing.T, *system) (mend func())
 	// journals are the hosts that must journal; nil: any may.
 	journals []int
+	// crash kills the daemons while the fault lasts. Their metrics begin anew.
+	crash bool
 }
 
 var (
@@ -32,21 +34,22 @@ var (
 )
 
 var rows = []row{
-	{"nothing fails", alone, "", noFault, nil},
-	{"Redis restarted", alone, "", restarted, both},
-	{"Redis killed -9", alone, "", killed, both},
-	{"DEBUG SLEEP 2", alone, "", command("debug", "sleep", "2"), both},
-	{"CLIENT PAUSE 2000", alone, "", command("client", "pause", "2000", "all"), both},
-	{"connections cut all the time", alone, "", cut, nil},
-	{"connections cut in mid-reply", alone, "", mode(faultproxy.CutAfter(700)), nil},
-	{"each packet 20 ms late", alone, "", mode(faultproxy.Delay(20 * time.Millisecond)), nil},
-	{"each packet 400 ms late", alone, "", mode(faultproxy.Delay(400 * time.Millisecond)), both},
-	{"black-holed", alone, "", mode(faultproxy.BlackHole), both},
-	{"black-holed for one host", alone, "", oneHost(faultproxy.BlackHole), first},
-	{"Redis killed -9, tempfail", alone, "tempfail", killed, neither},
-	{"Redis killed -9, accept", alone, "accept", killed, neither},
-	{"Sentinel failover", sentinels, "", failover, both},
-	{"Cluster primary killed", cluster, "", primaryKilled, both},
+	{name: "nothing fails", start: alone, fault: noFault},
+	{name: "Redis restarted", start: alone, fault: restarted, journals: both},
+	{name: "Redis killed -9", start: alone, fault: killed, journals: both},
+	{name: "Redis killed -9, then the daemons", start: alone, fault: killed, journals: both, crash: true},
+	{name: "DEBUG SLEEP 2", start: alone, fault: command("debug", "sleep", "2"), journals: both},
+	{name: "CLIENT PAUSE 2000", start: alone, fault: command("client", "pause", "2000", "all"), journals: both},
+	{name: "connections cut all the time", start: alone, fault: cut},
+	{name: "connections cut in mid-reply", start: alone, fault: mode(faultproxy.CutAfter(700))},
+	{name: "each packet 20 ms late", start: alone, fault: mode(faultproxy.Delay(20 * time.Millisecond))},
+	{name: "each packet 400 ms late", start: alone, fault: mode(faultproxy.Delay(400 * time.Millisecond)), journals: both},
+	{name: "black-holed", start: alone, fault: mode(faultproxy.BlackHole), journals: both},
+	{name: "black-holed for one host", start: alone, fault: oneHost(faultproxy.BlackHole), journals: first},
+	{name: "Redis killed -9, tempfail", start: alone, onFailure: "tempfail", fault: killed, journals: neither},
+	{name: "Redis killed -9, accept", start: alone, onFailure: "accept", fault: killed, journals: neither},
+	{name: "Sentinel failover", start: sentinels, fault: failover, journals: both},
+	{name: "Cluster primary killed", start: cluster, fault: primaryKilled, journals: both},
 }
 
 // A system is the registry of a row.

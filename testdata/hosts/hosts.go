@@ -109,6 +109,15 @@ func (h *Host) StopDaemon() error {
 	return h.daemon.Stop()
 }
 
+// CrashDaemon kills the daemon with SIGKILL and starts it again. Mail that
+// comes meanwhile is answered with 451.
+func (h *Host) CrashDaemon(ctx context.Context) error {
+	if err := h.daemon.Kill(); err != nil {
+		return err
+	}
+	return h.daemon.Restart(ctx)
+}
+
 // Stop ends all of the host.
 func (h *Host) Stop() error {
 	err := errors.Join(h.StopDaemon(), h.postfix.Stop())

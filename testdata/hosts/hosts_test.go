@@ -5,11 +5,13 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"permalink-milter/registry/redisreg"
 	"permalink-milter/testdata/mta"
 )
 
@@ -22,6 +24,7 @@ var daemonBin string
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	redisreg.LogTo(slog.New(slog.DiscardHandler))
 	dir, err := os.MkdirTemp("", "hosts-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -107,6 +110,12 @@ func (r row) run(t *testing.T, hosts []*Host) report {
 	awaitDelivered(t, hosts, *messages/3)
 	mend := r.fault(t, s)
 	r.awaitEffect(t, hosts)
+	if r.crash {
+		for _, h := range hosts {
+			must(t, h.CrashDaemon(ctx))
+		}
+		awaitDelivered(t, hosts, *messages/3)
+	}
 	mend()
 	for _, h := range hosts {
 		must(t, h.WaitServed(ctx))
