@@ -40,7 +40,7 @@ func (r row) verdict(t *testing.T, s *system, hosts []*Host, sent int) report {
 	sum := report{sent: sent, hosts: len(hosts)}
 	for i, h := range hosts {
 		one := r.judge(t, view, h, sent)
-		r.check(t, s, one, i)
+		r.check(t, one, i)
 		sum.add(one)
 	}
 	return sum
@@ -110,7 +110,7 @@ func tellsOfMail(t *testing.T, h *Host, m map[string]float64, tally Tally) {
 }
 
 // check holds one host's report against what the row promises.
-func (r row) check(t *testing.T, s *system, one report, host int) {
+func (r row) check(t *testing.T, one report, host int) {
 	t.Helper()
 	if one.replayed < one.journalled || one.replayed > one.journalled && !r.crash || one.conflicts != one.Listed {
 		t.Errorf("host %d: the metrics tell of %d journalled, %d replayed and %d conflicts; %d are listed", host, one.journalled, one.replayed, one.conflicts, one.Listed)
