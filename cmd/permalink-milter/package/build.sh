@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Builds the Debian and RPM packages of the last commit. One commit gives the
+# same bytes wherever it is built.
+# usage: build.sh DIRECTORY
+# Variables: VERSION, PACKAGER='NAME <ADDRESS>', ARCHITECTURES='amd64 arm64'
+set -euo pipefail
+shopt -s nullglob
+umask 022
+out=$(realpath -m "$1")
+cd "$(dirname "$0")"
+nfpm=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+
+# version prints a tag's number, TAG+COMMITS.gHASH after it, and a pre-release
+# of the first one where there is no tag.
+version() {
+	git describe --tags --match 'v*' 2>/dev/null | sed 's/^v//; s/-\([0-9]*\)-g/+\1.g/' | grep . ||
+		echo "0.1.0~dev.$(git rev-list --count HEAD).g$(git rev-parse --short=8 HEAD)"
+}
+
+export VERSION=${VERSION:-$(version)}
+export PACKAGER=${PACKAGER:-permalink-milter authors <permalink-milter@lists.example.org>}
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
+export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC CGO_ENABLED=0 GOFLAGS=
+
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+mkdir -p "$out" "$stage"/{source,man,completion}
+(cd "$(git rev-parse --show-toplevel)" && git archive HEAD) | tar -x --no-same-permissions -C "$stage/source"
+cd "$stage/source"
+
+# compile ARCHITECTURE DIRECTORY
+compile() {
+	GOOS=linux GOARCH=$1 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.release=$VERSION" -o "$2/" ./cmd/...
+}
+
+# pack compresses stdin, without name and time.
+pack() { gzip -9n; }
+
+manuals() {
+	local page
+	for page in cmd/*/*.[58] cmd/permalink/man/*.1; do
+		pack <"$page" >"$stage/man/${page##*/}.gz"
+	done
+}
+
+# completions are made by the programs themselves.
+completions() {
+	local program shell
+	compile "$(go env GOHOSTARCH)" "$stage/host"
+	for program in permalink permalink-milter; do
+		for shell in bash zsh fish; do
+			"$stage/host/$program" completion $shell >"$stage/completion/$program.$shell"
+		done
+	done
+}
+
+# configuration prints the example with all settings commented out, so that
+# what is installed changes no default.
+configuration() {
+	echo '# Settings behind # are examples, mostly the defaults: permalink-milter.toml(5).'
+	echo '# permalink-milter --config FILE --check tells what is wrong with a file.'
+	echo
+	sed -E 's/^([a-z_]+ = |\[\[)/#\1/' config/example.toml
+}
+
+# licences prints the notices of what is linked into the programs, as their
+# licences ask.
+licences() {
+	local module
+	echo Go
+	cat "$(go env GOROOT)/LICENSE"
+	go version -m "$stage/bin" | awk '$1 == "dep" { print $2 }' | sort -u | while read -r module; do
+		printf '\n%s\n\n' "$module"
+		find "$(go list -m -f '{{.Dir}}' "$module")" -maxdepth 1 -type f \( -iname 'licen[cs]e*' -o -iname 'notice*' \) -exec cat {} +
+	done
+}
+
+# changelog prints Debian's: one entry, that of this build.
+changelog() {
+	printf 'permalink-milter (%s-1) unstable; urgency=medium\n\n' "$VERSION"
+	printf '  * Build of this version. changelog.gz tells what changed.\n\n'
+	printf ' -- %s  %s\n' "$PACKAGER" "$(date -R -d "@$SOURCE_DATE_EPOCH")"
+}
+
+manuals
+completions
+configuration >"$stage/permalink-milter.toml"
+pack <CHANGELOG.md >"$stage/changelog.gz"
+changelog | pack >"$stage/changelog.Debian.gz"
+for ARCH in ${ARCHITECTURES:-amd64 arm64}; do
+	export ARCH
+	compile "$ARCH" "$stage/bin"
+	licences | pack >"$stage/licences.gz"
+	find "$stage" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
+	for packager in deb rpm; do
+		(cd "$stage" && go run "$nfpm" package --config source/cmd/permalink-milter/package/nfpm.yaml --packager $packager --target "$out")
+	done
+done
