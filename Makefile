@@ -30,6 +30,17 @@ man: ## what is generated from the schema and the flags: manual pages, example.t
 	go test ./config ./cmd/permalink-milter -update
 	go test ./cmd/permalink -run TestManPages -update
 
+.PHONY: package test-package vulncheck
+package: ## Debian and RPM packages of the last commit in dist/
+	cmd/permalink-milter/package/build.sh dist
+
+test-package: ## builds the packages and lives with them in scratch roots, under systemd too; needs root
+	testdata/install.sh lintian rpm systemd iproute2 adduser
+	testdata/package/run.sh
+
+vulncheck: ## known vulnerabilities in what the programs call; asks vuln.go.dev
+	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
+
 demo: ## real mail through a private Postfix and the daemon, shown and verified
 	testdata/install.sh postfix
 	go run ./testdata/demo

@@ -84,7 +84,7 @@ func newRoot(std stdio) *cobra.Command {
 		Use:           "permalink-milter",
 		Short:         "Stamp the mail of an MTA with permalinks",
 		Long:          long,
-		Example:       "  permalink-milter --config /etc/permalink-milter.toml --check\n  permalink-milter --print-mta postfix",
+		Example:       "  permalink-milter --config /etc/permalink-milter/permalink-milter.toml --check\n  permalink-milter --print-mta postfix",
 		Args:          cobra.NoArgs,
 		Version:       version(),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), std) },

@@ -1,0 +1,105 @@
+# What the scripts of this folder share. They run in a scratch root.
+
+config=/etc/permalink-milter/permalink-milter.toml
+state=/var/lib/permalink-milter
+user=permalink-milter
+log=/run/daemon.log
+daemon=
+
+# ok TEXT COMMAND...: the command must succeed.
+ok() {
+	local text=$1
+	shift
+	if ! "$@"; then
+		echo "FAILED: $text: $*" >&2
+		[ ! -e $log ] || cat $log >&2
+		exit 1
+	fi
+	echo "ok: $text"
+}
+
+not() { ! "$@"; }
+
+quiet() { "$@" >/run/output 2>&1 || { cat /run/output; return 1; }; }
+
+# equal WANT COMMAND...: the command must print it.
+equal() {
+	local want=$1 got
+	shift
+	got=$("$@")
+	[ "$got" = "$want" ] || { echo "$* printed $got, not $want"; return 1; }
+}
+
+logged() {
+	local i
+	for i in $(seq 100); do
+		! grep -q "$1" $log || return 0
+		sleep 0.1
+	done
+	return 1
+}
+
+http() {
+	exec 3<>/dev/tcp/127.0.0.1/8898
+	printf 'GET %s HTTP/1.0\r\n\r\n' "$1" >&3
+	cat <&3
+}
+
+# configure writes what a site would into the file that was installed.
+configure() {
+	sed -i -E \
+		-e "s/^#listen = \['inet:127.*/listen = ['inet:127.0.0.1:8899', 'unix:\/run\/permalink-milter\/milter.sock']/" \
+		-e "/^\[admin\]/,/^\[http\]/ s/^#listen = .*/listen = '127.0.0.1:8898'/" \
+		-e 's/^#(level = )/\1/' $config
+}
+
+# start runs the daemon as its unit does: as its user, with the directories
+# that systemd makes.
+start() {
+	install -d -m 0755 -o $user -g $user /run/permalink-milter
+	: >$log
+	STATE_DIRECTORY=$state setpriv --reuid=$user --regid=$user --clear-groups --no-new-privs --bounding-set=-all \
+		/usr/bin/permalink-milter --config $config 2>$log &
+	daemon=$!
+	ok "the daemon starts as its user" logged '127.0.0.1:8899'
+}
+
+stop() {
+	kill -TERM $daemon
+	ok "the daemon ends in order" wait $daemon
+}
+
+# works looks at the daemon that runs.
+works() {
+	ok "it runs as an unprivileged user" grep -q "^Uid:	$(id -u $user)	" /proc/$daemon/status
+	ok "it holds no capability" grep -q '^CapEff:	0*$' /proc/$daemon/status
+	ok "it is ready" eval 'http /readyz | grep -q " 200 "'
+	ok "its registry is its own" equal "$user 640" stat -c '%U %a' $state/permalinks.db
+	ok "its socket is its own" equal "$user 660" stat -c '%U %a' /run/permalink-milter/milter.sock
+	sed -i "s/^level = .*/level = 'debug'/" $config
+	kill -HUP $daemon
+	ok "it reads its configuration again at SIGHUP" logged 'configuration reloaded'
+	echo nonsense >>$config
+	kill -HUP $daemon
+	ok "it keeps the configuration where the file is bad" logged 'configuration not reloaded'
+	sed -i '$d' $config
+	ok "it is ready still" eval 'http /readyz | grep -q " 200 "'
+}
+
+# protected looks at what the packages must keep from others.
+protected() {
+	ok "the user is a system's, without a shell" eval 'getent passwd $user | grep -Eq "^$user:x:[0-9]{1,3}:[0-9]+:.*:$state:.*/nologin$"'
+	ok "the configuration's directory is for root and the daemon" equal "root $user 750" stat -c '%U %G %a' /etc/permalink-milter
+	ok "the state directory is the daemon's" equal "$user $user 750" stat -c '%U %G %a' $state
+	ok "the daemon may read its configuration" setpriv --reuid=$user --regid=$user --clear-groups permalink-milter --config $config --check
+	ok "others may not" not setpriv --reuid=65534 --regid=65534 --clear-groups cat $config 2>/dev/null
+	ok "the configuration changes no default" equal "" eval 'diff <(permalink-milter --print-config) <(permalink-milter --config $config --print-config)'
+}
+
+documented() {
+	local page
+	for page in man8/permalink-milter.8 man5/permalink-milter.toml.5; do
+		ok "the manual has $page" gzip -t /usr/share/man/$page.gz
+	done
+	ok "bash completes" bash -nc '. /usr/share/bash-completion/completions/permalink-milter'
+}
