@@ -34,7 +34,7 @@ of all lists or of --list; times of reservation are not kept.
 Exit codes: 0 all is reserved, 1 some could not be, 2 usage, 75 the registry
 did not answer, 78 configuration.`
 
-const importExample = `  permalink import --list devel@lists.example.org --config /etc/permalink-milter.toml 2024.mbox 2025.mbox.gz Maildir/
+const importExample = `  permalink import --list devel@lists.example.org --config /etc/permalink-milter/permalink-milter.toml 2024.mbox 2025.mbox.gz Maildir/
   permalink lookup --all --json --registry bolt:old.db | permalink import --format jsonl --registry bolt:new.db`
 
 // formatRecords is the format of lookup --json.

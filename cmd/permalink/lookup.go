@@ -37,9 +37,9 @@ Exit codes: 0 found, 1 something is not reserved, 2 usage, 75 the registry did
 not answer, 78 configuration.`
 
 const lookupExample = `  permalink lookup --registry bolt:permalinks.db VP3JZR3MSKY5TQSMS5FHURHQXI
-  permalink lookup --config /etc/permalink-milter.toml --list devel@lists.example.org '<abc@example.org>'
+  permalink lookup --config /etc/permalink-milter/permalink-milter.toml --list devel@lists.example.org '<abc@example.org>'
   permalink lookup --api https://permalink.example.org --token-file token --list devel@lists.example.org VP3JZR3MSKY5TQSMS5FHURHQXI-2
-  permalink lookup --config /etc/permalink-milter.toml --conflicts
+  permalink lookup --config /etc/permalink-milter/permalink-milter.toml --conflicts
   permalink lookup --registry bolt:permalinks.db --all --json > export.jsonl`
 
 // lookupOptions are the flags of lookup.

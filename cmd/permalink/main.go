@@ -80,6 +80,6 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.AddCommand(newHash(std), newVerify(std), newStamp(std), newImport(std), newLookup(std))
-	root.AddCommand(newDeliver(std))
+	root.AddCommand(newDeliver(std), newRegistry(std))
 	return root
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -109,19 +111,31 @@ func inStateDir(url, dir string) string {
 	return url
 }
 
-// openRegistry opens the registry that a URL names; of the configuration it
-// takes how to log in to it. A file that is not there is made only where
-// create says so.
+// openRegistry opens the registry that a URL names.
 func openRegistry(url string, c config.Registry, create bool) (registry.Registry, error) {
+	store, err := openStore(url, c, create)
+	if err != nil {
+		return nil, err
+	}
+	return registry.New(store, registry.Options{TTL: time.Duration(c.ReservationTTL)}), nil
+}
+
+// quietRedis keeps the client library from printing what the errors tell too.
+var quietRedis = sync.OnceFunc(func() { redisreg.LogTo(slog.New(slog.DiscardHandler)) })
+
+// openStore opens the store that a URL names; of the configuration it takes
+// how to log in to it. A file that is not there is made only where create
+// says so.
+func openStore(url string, c config.Registry, create bool) (registry.Store, error) {
 	scheme, file, _ := strings.Cut(url, ":")
 	family, _, _ := strings.Cut(scheme, "+")
-	options := registry.Options{TTL: time.Duration(c.ReservationTTL)}
 	switch {
 	case scheme == "bolt" && file != "":
-		return openFile(file, options, create)
+		return openFile(file, create)
 	case !slices.Contains([]string{"redis", "rediss", "unix"}, family):
 		return nil, fmt.Errorf("--registry %q: write bolt:FILE, or a URL of Redis as in registry.url", config.MaskURL(url))
 	}
+	quietRedis()
 	password, err := redisreg.ReadPassword(c.PasswordFile)
 	if err != nil {
 		return nil, &exitError{exitConfig, err}
@@ -131,10 +145,10 @@ func openRegistry(url string, c config.Registry, create bool) (registry.Registry
 	if err != nil {
 		return nil, &exitError{exitConfig, err}
 	}
-	return registry.New(store, options), nil
+	return store, nil
 }
 
-func openFile(file string, options registry.Options, create bool) (registry.Registry, error) {
+func openFile(file string, create bool) (registry.Store, error) {
 	if _, err := os.Stat(file); err != nil && !create {
 		return nil, &exitError{exitFailed, fmt.Errorf("--registry bolt:%s: %w", file, err)}
 	}
@@ -146,7 +160,7 @@ func openFile(file string, options registry.Options, create bool) (registry.Regi
 	case errors.Is(err, boltreg.ErrInUse):
 		return nil, &exitError{exitTemporary, err}
 	case err != nil:
-		return nil, &exitError{exitFailed, err}
+		return nil, &exitError{exitFailed, fmt.Errorf("%w; 'permalink registry check' tells what is wrong with it", err)}
 	}
-	return registry.New(store, options), nil
+	return store, nil
 }

@@ -32,11 +32,11 @@ not answer and the configuration says tempfail, 78 configuration.`
 
 const stampExample = `  permalink stamp message.eml > stamped.eml
   permalink stamp --archive 'https://lists.example.org/{list}/{token}' --list devel@lists.example.org < message.eml
-  permalink stamp --in-place --config /etc/permalink-milter.toml Maildir/
+  permalink stamp --in-place --config /etc/permalink-milter/permalink-milter.toml Maildir/
 
   # procmail
   :0 fw
-  | permalink stamp --config /etc/permalink-milter.toml`
+  | permalink stamp --config /etc/permalink-milter/permalink-milter.toml`
 
 // stampOptions are the flags of stamp.
 type stampOptions struct {

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"permalink-milter/cmd/permalink/inorder"
+	"permalink-milter/hashheader"
+	"permalink-milter/registry"
+)
+
+const restoredTwice = `Each message gets the token, state, URL, subject and times back that it had.
+What is there already stays: an archived reservation stands against one that is
+not, and a later expiry against an earlier one. Where another message holds a
+token, it is told and nothing is changed. A run that was interrupted is
+repeated to go on.
+
+Exit codes: 0 all is there, 1 something could not be read or has another
+holder, 2 usage, 75 a registry is in use or does not answer, 78 configuration.`
+
+func newRegistryImport(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "import [FILE|-]...",
+		Short:   "Bring back what export wrote",
+		Long:    "Read what 'permalink registry export' wrote.\n\n" + restoredTwice,
+		Example: "  permalink registry import --registry bolt:permalinks.db saved.jsonl",
+	}
+	var f storeFlags
+	f.add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, inputs []string) error {
+		url, login, err := f.resolve()
+		if err != nil {
+			return err
+		}
+		store, err := openStore(url, login, true)
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		return restoreAll(cmd.Context(), std, store, linesToRestore(std.in, stdinIfNone(inputs)))
+	}
+	return cmd
+}
+
+func newRegistryCopy(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "copy FROM TO",
+		Short:   "Copy a registry into another",
+		Long:    "Copy all reservations of the registry FROM to the registry TO, both URLs as\nregistry.url has them in the configuration. --config tells how to log in to Redis.\n\n" + restoredTwice,
+		Example: "  permalink registry copy --config permalink-milter.toml bolt:permalinks.db redis://redis.example.org",
+		Args:    cobra.ExactArgs(2),
+	}
+	var f storeFlags
+	f.addConfig(cmd)
+	cmd.RunE = func(cmd *cobra.Command, urls []string) error {
+		f.url = urls[0]
+		from, login, err := f.resolve()
+		if err != nil {
+			return err
+		}
+		store, err := openStore(urls[1], login, true)
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		return restoreAll(cmd.Context(), std, store, recordsToRestore(recordsOf(cmd.Context(), from, login)))
+	}
+	return cmd
+}
+
+// A restoring is the reservations of one hash, and what became of them.
+type restoring struct {
+	where   string // FILE:LINE where there is one
+	held    []registry.Reservation
+	changed bool
+	err     error
+}
+
+// restoreAll puts all into a store, many at a time, since a store that syncs
+// to disk takes many at once.
+func restoreAll(ctx context.Context, std stdio, store registry.Store, all iter.Seq[*restoring]) error {
+	var restored, there, problems int
+	for one := range inorder.Map(ctx, all, reserveWorkers, func(one *restoring) *restoring { return one.restore(ctx, store) }) {
+		var exit *exitError
+		switch {
+		case errors.As(one.err, &exit):
+			return one.err
+		case one.err != nil:
+			problems++
+			fmt.Fprintf(std.err, "%s%v\n", one.where, one.err)
+		case one.changed:
+			restored += len(one.held)
+		default:
+			there += len(one.held)
+		}
+	}
+	if ctx.Err() != nil {
+		return &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+	}
+	fmt.Fprintf(std.out, "%d restored, %d there already; %s\n", restored, there, plural(problems, "problem"))
+	return unlessSound(problems)
+}
+
+func (one *restoring) restore(ctx context.Context, store registry.Store) *restoring {
+	if one.err == nil {
+		one.changed, one.err = registry.Restore(ctx, store, one.held)
+	}
+	if errors.Is(one.err, registry.ErrUnavailable) && !errors.Is(one.err, registry.ErrCorrupt) {
+		one.err = &exitError{exitTemporary, fmt.Errorf("%w; run it again to go on", one.err)}
+	}
+	return one
+}
+
+// recordsToRestore yields the records of another store.
+func recordsToRestore(records iter.Seq2[registry.Record, error]) iter.Seq[*restoring] {
+	return func(yield func(*restoring) bool) {
+		for r, err := range records {
+			if end := ending(err); end != nil {
+				err = end
+			}
+			if !yield(&restoring{held: r.Reservations(), err: err}) {
+				return
+			}
+		}
+	}
+}
+
+// linesToRestore yields what the inputs hold. Lines of one hash that follow
+// each other go together.
+func linesToRestore(stdin io.Reader, inputs []string) iter.Seq[*restoring] {
+	return func(yield func(*restoring) bool) {
+		for _, input := range inputs {
+			if !fileToRestore(stdin, input, yield) {
+				return
+			}
+		}
+	}
+}
+
+// fileToRestore returns false when no more is wanted.
+func fileToRestore(in io.Reader, name string, yield func(*restoring) bool) bool {
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return yield(&restoring{where: name + ": ", err: reason(err)})
+		}
+		defer f.Close()
+		in = f
+	}
+	var last *restoring
+	for one := range parseLines(name, in) {
+		if last != nil && last.joins(one) {
+			last.held = append(last.held, one.held...)
+			continue
+		}
+		if last != nil && !yield(last) {
+			return false
+		}
+		last = one
+	}
+	return last == nil || yield(last)
+}
+
+func (one *restoring) joins(next *restoring) bool {
+	return one.err == nil && next.err == nil && one.held[0].List == next.held[0].List && one.held[0].Hash == next.held[0].Hash
+}
+
+// parseLines yields a reservation a line.
+func parseLines(name string, in io.Reader) iter.Seq[*restoring] {
+	return func(yield func(*restoring) bool) {
+		lines := bufio.NewScanner(in)
+		lines.Buffer(nil, maxRecord)
+		n := 0
+		for lines.Scan() {
+			n++
+			if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+				continue
+			}
+			one := &restoring{where: fmt.Sprintf("%s:%d: ", name, n)}
+			var held registry.Reservation
+			held, one.err = parseRecord(lines.Bytes())
+			one.held = []registry.Reservation{held}
+			if !yield(one) {
+				return
+			}
+		}
+		if err := lines.Err(); err != nil {
+			yield(&restoring{where: fmt.Sprintf("%s:%d: ", name, n+1), err: err})
+		}
+	}
+}
+
+// parseRecord reads what newRecord made. A key that it does not know is an
+// error: a newer version wrote it, and it would be lost.
+func parseRecord(line []byte) (r registry.Reservation, err error) {
+	var rec record
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&rec); err != nil {
+		return r, err
+	}
+	r = registry.Reservation{List: rec.List, Since: rec.Since, URL: rec.URL, Subject: rec.Subject}
+	if r.Hash, r.Ordinal, err = registry.ParseToken(rec.Token); err != nil {
+		return r, err
+	}
+	if r.Identity, err = hashheader.ParseIdentity(rec.Identity); err != nil {
+		return r, err
+	}
+	if rec.Expires != nil {
+		r.Expires = *rec.Expires
+	}
+	switch rec.State {
+	case registry.Reserved.String():
+		r.State = registry.Reserved
+	case registry.Archived.String():
+		r.State = registry.Archived
+	default:
+		return r, fmt.Errorf("state %.20q: want %s or %s", rec.State, registry.Reserved, registry.Archived)
+	}
+	return r, nil
+}
