@@ -2,7 +2,7 @@
 # ./... does not see testdata.
 PACKAGES = ./... $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go testdata/*/*/*.go))))
 # The Debian packages that the tests drive.
-DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark
+DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: build demo demo-sendmail test check install man draft bench bench-redis bench-verify demo-mailman mailman soak demo-redis proof

@@ -4,7 +4,6 @@
 # usage: build.sh DIRECTORY
 # Variables: VERSION, PACKAGER='NAME <ADDRESS>', ARCHITECTURES='amd64 arm64'
 set -euo pipefail
-shopt -s nullglob
 umask 022
 out=$(realpath -m "$1")
 cd "$(dirname "$0")"
