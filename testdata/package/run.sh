@@ -12,7 +12,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 temporary=$(mktemp -d)
 # systemd wants a cgroup of its own.
-cgroup=$(findmnt -n -o TARGET -t cgroup2 | head -1)/permalink-milter-test
+cgroup=$(findmnt -n -o TARGET -t cgroup2 | head -1)/permalink-milter-test.$$
 trap 'rm -rf "$temporary"; [ ! -d "$cgroup" ] || find "$cgroup" -depth -type d -exec rmdir {} +' EXIT
 export PACKAGES=$temporary/packages WORK=$temporary/scratch
 mkdir "$WORK" "$cgroup"
