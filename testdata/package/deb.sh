@@ -17,12 +17,12 @@ start
 works
 stop
 cp $config /mnt/before
-touch $state/kept
+ok "a permalink is reserved" reserve
 
 ok "the new version installs over it" quiet dpkg -i "$new"
 ok "it is the new one" eval '! permalink-milter --version | grep -qF 0.0.1'
 ok "the administrator's configuration stays" cmp $config /mnt/before
-ok "the state stays" test -e $state/kept
+ok "the registry stays" kept
 ok "dpkg finds the files as they were packed" equal "??5?????? c $config" dpkg -V permalink-milter
 start
 ok "it is ready" eval 'http /readyz | grep -q " 200 "'
@@ -34,9 +34,10 @@ ok "modes that the administrator set stay" equal 700 stat -c %a $state
 ok "it is removed" quiet dpkg -r permalink-milter
 ok "the programs are gone" not test -e /usr/bin/permalink-milter
 ok "the configuration stays" cmp $config /mnt/before
-ok "the state stays" test -e $state/kept
+ok "the registry stays" test -e $state/permalinks.db
 ok "it installs again" quiet dpkg -i "$new"
 ok "the configuration is as it was" cmp $config /mnt/before
+ok "so is the registry" kept
 
 ok "it is purged" quiet dpkg -P permalink-milter
 ok "the state is gone" not test -e $state

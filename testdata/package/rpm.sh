@@ -15,10 +15,10 @@ start
 works
 stop
 cp $config /mnt/before
-touch $state/kept
+ok "a permalink is reserved" reserve
 ok "the new version installs over it" rpm -U "$new"
 ok "the administrator's configuration stays" cmp $config /mnt/before
-ok "the state stays" test -e $state/kept
+ok "the registry stays" kept
 ok "rpm finds the files as they were packed" equal "S.5....T.  c $config" rpm -V permalink-milter
 start
 ok "it is ready" eval 'http /readyz | grep -q " 200 "'
@@ -26,4 +26,4 @@ stop
 ok "it is erased" rpm -e permalink-milter
 ok "the programs are gone" not test -e /usr/bin/permalink-milter
 ok "the administrator's configuration is kept" cmp $config.rpmsave /mnt/before
-ok "the state stays" test -e $state/kept
+ok "the registry stays" test -e $state/permalinks.db

@@ -91,15 +91,24 @@ protected() {
 	ok "the user is a system's, without a shell" eval 'getent passwd $user | grep -Eq "^$user:x:[0-9]{1,3}:[0-9]+:.*:$state:.*/nologin$"'
 	ok "the configuration's directory is for root and the daemon" equal "root $user 750" stat -c '%U %G %a' /etc/permalink-milter
 	ok "the state directory is the daemon's" equal "$user $user 750" stat -c '%U %G %a' $state
-	ok "the daemon may read its configuration" setpriv --reuid=$user --regid=$user --clear-groups permalink-milter --config $config --check
+	ok "the daemon may read its configuration" as_daemon permalink-milter --config $config --check
 	ok "others may not" not setpriv --reuid=65534 --regid=65534 --clear-groups cat $config 2>/dev/null
 	ok "the configuration changes no default" equal "" eval 'diff <(permalink-milter --print-config) <(permalink-milter --config $config --print-config)'
 }
 
+# reserve puts a reservation into the registry, as the daemon's user; kept
+# looks whether it is there still.
+reserved='{"list":"devel@lists.example.org","token":"VP3JZR3MSKY5TQSMS5FHURHQXI-2","identity":"00000000000000000000000000000001","state":"reserved","since":"2026-11-24T11:00:00Z"}'
+as_daemon() { setpriv --reuid=$user --regid=$user --clear-groups "$@"; }
+reserve() { echo "$reserved" | as_daemon permalink registry import --config $config; }
+kept() { equal "$reserved" as_daemon permalink registry export --config $config; }
+
 documented() {
-	local page
-	for page in man8/permalink-milter.8 man5/permalink-milter.toml.5; do
+	local page program
+	for page in man8/permalink-milter.8 man5/permalink-milter.toml.5 man1/permalink.1 man1/permalink-verify.1; do
 		ok "the manual has $page" gzip -t /usr/share/man/$page.gz
 	done
-	ok "bash completes" bash -nc '. /usr/share/bash-completion/completions/permalink-milter'
+	for program in permalink permalink-milter; do
+		ok "bash completes $program" bash -n /usr/share/bash-completion/completions/$program
+	done
 }
