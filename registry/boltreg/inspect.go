@@ -131,8 +131,8 @@ const fresh = 1
 
 // walk visits all pages that are in use.
 func (in *inspector) walk() {
-	if want := in.meta.pages * in.meta.pageSize; in.size < want {
-		in.damage("it has %d bytes of %d: it was cut off", in.size, want)
+	if in.size/in.meta.pageSize < in.meta.pages {
+		in.damage("it has %d bytes of %d: it was cut off", in.size, in.meta.pages*in.meta.pageSize)
 	}
 	free := in.freelist()
 	in.tree(in.meta.root, in.root)
@@ -309,7 +309,7 @@ func parseRecord(key, value []byte, isBucket bool) (registry.Record, error) {
 
 // strays yields what stands in pages that the tree did not lead to.
 func (in *inspector) strays() {
-	for id := uint64(2); id < in.meta.pages && !in.stopped; id++ {
+	for id := uint64(2); id < in.size/in.meta.pageSize && !in.stopped; id++ {
 		if in.seen[id] {
 			continue
 		}

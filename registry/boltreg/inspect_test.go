@@ -114,6 +114,16 @@ func TestInspectTellsTheDamage(t *testing.T) {
 			clear(b[at : at+page])
 			return b
 		}, "its header is not one", func(n int) bool { return n > len(all)/2 && n < len(all) }},
+		{"root pages without elements", func(b []byte) []byte {
+			for at := 0; ; at += page {
+				next := bytes.Index(b[at:], []byte("entries-v1"))
+				if next < 0 {
+					return b
+				}
+				at = (at + next) / page * page
+				b[at+10], b[at+11] = 0, 0
+			}
+		}, "it has not the elements that it tells", func(n int) bool { return n == len(all) }},
 		{"an entry's version from the future", func(b []byte) []byte {
 			for at := 0; ; at++ { // freed pages have older copies
 				next := bytes.Index(b[at:], []byte(all[350].Hash))

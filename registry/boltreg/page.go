@@ -28,7 +28,8 @@ const (
 	bucketFlag = 1
 	noFreelist = ^uint64(0)
 	magic      = 0xED0CDAED
-	maxPage    = 32 << 10
+	minPage    = 512
+	maxPage    = 64 << 10
 )
 
 var order = binary.NativeEndian
@@ -48,7 +49,8 @@ func parseMeta(b []byte) (m meta, ok bool) {
 	if order.Uint32(b) != magic || order.Uint32(b[4:]) != 2 || order.Uint64(b[metaSize-8:]) != sum.Sum64() {
 		return meta{}, false
 	}
-	return meta{uint64(order.Uint32(b[8:])), order.Uint64(b[16:]), order.Uint64(b[32:]), order.Uint64(b[40:]), order.Uint64(b[48:])}, true
+	m = meta{uint64(order.Uint32(b[8:])), order.Uint64(b[16:]), order.Uint64(b[32:]), order.Uint64(b[40:]), order.Uint64(b[48:])}
+	return m, m.pageSize >= minPage && m.pageSize <= maxPage
 }
 
 // readMeta returns the meta data of the last transaction, and an error that
@@ -65,7 +67,7 @@ func readMeta(file io.ReaderAt) (last meta, ok bool, err error) {
 	var second meta
 	ok1 := false
 	// The second tells where it is, if the first does not.
-	for size := int64(512); size <= maxPage && !ok1; size *= 2 {
+	for size := int64(minPage); size <= maxPage && !ok1; size *= 2 {
 		second, ok1 = read(size)
 		ok1 = ok1 && second.pageSize == uint64(size)
 	}
