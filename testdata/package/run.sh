@@ -34,7 +34,7 @@ done
 in_scratch() {
 	(
 		echo $BASHPID >"$cgroup/cgroup.procs"
-		exec timeout 120 unshare --cgroup --ipc --uts --mount --net --pid --fork --kill-child ./scratch.sh "$1" </dev/null
+		exec timeout 600 unshare --cgroup --ipc --uts --mount --net --pid --fork --kill-child ./scratch.sh "$1" </dev/null
 	)
 }
 
