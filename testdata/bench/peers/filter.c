@@ -12,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define NO_REPLIES (SMFIP_NR_MAIL | SMFIP_NR_HDR)
+
 static int null_filter;
 static EVP_MD *md5; /* fetched once: looking it up costs more than the digest */
 
@@ -47,7 +49,7 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
 	(void)argv;
 	if (!null_filter)
 		forget(message_of(ctx));
-	return SMFIS_CONTINUE;
+	return SMFIS_NOREPLY;
 }
 
 /* Deletes white space, then one pair of angle brackets. */
@@ -71,7 +73,7 @@ static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
 	struct message *m;
 
 	if (null_filter)
-		return SMFIS_CONTINUE;
+		return SMFIS_NOREPLY;
 	m = message_of(ctx);
 	if (strcasecmp(name, "Message-ID") == 0 && !m->seen) {
 		m->seen = 1;
@@ -81,7 +83,7 @@ static sfsistat on_header(SMFICTX *ctx, char *name, char *value)
 	} else if (strcasecmp(name, legacy_name) == 0) {
 		m->legacy++;
 	}
-	return SMFIS_CONTINUE;
+	return SMFIS_NOREPLY;
 }
 
 static void base32(const unsigned char *in, size_t n, char *out)
@@ -134,14 +136,19 @@ static sfsistat on_close(SMFICTX *ctx)
 	return SMFIS_CONTINUE;
 }
 
-/* Asks for no more than is needed, and for no replies to fields. */
+/*
+ * Asks for no more than is needed, and for no replies to MAIL and fields.
+ * libmilter logs an error for each callback that agreed to that and then
+ * returns anything but SMFIS_NOREPLY.
+ */
 static sfsistat on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, unsigned long f2, unsigned long f3,
 			     unsigned long *pf0, unsigned long *pf1, unsigned long *pf2, unsigned long *pf3)
 {
 	(void)ctx, (void)f0, (void)f2, (void)f3;
+	if ((f1 & NO_REPLIES) != NO_REPLIES)
+		return SMFIS_REJECT;
 	*pf0 = null_filter ? 0 : SMFIF_ADDHDRS | SMFIF_CHGHDRS;
-	*pf1 = f1 & (SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NORCPT | SMFIP_NODATA | SMFIP_NOEOH | SMFIP_NOBODY | SMFIP_NOUNKNOWN |
-		     SMFIP_NR_MAIL | SMFIP_NR_HDR);
+	*pf1 = f1 & (SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NORCPT | SMFIP_NODATA | SMFIP_NOEOH | SMFIP_NOBODY | SMFIP_NOUNKNOWN | NO_REPLIES);
 	*pf2 = *pf3 = 0;
 	return SMFIS_CONTINUE;
 }
