@@ -67,6 +67,8 @@ type conn struct {
 	once     sync.Once
 	// acknowledge tells the MTA's kernel at once what was read.
 	acknowledge func()
+	// unwanted tells of a header field that go-milter need not see.
+	unwanted func(name []byte) bool
 
 	packet     bytes.Buffer // what go-milter has not read yet of the MTA's last packet
 	command    byte         // of that packet
@@ -112,30 +114,61 @@ func (c *conn) Read(p []byte) (int, error) {
 	return c.packet.Read(p)
 }
 
-// next waits for a packet, checks its frame and makes it fit for go-milter.
+// next waits for a packet, and makes it fit for go-milter.
 func (c *conn) next() error {
+	for {
+		n, err := c.frame()
+		if err != nil {
+			return err
+		}
+		if c.passOver(n) {
+			continue
+		}
+		if err := c.receive(n); err != nil {
+			return brokeOff(err)
+		}
+		return c.admit()
+	}
+}
+
+// frame waits for a packet's head, checks it and returns the packet's size
+// with its length.
+func (c *conn) frame() (size int, err error) {
 	if err := c.flushBeforeWait(5, time.Now().Add(c.idle)); err != nil {
-		return err
+		return 0, err
 	}
 	head, err := c.r.Peek(5)
 	if err != nil && len(head) > 0 {
-		return brokeOff(err)
+		return 0, brokeOff(err)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
 	n := binary.BigEndian.Uint32(head)
 	if n == 0 || n > maxPacket {
-		return fmt.Errorf("milter packet of %d bytes: 1 to %d are allowed", n, maxPacket)
+		return 0, fmt.Errorf("milter packet of %d bytes: 1 to %d are allowed", n, maxPacket)
 	}
 	c.command = head[4]
 	if !knownCommand(c.command) {
-		return fmt.Errorf("unknown milter command %q", c.command)
+		return 0, fmt.Errorf("unknown milter command %q", c.command)
 	}
-	if err := c.receive(4 + int(n)); err != nil {
-		return brokeOff(err)
+	return 4 + int(n), nil
+}
+
+// passOver discards a header field that is there in full, and that is
+// neither wanted nor to be replied to. go-milter would take it apart, and
+// keep it.
+func (c *conn) passOver(size int) bool {
+	if gomilter.Code(c.command) != gomilter.CodeHeader || c.silent&gomilter.OptNoHeaderReply == 0 || c.r.Buffered() < size {
+		return false
 	}
-	return c.admit()
+	packet, _ := c.r.Peek(size)
+	name, _, _ := bytes.Cut(packet[5:], []byte{0})
+	if len(name) == 0 || !c.unwanted(name) {
+		return false
+	}
+	c.r.Discard(size)
+	return true
 }
 
 func brokeOff(err error) error {

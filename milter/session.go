@@ -51,8 +51,28 @@ type session struct {
 func newSession(s *Server, c *conn, o offer) *session {
 	c.silent = o.protocol & noReplies
 	c.version = min(o.version, maxVersion)
-	return &session{server: s, conn: c, policy: s.policy.Load(),
+	out := &session{server: s, conn: c, policy: s.policy.Load(),
 		actions: o.actions & wantedActions, protocol: o.protocol & wantedProtocol}
+	c.unwanted = out.unwanted
+	return out
+}
+
+// unwanted tells of a header field that no decision looks at, and counts it.
+func (s *session) unwanted(name []byte) bool {
+	if s.policy.wants(string(name)) {
+		return false
+	}
+	s.fields++
+	return true
+}
+
+// goOn is the reply to what the MTA may want no reply to. go-milter writes
+// none for nil, and one through a new buffer of 4 KB otherwise.
+func (s *session) goOn(silent gomilter.OptProtocol) gomilter.Response {
+	if s.conn.silent&silent != 0 {
+		return nil
+	}
+	return gomilter.RespContinue
 }
 
 // begin forgets the last message. Sendmail tells of its end by nothing but
@@ -86,7 +106,7 @@ func (s *session) MailFrom(_ string, m *gomilter.Modifier) (gomilter.Response, e
 	s.conn.busy.Store(true)
 	clear(m.Headers) // go-milter would keep the last message's for ever
 	s.notice(m)
-	return gomilter.RespContinue, nil
+	return s.goOn(gomilter.OptNoMailReply), nil
 }
 
 // RcptTo implements gomilter.Milter.
@@ -95,7 +115,7 @@ func (s *session) RcptTo(to string, m *gomilter.Modifier) (gomilter.Response, er
 	if s.keep(len(to)) {
 		s.message.Recipients = append(s.message.Recipients, to)
 	}
-	return gomilter.RespContinue, nil
+	return s.goOn(gomilter.OptNoRcptReply), nil
 }
 
 // Header implements gomilter.Milter.
@@ -104,7 +124,7 @@ func (s *session) Header(name, value string, m *gomilter.Modifier) (gomilter.Res
 	if s.fields++; s.policy.wants(name) && s.keep(len(name)+len(value)) {
 		s.message.Header = append(s.message.Header, hashheader.Field{Name: name, Value: value})
 	}
-	return gomilter.RespContinue, nil
+	return s.goOn(gomilter.OptNoHeaderReply), nil
 }
 
 // keep counts what the session holds of a message and tells if that is within

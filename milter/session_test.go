@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func policy(t *testing.T, change func(*milter.Policy)) *milter.Policy {
+func policy(t testing.TB, change func(*milter.Policy)) *milter.Policy {
 	t.Helper()
 	url, err := hashheader.ParseTemplate("https://lists.example.org/{list}/{token}")
 	if err != nil {

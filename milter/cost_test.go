@@ -1,0 +1,103 @@
+package milter_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"permalink-milter/hashheader"
+	"permalink-milter/milter"
+	"permalink-milter/registry"
+	"permalink-milter/registry/memreg"
+	"permalink-milter/testdata/miltertest"
+)
+
+// A replay is an MTA that sends the same bytes for each message and only
+// looks for the end of the replies, so that what a run costs is the server's.
+type replay struct {
+	conn    net.Conn
+	message []byte
+	room    [4096]byte
+}
+
+// replayer connects to a server of its own on a unix socket, which logs at
+// level info.
+func replayer(t testing.TB, fields int) *replay {
+	t.Helper()
+	s := milter.NewServer(milter.Options{Policy: policy(t, nil), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), MaxConnections: 10, IdleTimeout: time.Minute,
+		MessageBudget: 5 * time.Second, MaxHeaderFields: 1000, MaxHeaderBytes: 1 << 20})
+	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(ln)
+	t.Cleanup(func() { s.Shutdown(context.Background()) })
+	c, err := net.Dial("unix", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	r := &replay{conn: c, message: listMessage(fields)}
+	c.Write(miltertest.Negotiation{Version: 6, Actions: 0x1ff, Protocol: 0x1fffff}.Packet().Append(nil))
+	if _, err := miltertest.Read(c); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// listMessage is what an MTA sends of a list message with a forged hash, where
+// MAIL, RCPT and fields want no reply.
+func listMessage(fields int) (out []byte) {
+	header := header(abc, "Message-ID-MD5: FORGED", "Date: Tue, 24 Nov 2026 11:00:00 +0000", listID, "From: Alice <alice@example.org>")
+	for n := len(header); n < fields; n++ {
+		header = append(header, hashheader.Field{Name: fmt.Sprintf("X-Field-%d", n), Value: strings.Repeat("value ", 10)})
+	}
+	put := func(code byte, parts ...string) {
+		out = miltertest.Packet{Code: code, Data: []byte(strings.Join(parts, "\x00") + "\x00")}.Append(out)
+	}
+	put('D', "Mi", "4XyZabc123")
+	put('M', "<devel-bounces@lists.example.org>")
+	put('R', "<bob@example.net>")
+	for _, f := range header {
+		put('L', f.Name, f.Value)
+	}
+	put('D', "Ei", "4XyZabc123")
+	return miltertest.Packet{Code: 'E'}.Append(out)
+}
+
+// run plays a message.
+func (r *replay) run(t testing.TB) {
+	if _, err := r.conn.Write(r.message); err != nil {
+		t.Fatal(err)
+	}
+	end := []byte{0, 0, 0, 1, 'c'}
+	for n := 0; ; {
+		got, err := r.conn.Read(r.room[n:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n += got; bytes.HasSuffix(r.room[:n], end) {
+			return
+		}
+	}
+}
+
+func BenchmarkSession(b *testing.B) {
+	for _, fields := range []int{5, 20, 100} {
+		b.Run(fmt.Sprint(fields, "_fields"), func(b *testing.B) {
+			r := replayer(b, fields)
+			b.ReportAllocs()
+			for b.Loop() {
+				r.run(b)
+			}
+		})
+	}
+}
