@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,5 +101,63 @@ func BenchmarkSession(b *testing.B) {
 				r.run(b)
 			}
 		})
+	}
+}
+
+// checkAllocations holds a hot path to an exact number, so that one more is
+// seen. The race detector makes sync.Pool forget, and the number vary.
+func checkAllocations(t *testing.T, want float64, run func()) {
+	t.Helper()
+	if raceDetector() {
+		t.Skip("allocations vary under the race detector")
+	}
+	if got := testing.AllocsPerRun(500, run); got != want {
+		t.Errorf("%v allocations, not %v: find what allocates more, or write down what was gained", got, want)
+	}
+}
+
+// raceDetector tells if the test was built with -race.
+func raceDetector() bool {
+	info, _ := debug.ReadBuildInfo()
+	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+func TestAllocationsOfAMessage(t *testing.T) {
+	for fields, want := range map[int]float64{5: 157, 20: 157} {
+		t.Run(fmt.Sprint(fields, " fields"), func(t *testing.T) {
+			r := replayer(t, fields)
+			r.run(t) // the reservation is made once
+			checkAllocations(t, want, func() { r.run(t) })
+		})
+	}
+}
+
+// held answers as a registry does that knows the message.
+func held(r registry.Request) (registry.Result, error) {
+	return registry.Result{Reservation: registry.Reservation{List: r.List, Hash: r.Hash, Ordinal: 1, State: registry.Reserved}, Outcome: registry.Held}, nil
+}
+
+func TestAllocationsOfADecision(t *testing.T) {
+	p := policy(t, nil)
+	for name, c := range map[string]struct {
+		header hashheader.Header
+		want   float64
+	}{
+		"stamped":   {header(abc, listID), 26},
+		"unchanged": {header(abc, listID, "Message-ID-MD5: "+abcHash, "Archived-At: <"+abcURL+abcHash+">"), 21},
+		"no list":   {header(abc), 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &milter.Message{Header: c.header}
+			checkAllocations(t, c.want, func() { milter.Decide(m, p, held) })
+		})
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	p, m := policy(b, nil), &milter.Message{Header: header(abc, listID, "Message-ID-MD5: FORGED")}
+	b.ReportAllocs()
+	for b.Loop() {
+		milter.Decide(m, p, held)
 	}
 }
