@@ -77,8 +77,9 @@ bench-redis: ## memory of a reservation in Redis, and reservations a second besi
 	testdata/install.sh redis-server redis-tools
 	go test -run '^$$' -bench . -benchtime $(BENCH_RESERVATIONS)x -timeout 60m ./registry/redisreg
 
-bench-verify: build ## permalink verify beside grep on one generated mbox of 1 GB
-	go run ./testdata/benchverify
+bench-verify: ## permalink verify beside grep and Python on one generated mbox of 1 GB
+	testdata/install.sh libmilter-dev libssl-dev python3
+	go run ./testdata/bench -full verify
 
 SOAK = 10m
 soak: ## full load through all doors for SOAK; fails if the daemon's memory, goroutines or descriptors grow

@@ -101,21 +101,14 @@ func (b *bench) growth() table {
 	g := registry.New(store, registry.Options{})
 	defer os.Remove(file)
 	defer g.Close()
-	sizes := []int{10_000, 1_000_000}
-	if b.full {
-		sizes = append(sizes, 10_000_000)
-	}
 	const sample = 10_000
 	filled := 0
-	for _, size := range sizes {
+	for _, size := range b.sizes() {
 		from := filled
 		rate(1024, size-sample-from, func(i int) { reserve(g, from+i) })
 		writes := rate(64, sample, func(i int) { reserve(g, size-sample+i) })
 		filled = size
-		lookups := rate(1, sample, func(i int) {
-			_, err := g.Lookup(context.Background(), "devel@lists.example.org", hashOf(i*(size/sample)))
-			must(err)
-		})
+		lookups := rate(1, sample, func(i int) { lookup(g, i*(size/sample)) })
 		info, err := os.Stat(file)
 		must(err)
 		t.add(fmt.Sprint(size), number(writes), number(1e6/lookups), number(float64(info.Size())/float64(size)))

@@ -27,6 +27,9 @@ var comparisons = []struct {
 	{"postfix", (*bench).postfix},
 	{"bolt", (*bench).bolt},
 	{"growth", (*bench).growth},
+	{"redis", (*bench).redis},
+	{"redis-growth", (*bench).redisGrowth},
+	{"verify", (*bench).verify},
 }
 
 func main() {

@@ -22,8 +22,11 @@ type site struct {
 func (b *bench) postfix() table {
 	t := table{title: "Messages a second into Postfix, smtp-source with 50 sessions",
 		head: []string{"filter", "median", "min", "max", "lower than without, %"}}
+	redis := b.redisServer()
+	defer redis.Stop()
 	sites := []site{b.site("none", nil)}
-	for _, f := range []filter{b.hashOnly(), b.daemon("permalink-milter, bolt", "bolt:r.db", archiveConfig)} {
+	for _, f := range []filter{b.hashOnly(), b.daemon("permalink-milter, bolt", "bolt:r.db", archiveConfig),
+		b.daemon("permalink-milter, Redis", "redis://"+redis.Addr(), archiveConfig)} {
 		sites = append(sites, b.site(f.name, f.start()))
 	}
 	rates := make([][]float64, len(sites))
