@@ -148,11 +148,15 @@ func (s *Server) track(ln net.Listener) bool {
 	return true
 }
 
+// What each connection buffers. MTAs write 4 KB at a time; the replies to one
+// message take a few hundred bytes.
+const readRoom, writeRoom = 4096, 1024
+
 // start serves a connection in its own goroutines and gives its slot back at
 // the end.
 func (s *Server) start(nc net.Conn) {
 	log := s.o.Log.With("conn", strconv.FormatUint(s.names.Add(1), 36))
-	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, 4096), w: bufio.NewWriterSize(boundedWriter{nc, s.writeWait}, 4096),
+	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, readRoom), w: bufio.NewWriterSize(boundedWriter{nc, s.writeWait}, writeRoom),
 		idle: s.o.IdleTimeout, draining: &s.draining, log: log, acknowledge: acknowledger(nc)}
 	c.closed = func() {
 		s.mu.Lock()
