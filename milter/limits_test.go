@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -161,13 +162,14 @@ func second(_ *gomilter.Action, err error) error { return err }
 
 func TestMessageOverALimitPassesUnmarked(t *testing.T) {
 	for name, change := range map[string]func(*milter.Options){
-		"fields": func(o *milter.Options) { o.MaxHeaderFields = 1 },
-		"bytes":  func(o *milter.Options) { o.MaxHeaderBytes = 30 },
+		"fields":                    func(o *milter.Options) { o.MaxHeaderFields = 1 },
+		"fields that nobody wanted": func(o *milter.Options) { o.MaxHeaderFields = 2 },
+		"bytes":                     func(o *milter.Options) { o.MaxHeaderBytes = 30 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, change)
 			session := dial(t, s.addr)
-			if got := send(t, session, first); len(got) != 0 {
+			if got := send(t, session, append(slices.Clip(first), hashheader.Field{Name: "X-Other", Value: "1"})); len(got) != 0 {
 				t.Errorf("edits %+v", got)
 			}
 			s.checkLog(t, "reason=header_limit")
