@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
@@ -23,7 +24,7 @@ func (b *bench) redisServer() *redistest.Server {
 }
 
 func redisRegistry(s *redistest.Server) (registry.Registry, func()) {
-	store, err := redisreg.Open(redisreg.Options{URL: "redis://" + s.Addr()})
+	store, err := redisreg.Open(redisreg.Options{URL: "redis://" + s.Addr(), Timeout: time.Minute})
 	must(err)
 	g := registry.New(store, registry.Options{})
 	return g, func() { g.Close() }
