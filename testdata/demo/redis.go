@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"permalink-milter/hashheader"
 	"permalink-milter/testdata/hosts"
@@ -28,9 +29,15 @@ func runRedis(ctx context.Context) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	bin, err := mta.BuildDaemon(ctx, dir)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
 	var p pair
 	defer func() { err = errors.Join(err, p.stop()) }()
-	if err := p.start(ctx, dir); err != nil {
+	if err := p.start(ctx, bin, dir); err != nil {
 		return err
 	}
 	for _, step := range []func(context.Context) error{p.agree, p.collide, p.outage, p.recovery} {
@@ -42,11 +49,7 @@ func runRedis(ctx context.Context) (err error) {
 	return nil
 }
 
-func (p *pair) start(ctx context.Context, dir string) error {
-	bin, err := mta.BuildDaemon(ctx, dir)
-	if err != nil {
-		return err
-	}
+func (p *pair) start(ctx context.Context, bin, dir string) (err error) {
 	if p.redis, err = redistest.Start(filepath.Join(dir, "redis"), "--appendonly", "yes"); err != nil {
 		return err
 	}
