@@ -19,7 +19,7 @@ func must(t testing.TB, err error, want ...error) {
 
 func TestAcknowledgedReservationsOutliveAKilledServer(t *testing.T) {
 	t.Parallel()
-	s := server(t, "--appendonly", "yes")
+	s := server(t, "--appendonly", "yes", "--appendfsync", "always")
 	l := startLoad(t, redisreg.Options{URL: "redis://" + s.Addr(), Timeout: time.Second})
 	l.progress(2000)
 	s.Kill()
