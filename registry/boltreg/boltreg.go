@@ -34,6 +34,7 @@ type Store struct {
 	db      *bbolt.DB
 	file    *os.File              // db's
 	broken  atomic.Pointer[error] // why db is no longer used
+	failed  chan struct{}         // closed once broken is set
 	updates chan *update
 	closing chan struct{}
 	done    chan struct{} // closed when the committer has ended
@@ -49,7 +50,7 @@ func Open(name string) (*Store, error) {
 		file, err = openSound(name, flag, mode)
 		return file, err
 	}
-	s := &Store{name: name, updates: make(chan *update, maxBatch), closing: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{name: name, failed: make(chan struct{}), updates: make(chan *update, maxBatch), closing: make(chan struct{}), done: make(chan struct{})}
 	err := s.survive(func() (err error) {
 		s.db, err = bbolt.Open(name, 0o640, &bbolt.Options{FreelistType: bbolt.FreelistMapType, OpenFile: openFile})
 		return err
@@ -82,12 +83,16 @@ func (s *Store) view(read func(*bbolt.Tx) error) error {
 }
 
 // Get implements registry.Store.
-func (s *Store) Get(_ context.Context, k registry.Key) (e registry.Entry, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
+func (s *Store) Get(_ context.Context, k registry.Key) (registry.Entry, error) {
+	var e registry.Entry
+	err := s.view(func(tx *bbolt.Tx) (err error) {
 		e, err = entry(tx, k)
 		return err
 	})
-	return e, unavailable(err)
+	if err != nil {
+		return registry.Entry{}, unavailable(err)
+	}
+	return e, nil
 }
 
 func entry(tx *bbolt.Tx, k registry.Key) (registry.Entry, error) {
@@ -136,11 +141,13 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 
 // step reads the records from the key from on; next is where to go on, nil at
 // the end.
-func (s *Store) step(ctx context.Context, prefix, from []byte) (records []registry.Record, next []byte, err error) {
+func (s *Store) step(ctx context.Context, prefix, from []byte) ([]registry.Record, []byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	err = s.view(func(tx *bbolt.Tx) error {
+	var records []registry.Record
+	var next []byte
+	err := s.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(entriesBucket).Cursor()
 		for key, value := c.Seek(from); key != nil && bytes.HasPrefix(key, prefix); key, value = c.Next() {
 			if len(records) == scanStep {
@@ -155,7 +162,10 @@ func (s *Store) step(ctx context.Context, prefix, from []byte) (records []regist
 		}
 		return nil
 	})
-	return records, next, unavailable(err)
+	if err != nil {
+		return nil, nil, unavailable(err)
+	}
+	return records, next, nil
 }
 
 // Close implements registry.Store. It commits what is under way.

@@ -104,19 +104,34 @@ func checkStructure(file *os.File) error {
 
 // survive calls bbolt. What it panics about, or the kernel because the mapped
 // file is no longer there, ends the use of the file, and is the error of this
-// and all further calls.
-func (s *Store) survive(call func() error) (err error) {
-	if broken := s.broken.Load(); broken != nil {
-		return *broken
-	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%s: %w", s.name, damaged(fmt.Errorf("%w: %v", errPanic, p)))
-			s.broken.CompareAndSwap(nil, &err)
+// and all other calls. Those may wait for a lock that the panic left taken:
+// each call has a goroutine, which they leave behind, and no caller may read
+// what call sets when there is an error.
+func (s *Store) survive(call func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		defer func() {
+			if p := recover(); p != nil {
+				s.fail(fmt.Errorf("%s: %w", s.name, damaged(fmt.Errorf("%w: %v", errPanic, p))))
+			}
+		}()
+		if s.broken.Load() == nil {
+			result <- call()
 		}
 	}()
-	return call()
+	select {
+	case err := <-result:
+		return err
+	case <-s.failed:
+		return *s.broken.Load()
+	}
+}
+
+func (s *Store) fail(err error) {
+	if s.broken.CompareAndSwap(nil, &err) {
+		close(s.failed)
+	}
 }
 
 // abandon lets go of the file without bbolt, which may hold its locks for
