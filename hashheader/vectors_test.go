@@ -104,6 +104,19 @@ func TestArchivedAtLines(t *testing.T) {
 	}
 }
 
+func BenchmarkHash(b *testing.B) {
+	var id, hash [64]byte
+	value := "\r\n <87myycy5eh.fsf@uwakimon.sk.tsukuba.ac.jp>"
+	for _, a := range hashheader.Algorithms {
+		b.Run(a.String(), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				a.AppendHash(hash[:0], hashheader.Canonical(id[:0], value))
+			}
+		})
+	}
+}
+
 func TestHashingDoesNotAllocate(t *testing.T) {
 	var id, hash [64]byte
 	value := "\r\n <87myycy5eh.fsf@uwakimon.sk.tsukuba.ac.jp>"
