@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -56,4 +57,17 @@ func FuzzReadHeader(f *testing.F) {
 			t.Error(err, diff)
 		}
 	})
+}
+
+// A string that grows fold by fold is copied each time: one request of 1 MiB
+// would keep a core busy for minutes.
+func TestReadHeaderOfManyFoldsTakesNoMoreThanItsSize(t *testing.T) {
+	text := "A: b\n" + strings.Repeat(" \n", 100_000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	h, err := readHeader(strings.NewReader(text))
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; err != nil || len(h) != 1 || len(h[0].Value) != len(text)-len("A:\n") || got > 40<<20 {
+		t.Errorf("%d fields, %v, %d MiB were allocated", len(h), err, got>>20)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -152,6 +153,19 @@ func TestHeaderSectionsOfTheVectors(t *testing.T) {
 	}
 	if rows < 200 {
 		t.Errorf("%d rows", rows)
+	}
+}
+
+// A string that grows fold by fold is copied each time: a header section of
+// 1 MiB would keep a core busy for minutes.
+func TestReadHeaderOfManyFoldsTakesNoMoreThanItsSize(t *testing.T) {
+	text := "A: b\n" + strings.Repeat(" \n", 100_000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	h, err := readHeader(strings.NewReader(text))
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; err != nil || len(h) != 1 || len(h[0].Value) != len(text)-len("A:") || got > 40<<20 {
+		t.Errorf("%d fields, %v, %d MiB were allocated", len(h), err, got>>20)
 	}
 }
 

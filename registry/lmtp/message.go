@@ -110,6 +110,13 @@ func readHeader(r io.Reader) (hashheader.Header, error) {
 	section := &io.LimitedReader{R: r, N: maxHeader + 1}
 	lines := bufio.NewReader(section)
 	var header hashheader.Header
+	var open []byte // the last field's value: a string that grows fold by fold is copied each time
+	closeField := func() {
+		if len(header) > 0 {
+			header[len(header)-1].Value = string(open)
+		}
+	}
+	defer closeField()
 	for {
 		line, err := lines.ReadString('\n')
 		if section.N == 0 {
@@ -123,9 +130,10 @@ func readHeader(r io.Reader) (hashheader.Header, error) {
 		case strings.TrimRight(line, "\r\n") == "":
 			return header, nil
 		case (line[0] == ' ' || line[0] == '\t') && len(header) > 0:
-			header[len(header)-1].Value += line
+			open = append(open, line...)
 		case isField && !strings.ContainsAny(strings.TrimRight(name, " \t"), " \t"):
-			header = append(header, hashheader.Field{Name: name, Value: value})
+			closeField()
+			header, open = append(header, hashheader.Field{Name: name}), append(open[:0], value...)
 		}
 		if err != nil {
 			return header, nil
