@@ -98,7 +98,7 @@ func appendHashes(checks []Check, h Header, id []byte) []Check {
 		}
 		c := newCheck(MethodHash, f)
 		c.Result, c.Reason = verifyWord(a, f.Value, id)
-		if c.Result == Pass && h[:i].Count(c.Field) > 0 {
+		if _, again := h[:i].First(c.Field); again && c.Result == Pass {
 			c.Result, c.Reason = Policy, "more than one field of this name"
 		}
 		checks = append(checks, c)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -209,4 +210,23 @@ func FuzzExamine(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A header of 8 MiB may hold 200,000 of them.
+func TestManyFieldsOfOneNameAreExaminedInOnePass(t *testing.T) {
+	examine := func(fields int) time.Duration {
+		h := hashheader.Header{{Name: hashheader.MessageIDField, Value: " <abc@example.org>"}}
+		for range fields {
+			h = append(h, hashheader.Field{Name: "Message-ID-MD5", Value: " VP3JZR3MSKY5TQSMS5FHURHQXI"})
+		}
+		began := time.Now()
+		checks := hashheader.Examine(h, nil)
+		if c := checks[fields]; len(checks) != fields+2 || c.Result != hashheader.Policy {
+			t.Errorf("%d checks, the last field's %+v", len(checks), c)
+		}
+		return time.Since(began)
+	}
+	if few, many := examine(2_000), examine(40_000); many > 100*few+time.Second {
+		t.Errorf("%v for 2,000 fields, %v for 40,000", few, many)
+	}
 }
