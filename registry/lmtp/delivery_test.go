@@ -63,6 +63,24 @@ func TestPendingIsSweptAfterAMonth(t *testing.T) {
 	}
 }
 
+// The names of messages can be computed by whoever may write to the Maildir.
+func TestMaildirFollowsNoLink(t *testing.T) {
+	m, err := readMessage(&spool{head: []byte(message1(aliceID))}, []string{"message-id", "date"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := parcel{message: m, to: Address{Hash: hash, Ordinal: 1, Domain: "archive.example.org"}, list: devel, hostname: "h"}
+	target := filepath.Join(t.TempDir(), "target")
+	dir := &maildir{path: t.TempDir()}
+	if err := errors.Join(dir.prepare(), os.Symlink(target, dir.file("tmp", p.name()))); err != nil {
+		t.Fatal(err)
+	}
+	err = dir.deliver(t.Context(), p)
+	if made, _ := exists(target); err == nil || made {
+		t.Errorf("%v, written: %v", err, made)
+	}
+}
+
 // via is a server whose next hop for devel is at addr.
 func via(t *testing.T, addr string) site {
 	return start(t, func(o *Options) {

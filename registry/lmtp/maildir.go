@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -127,9 +128,10 @@ func exists(path string) (bool, error) {
 }
 
 // writeFile writes a message with local line ends, and returns when it is on
-// disk.
+// disk. It follows no link: the Maildir's reader may be another user, who must
+// not choose what the server overwrites.
 func writeFile(path string, content io.Reader) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o640)
 	if err != nil {
 		return err
 	}
@@ -148,7 +150,7 @@ func (m *maildir) rename(name, from, to string) error {
 }
 
 func (m *maildir) mark(name string) error {
-	f, err := os.OpenFile(m.file("pending", name+sentSuffix), os.O_WRONLY|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(m.file("pending", name+sentSuffix), os.O_WRONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o640)
 	if err != nil {
 		return err
 	}
