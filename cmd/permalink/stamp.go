@@ -198,6 +198,9 @@ func openMessage(file string, format mailbox.Format) (*os.File, error) {
 	if err != nil {
 		return nil, errors.Unwrap(err)
 	}
+	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
+		return f, nil // a pipe can be read only once: as standard input is
+	}
 	count := 0
 	for m := range mailbox.Map(context.Background(), []string{file}, mailbox.Options{Format: format}, func(m *mailbox.Message) mailbox.Message { return *m }) {
 		if count++; m.Err != nil && !errors.Is(m.Err, mailbox.ErrNUL) {

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -27,5 +30,18 @@ func TestStampDeletesManyFieldsInOnePass(t *testing.T) {
 	}
 	if n := strings.Count(again, "X-Some-Other-Fields"); n != fields || many > 30*few+time.Second {
 		t.Errorf("%v to delete %d fields, %v to keep %d", many, fields, few, n)
+	}
+}
+
+// A shell's <(command) is a pipe, whose bytes can be read only once.
+func TestStampReadsANamedPipe(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go os.WriteFile(pipe, []byte("Message-ID: <abc@example.org>\n\nbody\n"), 0o600)
+	code, out, errs := permalink(t, strings.NewReader(""), "stamp", pipe)
+	if want := "Message-ID: <abc@example.org>\nMessage-ID-MD5: VP3JZR3MSKY5TQSMS5FHURHQXI\n\nbody\n"; code != exitOK || out != want {
+		t.Errorf("exit %d: %q %s", code, out, errs)
 	}
 }

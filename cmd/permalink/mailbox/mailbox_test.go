@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -225,6 +226,26 @@ func TestFolders(t *testing.T) {
 }
 
 // Blocks end anywhere: in bodies, headers, From_ lines and line ends.
+// A pipe in a folder would be waited for; one that is named is read once.
+func TestPipes(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	for _, err := range []error{syscall.Mkfifo(pipe, 0o600), os.Symlink("pipe", filepath.Join(dir, "link")), os.WriteFile(filepath.Join(dir, "m"), []byte(one), 0o600)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"m#1@0 1@x"}, read(t, mailbox.Options{}, dir)); diff != "" {
+		t.Error(diff)
+	}
+	body := strings.Repeat("x", 2<<20) + "\n" + sep + "A: b\n"
+	text := fmt.Sprintf("%sMessage-ID: <1@x>\nContent-Length: %d\n\n%s\n%s%s", sep, len(body), body, sep, two)
+	go os.WriteFile(pipe, []byte(text), 0o600)
+	if got := read(t, mailbox.Options{Format: mailbox.MboxCL}, pipe); len(got) != 2 {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestMessagesAcrossBlocks(t *testing.T) {
 	var b strings.Builder
 	var want []string

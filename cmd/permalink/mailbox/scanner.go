@@ -101,8 +101,8 @@ func (s *scanner) folder(dir string) {
 		case maildir && (name == "tmp" || !info.IsDir()): // not delivered; the indexes of mail programs
 		case info.IsDir():
 			s.folder(path)
-		case info.Mode().IsRegular() || info.Mode()&os.ModeSymlink != 0:
-			s.file(path, s.Format)
+		default:
+			s.entry(path, s.Format)
 		}
 	}
 }
@@ -118,7 +118,7 @@ func (s *scanner) maildir(dir string) {
 			return
 		}
 		if !strings.HasPrefix(name, ".") {
-			s.file(filepath.Join(dir, name), Single)
+			s.entry(filepath.Join(dir, name), Single)
 		}
 	}
 }
@@ -147,6 +147,15 @@ func readNames(dir string) ([]string, error) {
 	return names, err
 }
 
+// entry scans a file of a folder. Pipes and devices are no mail, and could be
+// waited for without end.
+func (s *scanner) entry(path string, format Format) {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		return
+	}
+	s.file(path, format)
+}
+
 // file scans one file; it is open no longer than that.
 func (s *scanner) file(name string, format Format) {
 	f, err := os.Open(name)
@@ -155,7 +164,11 @@ func (s *scanner) file(name string, format Format) {
 		return
 	}
 	defer f.Close()
-	s.stream(name, f, f, format)
+	var at io.ReaderAt
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+		at = f // a pipe's bytes can be read only once
+	}
+	s.stream(name, f, at, format)
 }
 
 // stream scans the bytes of r, decompressed. At reads the same bytes.
