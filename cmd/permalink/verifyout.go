@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -153,7 +154,8 @@ func (p *printer) coloured(word string) string {
 const maxText = 300
 
 // printable bounds a text from a message and spells out what is not UTF-8 and
-// what could move the cursor or turn the direction of a terminal.
+// what has no look of its own: that could move the cursor of a terminal, turn
+// its direction, or hide.
 func printable(text string) string {
 	var b strings.Builder
 	for i, r := range text {
@@ -163,7 +165,7 @@ func printable(text string) string {
 			return b.String() + "…"
 		case r == utf8.RuneError && size == 1:
 			fmt.Fprintf(&b, `\x%02x`, text[i])
-		case r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069:
+		case !unicode.IsPrint(r):
 			fmt.Fprintf(&b, `\u%04x`, r)
 		default:
 			b.WriteRune(r)
