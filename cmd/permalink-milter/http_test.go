@@ -1,13 +1,22 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"math/big"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"permalink-milter/registry/httpapi"
 )
@@ -81,4 +90,52 @@ func TestStatusPageShowsTheDaemonsCounters(t *testing.T) {
 	if got["messages total stamped"] != 1 || len(got) < 10 {
 		t.Errorf("counters: %v", got)
 	}
+}
+
+func TestHTTPServesTLSWithTheConfiguredCertificate(t *testing.T) {
+	dir, addr := t.TempDir(), "127.0.0.1:"+freePort(t)
+	roots := issue(t, dir)
+	start(t, "[http]\nlisten = \""+addr+"\"\ntls_cert = \""+dir+"/cert.pem\"\ntls_key = \""+dir+"/key.pem\"\n"+archive("one.example"))
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+	resp, err := client.Get("https://" + addr + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || resp.TLS == nil || resp.TLS.Version < tls.VersionTLS12 {
+		t.Errorf("status %d, %+v", resp.StatusCode, resp.TLS)
+	}
+	plain, err := client.Get("http://" + addr + "/")
+	if err == nil {
+		plain.Body.Close()
+		if plain.StatusCode != http.StatusBadRequest {
+			t.Errorf("plain HTTP on the TLS port: status %d", plain.StatusCode)
+		}
+	}
+}
+
+// issue writes the files of a certificate for 127.0.0.1 and returns whom to
+// trust for it.
+func issue(t *testing.T, dir string) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	write(t, filepath.Join(dir, "cert.pem"), string(chain))
+	write(t, filepath.Join(dir, "key.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(chain)
+	return roots
 }
