@@ -22,7 +22,7 @@ func TestMinReplicasPromisesNothingWithoutThem(t *testing.T) {
 	replica, err := redistest.Start(filepath.Join(t.TempDir(), "replica"), "--replicaof", "127.0.0.1 "+strconv.Itoa(primary.Port))
 	must(t, err)
 	t.Cleanup(replica.Kill)
-	reg := registry.New(open(t, redisreg.Options{URL: "redis://" + primary.Addr(), Timeout: 400 * time.Millisecond, MinReplicas: 1}), registry.Options{})
+	reg := registry.New(open(t, redisreg.Options{URL: "redis://" + primary.Addr(), Timeout: 2 * time.Second, MinReplicas: 1}), registry.Options{})
 	reserve := func() (registry.Result, error) {
 		return reg.Reserve(t.Context(), registry.Request{List: list, Hash: hash, Identity: identity})
 	}

@@ -10,9 +10,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 )
 
 // ErrMissingProgram is wrapped by every error that means "install this package first".
@@ -55,14 +57,22 @@ type Options struct {
 	ExtraMain []string
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that nobody listens on at this moment.
+// Ports of 127.0.0.1 that FreePort gives out: below those that Linux takes for outgoing connections, of which any could
+// take the port of a server that a test stops and starts again.
+const firstPort, lastPort = 10240, 32767
+
+// FreePort returns a TCP port of 127.0.0.1 that nobody listens on at this moment. It is drawn, so that tests that run
+// side by side seldom meet.
 func FreePort() (int, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	var err error
+	for range 100 {
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, ln.Close()
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 // program finds a program of an MTA, which other users' PATH leaves out, or names the Debian package that brings it.

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -166,20 +167,28 @@ func (s *Server) waitFor(want string, args ...string) error {
 	return errors.Join(fmt.Errorf("redis on port %d: %q does not come: %s", s.Port, want, got), err)
 }
 
+// Ports that are given out, with those 10000 above them: below what Linux
+// takes for outgoing connections, of which any could take the port of a server
+// that is to start again.
+const firstPort, lastPort = 10240, 22767
+
 // freePort returns a loopback port that nobody listens on at this moment, nor
 // on the one 10000 above it, which a cluster's bus takes.
 func freePort() (int, error) {
-	for {
-		low, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, err
-		}
-		port := low.Addr().(*net.TCPAddr).Port
-		high, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+10000)))
-		low.Close()
-		if err == nil {
-			high.Close()
+	var err error
+	for range 100 {
+		port := firstPort + rand.IntN(lastPort-firstPort+1)
+		if err = errors.Join(free(port), free(port+10000)); err == nil {
 			return port, nil
 		}
 	}
+	return 0, err
+}
+
+func free(port int) error {
+	ln, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return err
+	}
+	return ln.Close()
 }
