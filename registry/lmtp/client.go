@@ -127,7 +127,7 @@ func (n *negotiation) run() (Receipt, error) {
 // offer tries one token.
 func (n *negotiation) offer() (text string, err error) {
 	if !n.open {
-		if err := n.client.Mail(n.from, mailOptions(n.message.size(), n.from, n.to.String())); err != nil {
+		if err := n.client.Mail(n.from, mailOptions(n.client, n.message.size(), n.from, n.to.String())); err != nil {
 			return "", err
 		}
 		n.open = true

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"os"
 	"strings"
+	"unicode"
 
 	"permalink-milter/hashheader"
 )
@@ -141,14 +142,20 @@ func readHeader(r io.Reader) (hashheader.Header, error) {
 	}
 }
 
-// subject returns the subject for people, decoded where its charset is known.
+// subject returns the subject for people, decoded where its charset is known,
+// on one line and without control characters.
 func (m *message) subject() string {
-	value, _ := m.header.First("Subject")
-	text := strings.Join(strings.Fields(value), " ")
-	if decoded, err := new(mime.WordDecoder).DecodeHeader(text); err == nil {
-		return decoded
+	text, _ := m.header.First("Subject")
+	if decoded, err := new(mime.WordDecoder).DecodeHeader(strings.Join(strings.Fields(text), " ")); err == nil {
+		text = decoded
 	}
-	return text
+	visible := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	return strings.Join(strings.Fields(visible), " ")
 }
 
 // skipFrom drops the From_ line of an mbox from the beginning of a message.

@@ -103,7 +103,7 @@ func passedOn(said *smtp.SMTPError) *smtp.SMTPError {
 }
 
 func send(client *smtp.Client, from, to string, content io.Reader) error {
-	if err := client.Mail(from, mailOptions(0, from, to)); err != nil {
+	if err := client.Mail(from, mailOptions(client, 0, from, to)); err != nil {
 		return err
 	}
 	if err := client.Rcpt(to, nil); err != nil {
@@ -113,9 +113,15 @@ func send(client *smtp.Client, from, to string, content io.Reader) error {
 	return err
 }
 
-// mailOptions asks for SMTPUTF8 where an address needs it (RFC 6531).
-func mailOptions(size int64, addresses ...string) *smtp.MailOptions {
+// mailOptions asks for SMTPUTF8 where an address needs it (RFC 6531), and for
+// 8BITMIME wherever it is offered, since no message is read for its sake
+// (RFC 6152).
+func mailOptions(client *smtp.Client, size int64, addresses ...string) *smtp.MailOptions {
 	ascii := func(r rune) bool { return r < 0x80 }
 	all := strings.Join(addresses, "")
-	return &smtp.MailOptions{Size: size, UTF8: strings.TrimFunc(all, ascii) != ""}
+	o := &smtp.MailOptions{Size: size, UTF8: strings.TrimFunc(all, ascii) != ""}
+	if ok, _ := client.Extension("8BITMIME"); ok {
+		o.Body = smtp.Body8BitMIME
+	}
+	return o
 }
