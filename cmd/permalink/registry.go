@@ -46,7 +46,7 @@ func (f registryFlags) open(c *config.Config, create bool) (registry.Registry, e
 }
 
 // openOr returns the registry that the flags name, else the one of the
-// configuration in file.
+// configuration in file: through the daemon where that holds it.
 func (f registryFlags) openOr(file string, create bool) (registry.Registry, *config.Config, error) {
 	c, err := archiveFlags{file: file}.config()
 	switch {
@@ -54,11 +54,32 @@ func (f registryFlags) openOr(file string, create bool) (registry.Registry, *con
 		return nil, nil, err
 	case !f.named() && file == "":
 		return nil, nil, errors.New("name the registry: --registry bolt:FILE, --api URL or --config FILE")
-	case !f.named():
-		f.url = inStateDir(c.Registry.URL, c.StateDir)
+	case f.named():
+		reg, err := f.open(c, create)
+		return reg, c, err
 	}
+	f.url = inStateDir(c.Registry.URL, c.StateDir)
 	reg, err := f.open(c, create)
+	if door := ownAPI(c); errors.Is(err, boltreg.ErrInUse) && door != "" {
+		f.api = door
+		reg, err = f.client()
+	}
 	return reg, c, err
+}
+
+// ownAPI returns where the daemon of a configuration serves its API on this
+// host, "" where it does not: it answers for the file that it holds.
+func ownAPI(c *config.Config) string {
+	scheme, address := c.HTTP.Listen.Split()
+	switch {
+	case c.HTTP.Listen == "":
+		return ""
+	case c.HTTP.BaseURL != "":
+		return c.HTTP.BaseURL
+	case c.HTTP.TLSCert != "" || scheme != "inet" && scheme != "inet6":
+		return ""
+	}
+	return "http://" + address
 }
 
 // answerTimeout is how long a registry may take to answer, and an API to begin
