@@ -25,7 +25,7 @@ func (b *bench) postfix() table {
 	redis := b.redisServer()
 	defer redis.Stop()
 	sites := []site{b.site("none", nil)}
-	for _, f := range []filter{b.hashOnly(), b.daemon("permalink-milter, bolt", "bolt:r.db", archiveConfig),
+	for _, f := range []filter{b.null(), b.hashOnly(), b.daemon("permalink-milter, bolt", "bolt:r.db", archiveConfig),
 		b.daemon("permalink-milter, Redis", "redis://"+redis.Addr(), archiveConfig)} {
 		sites = append(sites, b.site(f.name, f.start()))
 	}
