@@ -120,6 +120,7 @@ func (f filter) start() *running {
 		if err == nil {
 			r.ready = time.Since(begin)
 			conn.Close()
+			must(os.Chmod(r.socket, 0o666)) // for Postfix
 			return r
 		}
 		time.Sleep(500 * time.Microsecond)
