@@ -2,7 +2,11 @@ package mailman
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -52,6 +56,7 @@ func checkFields(t *testing.T, m mta.Message) (id []byte, url string) {
 }
 
 func testPermalinksOpen(t *testing.T, s *Site, _ *archive) {
+	copies := t.TempDir()
 	for name, header := range map[string]string{
 		"a plain id":                      "Message-ID: <1@example.org>\r\n",
 		"an id that Exchange folds":       "Message-ID:\r\n <2@example.org>\r\n",
@@ -76,10 +81,26 @@ func testPermalinksOpen(t *testing.T, s *Site, _ *archive) {
 			m, subject := post(t, s, header)
 			id, url := checkFields(t, m)
 			checkArchived(t, s, id, url, subject)
+			if err := os.WriteFile(filepath.Join(copies, subject+".eml"), m.Data, 0o600); err != nil {
+				t.Fatal(err)
+			}
 			if got := m.Raw("X-Message-ID-Hash"); len(got) != 0 {
 				t.Errorf("X-Message-ID-Hash: %q", got)
 			}
 		})
+	}
+	checkByTool(t, s, copies)
+}
+
+// checkByTool verifies the subscriber's copies as he would. The one with two
+// ids is told of as such.
+func checkByTool(t *testing.T, s *Site, copies string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "run", "permalink-milter/cmd/permalink", "verify", "--require", "hash,archived-at",
+		"--archive", s.Mailman.HyperKitty()+"list/{list}/message/{sha1}/", copies).CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || strings.Count(string(out), ".eml:") != 1 || !strings.Contains(string(out), "2 Message-ID fields") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
