@@ -14,7 +14,7 @@ type Problem struct {
 }
 
 // Problems are all that is wrong with one configuration. They are an error
-// once there is one; see Err.
+// once there is one; see Err. The zero Problems are of no file.
 type Problems struct {
 	file      string // as messages name it
 	positions positions
@@ -81,8 +81,6 @@ func (p Problem) text(file string) string {
 	if p.Line > 0 {
 		where = fmt.Sprintf("%s:%d:%d", file, p.Line, p.Column)
 	}
-	if p.Key != "" {
-		where += ": " + p.Key
-	}
-	return fmt.Sprintf("%s: %v", where, p.Err)
+	parts := slices.DeleteFunc([]string{where, p.Key}, func(s string) bool { return s == "" })
+	return strings.Join(append(parts, p.Err.Error()), ": ")
 }

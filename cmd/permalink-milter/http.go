@@ -6,8 +6,8 @@ import (
 	"net/netip"
 	"path/filepath"
 
+	"permalink-milter/cmd/setup"
 	"permalink-milter/config"
-	"permalink-milter/hashheader"
 	"permalink-milter/milter"
 	"permalink-milter/registry/httpapi"
 )
@@ -107,19 +107,11 @@ func checkProxy(text string) error {
 func httpPolicy(c *config.Config, p *milter.Policy) (*httpapi.Policy, error) {
 	out := &httpapi.Policy{Algorithm: p.Algorithm, Emit: p.Emit, Identity: p.Identity}
 	for i, a := range p.Archives {
-		target, err := parseTarget(c.Archives[i])
+		target, err := setup.Target(c.Archives[i])
 		if err != nil {
 			return nil, err
 		}
 		out.Archives = append(out.Archives, httpapi.Archive{Name: a.Name, Lists: a.Lists, List: a.List, URL: a.URL, Target: target, Share: a.Share})
 	}
 	return out, nil
-}
-
-// parseTarget returns the zero Template for an archive without a target.
-func parseTarget(a config.Archive) (hashheader.Template, error) {
-	if a.Target == "" {
-		return hashheader.Template{}, nil
-	}
-	return hashheader.ParseTemplate(a.Target)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"permalink-milter/cmd/setup"
 	"permalink-milter/config"
 	"permalink-milter/milter"
 	"permalink-milter/registry"
@@ -93,17 +94,9 @@ func (d *daemon) examine(ctx context.Context, store registry.Store) error {
 	return nil
 }
 
-// openRedis makes the client of a Redis server, of Sentinels or of a Cluster.
-// It connects to nothing yet.
+// openRedis opens what the Redis forms of registry.url name.
 func openRedis(c *config.Config) (registry.Store, error) {
-	r := c.Registry
-	password, err := redisreg.ReadPassword(r.PasswordFile)
-	if err != nil {
-		return nil, fmt.Errorf("password_file: %w", err)
-	}
-	return redisreg.Open(redisreg.Options{URL: r.URL, Username: r.Username, Password: password,
-		TLSCA: r.TLSCA, TLSCert: r.TLSCert, TLSKey: r.TLSKey, KeyPrefix: r.KeyPrefix,
-		Timeout: time.Duration(r.Timeout), MinReplicas: r.MinReplicas})
+	return setup.Redis(c.Registry.URL, c.Registry, time.Duration(c.Registry.Timeout))
 }
 
 // openBolt opens the file of the embedded registry. A relative one is in the

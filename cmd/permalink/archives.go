@@ -1,11 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/setup"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
 	"permalink-milter/milter"
@@ -71,21 +71,9 @@ func templatesOf(c *config.Config) (out []hashheader.Template, err error) {
 // policyOf returns the milter's policy, so that the tool decides as the
 // daemon does.
 func policyOf(c *config.Config) (*milter.Policy, error) {
-	p := milter.Policy{Emit: c.Header.Emit, Remove: c.Header.Remove, Identity: c.Header.Identity,
-		HashUnmatched: c.Header.Unmatched == "hash", Hostname: c.Hostname}
-	var errs [3]error
-	p.Algorithm, errs[0] = hashheader.ParseAlgorithm(c.Header.Algorithm)
-	p.Missing, errs[1] = milter.ParseMissingMode(c.Header.MissingMessageID)
-	p.OnFailure, errs[2] = milter.ParseFailureMode(c.Registry.OnFailure)
-	templates, err := templatesOf(c)
-	if err = errors.Join(errs[0], errs[1], errs[2], err); err != nil {
-		return nil, &exitError{exitConfig, err}
-	}
-	for i, a := range c.Archives {
-		p.Archives = append(p.Archives, milter.ArchivePolicy{Name: a.Name, Lists: a.Lists, List: a.List, URL: templates[i], Share: a.OnCollision == "share"})
-	}
-	policy, err := milter.NewPolicy(p)
-	if err != nil {
+	var problems config.Problems
+	policy := setup.Policy(c, &problems)
+	if err := problems.Err(); err != nil {
 		return nil, &exitError{exitConfig, err}
 	}
 	return policy, nil

@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/setup"
 	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
@@ -157,12 +158,7 @@ func openStore(url string, c config.Registry, create bool) (registry.Store, erro
 		return nil, fmt.Errorf("--registry %q: write bolt:FILE, or a URL of Redis as in registry.url", config.MaskURL(url))
 	}
 	quietRedis()
-	password, err := redisreg.ReadPassword(c.PasswordFile)
-	if err != nil {
-		return nil, &exitError{exitConfig, err}
-	}
-	store, err := redisreg.Open(redisreg.Options{URL: url, Username: c.Username, Password: password, TLSCA: c.TLSCA, TLSCert: c.TLSCert, TLSKey: c.TLSKey,
-		KeyPrefix: c.KeyPrefix, Timeout: answerTimeout, MinReplicas: c.MinReplicas})
+	store, err := setup.Redis(url, c, answerTimeout)
 	if err != nil {
 		return nil, &exitError{exitConfig, err}
 	}
