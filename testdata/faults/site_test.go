@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -120,7 +121,12 @@ func (s *site) start(t *testing.T, wrapper string) (*mta.Daemon, error) {
 	if wrapper != "" {
 		bin = filepath.Join(s.dir, "wrapper")
 		text := "#!/bin/sh\nset -e\n" + strings.ReplaceAll(wrapper, "DIR", s.dir) + " " + daemonBin + " \"$@\"\n"
-		if err := os.WriteFile(bin, []byte(text), 0o755); err != nil {
+		// A process that another test starts meanwhile would keep the file open
+		// for writing, and then it cannot be run (ETXTBSY).
+		syscall.ForkLock.RLock()
+		err := os.WriteFile(bin, []byte(text), 0o755)
+		syscall.ForkLock.RUnlock()
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
