@@ -1,7 +1,6 @@
 package milter
 
 import (
-	"path"
 	"slices"
 	"strings"
 
@@ -48,13 +47,7 @@ func (a *ArchivePolicy) listsOf(written, recipients []string) []string {
 	return lists
 }
 
-// Holds tells if one of the archive's patterns fits a list, which is in lower
-// case.
+// Holds tells if one of the archive's patterns fits a list.
 func (a *ArchivePolicy) Holds(list string) bool {
-	for _, pattern := range a.Lists {
-		if ok, _ := path.Match(strings.ToLower(pattern), list); ok {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(a.Lists, func(pattern string) bool { return registry.MatchList(pattern, list) })
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 
@@ -69,4 +70,11 @@ func ListID(h hashheader.Header, list string) string {
 		return id
 	}
 	return strings.Replace(list, "@", ".", 1)
+}
+
+// MatchList tells if a list's address fits a glob pattern of path.Match. Case
+// does not count, and no pattern fits an empty address.
+func MatchList(pattern, list string) bool {
+	ok, _ := path.Match(strings.ToLower(pattern), strings.ToLower(list))
+	return ok && list != ""
 }

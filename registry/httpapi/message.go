@@ -35,7 +35,7 @@ func (a Archive) target() hashheader.Template {
 }
 
 func (a Archive) holds(list string) bool {
-	return strings.EqualFold(a.List, list) || slices.ContainsFunc(a.Lists, func(pattern string) bool { return matches(pattern, list) })
+	return strings.EqualFold(a.List, list) || slices.ContainsFunc(a.Lists, func(pattern string) bool { return registry.MatchList(pattern, list) })
 }
 
 // An inspection is what can be told of a message from its header section.

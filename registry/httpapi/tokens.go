@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"permalink-milter/registry"
 )
 
 // A Scope is one thing that a token allows.
@@ -136,14 +138,8 @@ func (t *Tokens) of(token string) []grant {
 
 func (g grant) allows(scope Scope, list string) bool {
 	return slices.Contains(g.Scopes, scope) && slices.ContainsFunc(g.Lists, func(pattern string) bool {
-		return pattern == allLists || matches(pattern, list)
+		return pattern == allLists || registry.MatchList(pattern, list)
 	})
-}
-
-// matches tells if a list's address fits a glob pattern; case does not count.
-func matches(pattern, list string) bool {
-	ok, _ := pathpkg.Match(strings.ToLower(pattern), strings.ToLower(list))
-	return ok && list != ""
 }
 
 // grants returns what the token of a request allows: a bearer token (RFC
