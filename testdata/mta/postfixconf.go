@@ -47,9 +47,10 @@ smtpd_error_sleep_time = 0s
 smtpd_client_connection_count_limit = 0
 `
 
-// masterCF leaves out delivery to local programs. Wake-ups of a second let a message that a milter put off be
-// tried again soon; %[1]s and %[2]s are the addresses of the two SMTP servers, %[3]s is y for those that ask the milters in
-// a chroot.
+// masterCF leaves out delivery to local programs. %[1]s and %[2]s are the addresses of the two SMTP servers, %[3]s is y
+// for those that ask the milters in a chroot. pickup wakes each second to try again what a milter put off. qmgr does so
+// by itself (queue_run_delay): under load, master warns of each wake-up that finds qmgr's socket full, and when master
+// waits for postlogd while postlogd waits for master, all of Postfix stands still for good.
 const masterCF = `%[1]s inet n - %[3]s - - smtpd
     -o local_header_rewrite_clients=
     -o syslog_name=postfix/remote
@@ -57,7 +58,7 @@ const masterCF = `%[1]s inet n - %[3]s - - smtpd
     -o syslog_name=postfix/local
 pickup unix n - n 1 1 pickup
 cleanup unix n - %[3]s - 0 cleanup
-qmgr unix n - n 1 1 qmgr
+qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce

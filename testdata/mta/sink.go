@@ -81,15 +81,15 @@ func (s *Sink) Reset() {
 func (s *Sink) Wait(ctx context.Context, n int) ([]Message, error) {
 	for {
 		s.mu.Lock()
-		got, arrived := slices.Clone(s.messages), s.arrived
+		got, arrived := len(s.messages), s.arrived
 		s.mu.Unlock()
-		if len(got) >= n {
-			return got, nil
+		if got >= n {
+			return s.Messages(), nil
 		}
 		select {
 		case <-arrived:
 		case <-ctx.Done():
-			return got, fmt.Errorf("the sink has %d of %d messages: %w", len(got), n, ctx.Err())
+			return s.Messages(), fmt.Errorf("the sink has %d of %d messages: %w", got, n, ctx.Err())
 		}
 	}
 }
