@@ -72,7 +72,7 @@ type conn struct {
 
 	packet     bytes.Buffer // what go-milter has not read yet of the MTA's last packet
 	command    byte         // of that packet
-	macros     byte         // the command that the last macros are for, 0 when it has had them
+	macros     macros       // not yet noticed
 	negotiated bool
 	silent     gomilter.OptProtocol
 	version    uint32 // to answer in the negotiation
@@ -114,9 +114,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	return c.packet.Read(p)
 }
 
-// next waits for a packet, and makes it fit for go-milter.
+// next waits for a packet that go-milter has to see, and makes it fit for it.
 func (c *conn) next() error {
-	for {
+	for c.packet.Len() == 0 {
 		n, err := c.frame()
 		if err != nil {
 			return err
@@ -127,8 +127,11 @@ func (c *conn) next() error {
 		if err := c.receive(n); err != nil {
 			return brokeOff(err)
 		}
-		return c.admit()
+		if err := c.admit(); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // frame waits for a packet's head, checks it and returns the packet's size
@@ -210,11 +213,11 @@ func (c *conn) admit() error {
 		}
 		c.negotiated = true
 	case gomilter.CodeMacro:
-		packet := c.packet.Bytes()
-		if len(packet) < 6 {
+		if c.packet.Len() < 6 {
 			return errors.New("macro packet without a command")
 		}
-		c.macros = packet[5]
+		c.macros = parseMacros(c.packet.Bytes()[5:])
+		c.packet.Reset()
 	case codeQuitNewConn:
 		c.replace(gomilter.CodeAbort)
 	case codeUnknown, gomilter.CodeConn, gomilter.CodeHelo, gomilter.CodeEOH, gomilter.CodeBody:
@@ -266,6 +269,20 @@ type boundedWriter struct {
 func (w boundedWriter) Write(p []byte) (int, error) {
 	w.SetWriteDeadline(time.Now().Add(w.wait))
 	return w.Conn.Write(p)
+}
+
+// reply writes a packet in parts, as an MTA takes it. The next flush reports
+// an error.
+func (c *conn) reply(code byte, parts ...string) {
+	n := 1
+	for _, p := range parts {
+		n += len(p)
+	}
+	head := binary.BigEndian.AppendUint32(c.w.AvailableBuffer(), uint32(n))
+	_, _ = c.w.Write(append(head, code))
+	for _, p := range parts {
+		_, _ = c.w.WriteString(p)
+	}
 }
 
 // Write implements net.Conn for go-milter, which would log an error without

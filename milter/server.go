@@ -188,7 +188,7 @@ func (s *Server) serve(c *conn) {
 		NewMilter: func() gomilter.Milter { return session },
 		Actions:   session.actions,
 		Protocol:  session.protocol,
-		SymList:   macros,
+		SymList:   wantedMacros,
 	}
 	server.Serve(&single{conn: c})
 }

@@ -6,7 +6,9 @@
 package milter
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"time"
 
 	gomilter "github.com/emersion/go-milter"
@@ -24,9 +26,9 @@ const (
 		gomilter.OptNoBody | gomilter.OptNoUnknown | noReplies
 )
 
-// macros are those of the MTA's that are asked for: the queue id, and the
+// wantedMacros are those that the MTA is asked for: the queue id, and the
 // Message-ID that Sendmail adds after the filter.
-var macros = map[gomilter.Stage][]string{
+var wantedMacros = map[gomilter.Stage][]string{
 	gomilter.StageMailFrom: {"i"},
 	gomilter.StageRcptTo:   {"i"},
 	gomilter.StageEOM:      {"i", "{msg_id}"},
@@ -66,13 +68,14 @@ func (s *session) unwanted(name []byte) bool {
 	return true
 }
 
-// goOn is the reply to what the MTA may want no reply to. go-milter writes
-// none for nil, and one through a new buffer of 4 KB otherwise.
+// goOn replies to what the MTA may want no reply to. All replies to a message
+// are written here: go-milter, which writes none for nil, makes a buffer of
+// 4 KB for each.
 func (s *session) goOn(silent gomilter.OptProtocol) gomilter.Response {
-	if s.conn.silent&silent != 0 {
-		return nil
+	if s.conn.silent&silent == 0 {
+		s.conn.reply(byte(gomilter.ActContinue))
 	}
-	return gomilter.RespContinue
+	return nil
 }
 
 // begin forgets the last message. Sendmail tells of its end by nothing but
@@ -84,20 +87,16 @@ func (s *session) begin() {
 	s.queueID, s.mtaID, s.fields, s.bytes = "", "", 0, 0
 }
 
-// notice keeps the macros that matter: each packet replaces the map, and
-// MTAs tell the queue id at different stages. go-milter goes on to hand out
-// the last message's, which are not this command's.
-func (s *session) notice(m *gomilter.Modifier) {
-	if s.conn.macros != s.conn.command {
+// notice keeps the macros that came for the command in progress: MTAs tell
+// the queue id at different stages.
+func (s *session) notice() {
+	m := s.conn.macros
+	if m.command != s.conn.command {
 		return
 	}
-	s.conn.macros = 0
-	if id := m.Macros["i"]; id != "" {
-		s.queueID = id
-	}
-	if id := m.Macros["{msg_id}"]; id != "" {
-		s.mtaID = id
-	}
+	s.conn.macros = macros{}
+	s.queueID = cmp.Or(m.queueID, s.queueID)
+	s.mtaID = cmp.Or(m.messageID, s.mtaID)
 }
 
 // MailFrom implements gomilter.Milter: a message begins.
@@ -105,13 +104,13 @@ func (s *session) MailFrom(_ string, m *gomilter.Modifier) (gomilter.Response, e
 	s.begin()
 	s.conn.busy.Store(true)
 	clear(m.Headers) // go-milter would keep the last message's for ever
-	s.notice(m)
+	s.notice()
 	return s.goOn(gomilter.OptNoMailReply), nil
 }
 
 // RcptTo implements gomilter.Milter.
 func (s *session) RcptTo(to string, m *gomilter.Modifier) (gomilter.Response, error) {
-	s.notice(m)
+	s.notice()
 	if s.keep(len(to)) {
 		s.message.Recipients = append(s.message.Recipients, to)
 	}
@@ -142,15 +141,16 @@ func (s *session) over() bool {
 // Abort implements gomilter.Milter: the message ends, the connection stays.
 func (s *session) Abort(*gomilter.Modifier) error {
 	s.begin()
+	s.conn.macros = macros{}
 	s.conn.busy.Store(false)
 	return nil
 }
 
 // Body implements gomilter.Milter: the message is complete.
-func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
-	s.notice(m)
+func (s *session) Body(*gomilter.Modifier) (gomilter.Response, error) {
+	s.notice()
 	if !s.conn.busy.Load() {
-		return gomilter.RespContinue, nil // no MAIL came before
+		return s.goOn(0), nil // no MAIL came before
 	}
 	defer s.conn.busy.Store(false)
 	s.message.MTAMessageID = s.mtaID
@@ -158,19 +158,18 @@ func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
 	if reason := s.unable(); reason != "" {
 		s.server.o.Observe.Refused(reason)
 		s.conn.log.Warn("message passed unmarked", "qid", s.queueID, "reason", reason)
-		return gomilter.RespContinue, nil
+		return s.goOn(0), nil
 	}
 	d := Decide(&s.message, s.policy, s.reserver())
 	for _, e := range d.Edits {
-		if err := e.send(m); err != nil {
-			return nil, err
-		}
+		e.send(s.conn)
 	}
 	s.report(d, time.Since(start))
 	if d.TempFail {
-		return gomilter.NewResponseStr('y', "451 4.7.1 Permalink registry does not answer, try again later"), nil
+		s.conn.reply('y', "451 4.7.1 Permalink registry does not answer, try again later\x00")
+		return nil, nil
 	}
-	return gomilter.RespContinue, nil
+	return s.goOn(0), nil
 }
 
 // unable tells why this message cannot be stamped, if so.
@@ -184,15 +183,15 @@ func (s *session) unable() string {
 	return ""
 }
 
-func (e Edit) send(m *gomilter.Modifier) error {
-	switch e.Op {
-	case Add:
-		return m.AddHeader(e.Name, e.Value)
-	case Replace:
-		return m.ChangeHeader(e.Index, e.Name, e.Value)
-	default:
-		return m.ChangeHeader(e.Index, e.Name, "")
+// send writes SMFIR_ADDHEADER or SMFIR_CHGHEADER (libmilter's mfdef.h), whose
+// empty value deletes the field; other than a Delete, an Edit has a value.
+func (e Edit) send(c *conn) {
+	if e.Op == Add {
+		c.reply('h', e.Name, "\x00", e.Value, "\x00")
+		return
 	}
+	index := binary.BigEndian.AppendUint32(nil, uint32(e.Index))
+	c.reply('m', string(index), e.Name, "\x00", e.Value, "\x00")
 }
 
 // reserver binds the registry to this message's budget, which all its calls
