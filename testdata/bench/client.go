@@ -38,7 +38,7 @@ func steps(fields int, id string) []step {
 		{'T', 0x200, 0x10000, nil},
 	}
 	for _, f := range header(fields, id) {
-		out = append(out, step{'L', 0x20, 0x80, []byte(f[0] + "\x00" + f[1] + "\x00")})
+		out = append(out, step{'D', 0, ^uint32(0), []byte("Li\x004XyZabc123\x00")}, step{'L', 0x20, 0x80, []byte(f[0] + "\x00" + f[1] + "\x00")})
 	}
 	return append(out,
 		step{'N', 0x40, 0x40000, nil},

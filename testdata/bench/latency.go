@@ -20,7 +20,7 @@ func (b *bench) latency() table {
 		for range b.rounds() {
 			for i, f := range filters {
 				r := f.start()
-				pooled[i] = append(pooled[i], r.load(sessions, b.messages(), 20)...)
+				pooled[i] = append(pooled[i], r.run(load{sessions: sessions, messages: b.messages() / sessions, fields: 20})...)
 				r.stop()
 			}
 		}
