@@ -85,7 +85,7 @@ func (d *Daemon) WriteConfig(text string) error {
 func (d *Daemon) start(ctx context.Context) error {
 	cmd := exec.Command(d.bin, "--config", d.configFile())
 	cmd.Dir = d.dir
-	p, err := startProcess(cmd, &d.output, syscall.SIGKILL)
+	p, err := startProcess(cmd, &d.output)
 	if err != nil {
 		return err
 	}

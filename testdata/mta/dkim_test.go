@@ -56,7 +56,7 @@ func startSigner(t *testing.T, dir, canonicalization string) (addr string) {
 		t.Fatal(err)
 	}
 	var output logBuffer
-	p, err := startProcess(exec.Command("opendkim", "-f", "-x", file), &output, syscall.SIGKILL)
+	p, err := startProcess(exec.Command("opendkim", "-f", "-x", file), &output)
 	if err != nil {
 		t.Fatal(err)
 	}

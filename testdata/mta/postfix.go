@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 )
 
 const postfixPackage = "postfix"
@@ -69,7 +68,7 @@ func (p *Postfix) startMaster(ctx context.Context) error {
 	cmd := exec.Command(filepath.Join(strings.TrimSpace(daemons), "master"), "-c", p.etc())
 	cmd.Dir = p.queue()
 	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+p.etc())
-	p.process, err = startProcess(cmd, &p.output, syscall.SIGTERM)
+	p.process, err = startProcess(cmd, &p.output)
 	return err
 }
 

@@ -17,16 +17,18 @@ import (
 // process is a program in a session of its own, so that all it ever starts can be ended with it.
 type process struct {
 	cmd    *exec.Cmd
+	guard  *exec.Cmd
 	output *logBuffer
 	exited chan struct{}
 	err    error // valid once exited is closed
 }
 
-// startProcess runs cmd and collects what it prints in output. The kernel ends the program with sig when this process dies without calling stop.
-func startProcess(cmd *exec.Cmd, output *logBuffer, sig syscall.Signal) (*process, error) {
+// startProcess runs cmd and collects what it prints in output. A guard kills the program and all that it started when
+// this process dies without calling stop.
+func startProcess(cmd *exec.Cmd, output *logBuffer) (*process, error) {
 	p := &process{cmd: cmd, output: output, exited: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = output, output
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: sig}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	// Descendants hold the output open after the program itself has gone.
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
@@ -36,7 +38,24 @@ func startProcess(cmd *exec.Cmd, output *logBuffer, sig syscall.Signal) (*proces
 		p.err = cmd.Wait()
 		close(p.exited)
 	}()
+	if err := p.startGuard(); err != nil {
+		return nil, errors.Join(err, p.killGroup())
+	}
 	return p, nil
+}
+
+// startGuard runs a shell whose input ends with this process. The kernel's own signal (PR_SET_PDEATHSIG) does not
+// outlive the change of user of Postfix's master.
+func (p *process) startGuard() error {
+	p.guard = exec.Command("sh", "-c", `read _; kill -s KILL -- "-$0"`, strconv.Itoa(p.cmd.Process.Pid))
+	p.guard.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if _, err := p.guard.StdinPipe(); err != nil {
+		return fmt.Errorf("guard %s: %w", p.cmd.Path, err)
+	}
+	if err := p.guard.Start(); err != nil {
+		return fmt.Errorf("guard %s: %w", p.cmd.Path, err)
+	}
+	return nil
 }
 
 // stop sends sig, gives the program grace to end, and kills what is left of its process group.
@@ -50,7 +69,16 @@ func (p *process) stop(sig syscall.Signal, grace time.Duration) error {
 	case <-time.After(grace):
 		late = fmt.Errorf("%s still ran %v after %v and was killed; its output: %s", p.cmd.Path, grace, sig, p.output.String())
 	}
-	return errors.Join(late, p.killGroup())
+	return errors.Join(late, p.endGuard(), p.killGroup())
+}
+
+// endGuard ends the guard before the group, whose number may soon be another's.
+func (p *process) endGuard() error {
+	if err := p.guard.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("end the guard of %s: %w", p.cmd.Path, err)
+	}
+	_ = p.guard.Wait() // killed, as it should be
+	return nil
 }
 
 func (p *process) killGroup() error {

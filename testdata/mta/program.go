@@ -21,7 +21,7 @@ type Program struct {
 func StartProgram(ctx context.Context, cmd *exec.Cmd, ready func(context.Context) error) (*Program, error) {
 	p := new(Program)
 	var err error
-	if p.process, err = startProcess(cmd, &p.output, syscall.SIGTERM); err != nil {
+	if p.process, err = startProcess(cmd, &p.output); err != nil {
 		return nil, err
 	}
 	if err := poll(ctx, p.process, ready); err != nil {

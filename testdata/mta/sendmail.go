@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 )
 
 // sendmailHost is the private instance's own name. Sendmail waits a minute for a machine's name that has no dot, so
@@ -64,7 +63,7 @@ func (s *Sendmail) start(ctx context.Context, o Options) (err error) {
 	}
 	// -bD stays in the foreground; 89.10 writes the log to the debug file as well as to syslog.
 	cmd := s.program(context.WithoutCancel(ctx), "-C"+s.file("sendmail.cf"), "-D"+s.file("log"), "-d89.10", "-bD", "-q1s")
-	if s.process, err = startProcess(cmd, &s.output, syscall.SIGTERM); err != nil {
+	if s.process, err = startProcess(cmd, &s.output); err != nil {
 		return err
 	}
 	return s.waitForBanners(ctx)
