@@ -18,33 +18,37 @@ type site struct {
 }
 
 // postfix measures how many messages a second Postfix takes from smtp-source
-// with 50 sessions and delivers to a sink.
+// with 50 sessions and delivers to a sink, and what CPU time the filter takes
+// for each. A session is one message's, or it is kept (-d).
 func (b *bench) postfix() table {
 	t := table{title: "Messages a second through Postfix, smtp-source with 50 sessions",
-		head: []string{"filter", "median", "min", "max", "lower than without, %"}}
+		head: []string{"sessions", "filter", "median", "min", "max", "lower than without, %", "than null, %", "filter's CPU a message, µs"}}
 	redis := b.redisServer()
 	defer redis.Stop()
+	filters := []filter{b.null(), b.libmilter(), b.hashOnly(), b.daemon("permalink-milter, bolt", "bolt:r.db", archiveConfig),
+		b.daemon("permalink-milter, Redis", "redis://"+redis.Addr(), archiveConfig)}
+	b.postfixRows(&t, "of a message each", filters)
+	b.postfixRows(&t, "kept", filters, "-d")
+	return t
+}
+
+func (b *bench) postfixRows(t *table, label string, filters []filter, args ...string) {
 	sites := []site{b.site("none", nil)}
-	for _, f := range []filter{b.null(), b.libmilter(), b.hashOnly(), b.daemon("permalink-milter, bolt", "bolt:r.db", archiveConfig),
-		b.daemon("permalink-milter, Redis", "redis://"+redis.Addr(), archiveConfig)} {
+	for _, f := range filters {
 		sites = append(sites, b.site(f.name, f.start()))
 	}
 	rates := make([][]float64, len(sites))
 	for range b.rounds() {
 		for i, s := range sites {
-			rates[i] = append(rates[i], s.rate(b.ctx, b.messages()))
+			rates[i] = append(rates[i], s.rate(b.ctx, b.messages(), args...))
 		}
 	}
 	for i, s := range sites {
-		var lower []float64
-		for round, v := range rates[i] {
-			lower = append(lower, 100*(1-v/rates[0][round]))
-		}
 		low, middle, high := spread(rates[i])
-		t.add(s.name, middle, low, high, number(median(lower)))
-		s.stop()
+		cpu := float64(s.stop().Microseconds()) / float64(b.rounds()*b.messages())
+		t.add(label, s.name, middle, low, high, number(100*(1-beside(rates[i], rates[0]))),
+			number(100*(1-beside(rates[i], rates[1]))), number(cpu))
 	}
-	return t
 }
 
 func (b *bench) site(name string, f *running) site {
@@ -62,9 +66,9 @@ func (b *bench) site(name string, f *running) site {
 }
 
 // rate returns how many messages a second Postfix takes and delivers.
-func (s site) rate(ctx context.Context, messages int) float64 {
+func (s site) rate(ctx context.Context, messages int, args ...string) float64 {
 	start := time.Now()
-	must(mta.Load(ctx, s.postfix.Remote(), 50, messages, "-l", "4096", "-f", "a@example.net", "-t", "devel@lists.example.org"))
+	must(mta.Load(ctx, s.postfix.Remote(), 50, messages, append(args, "-l", "4096", "-f", "a@example.net", "-t", "devel@lists.example.org")...))
 	_, err := s.sink.Wait(ctx, messages)
 	must(err)
 	took := time.Since(start)
@@ -72,12 +76,14 @@ func (s site) rate(ctx context.Context, messages int) float64 {
 	return float64(messages) / took.Seconds()
 }
 
-func (s site) stop() {
+// stop returns the CPU time that the filter took.
+func (s site) stop() time.Duration {
 	must(s.postfix.Stop())
 	s.sink.Stop()
-	if s.filter != nil {
-		s.filter.stop()
+	if s.filter == nil {
+		return 0
 	}
+	return s.filter.stop()
 }
 
 // spread returns minimum, median and maximum as the tables show them.
