@@ -86,9 +86,7 @@ func (s *Store) checkKeys(ctx context.Context) error {
 		for i := range scanBuckets {
 			pipe.HLen(ctx, s.bucket(from+i))
 		}
-		// Each command tells its own error.
-		cmds, _ := pipe.Exec(ctx)
-		for i, cmd := range cmds {
+		for i, cmd := range exec(ctx, pipe) {
 			if err := cmd.Err(); err != nil {
 				return place{key: s.bucket(from + i)}.failed(err)
 			}

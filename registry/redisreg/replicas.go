@@ -51,7 +51,7 @@ func (h waitHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		if err := pipe.Process(ctx, cmd); err != nil {
 			return err
 		}
-		pipe.Exec(ctx)
+		exec(ctx, pipe)
 		return cmd.Err()
 	}
 }

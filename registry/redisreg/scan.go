@@ -3,6 +3,7 @@ package redisreg
 import (
 	"context"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,8 +79,7 @@ func (s *Store) scanStep(ctx context.Context, from int, match string) ([]page, e
 	for i := range cmds {
 		cmds[i] = pipe.HScan(ctx, s.bucket(from+i), 0, match, scanCount)
 	}
-	// Each command tells its own error, with the key it is about.
-	pipe.Exec(ctx)
+	exec(ctx, pipe)
 	var pages []page
 	for i, cmd := range cmds {
 		p := page{s.bucket(from + i), make(map[string]string)}
@@ -106,4 +106,18 @@ func (s *Store) readPage(ctx context.Context, p page, cmd *redis.ScanCmd, match 
 		}
 		cmd = s.client.HScan(ctx, p.key, cursor, match, scanCount)
 	}
+}
+
+// exec runs a pipeline and leaves each command with its error. go-redis leaves
+// them without any where the server refuses the connection's greeting, as for
+// a wrong password, and tells it by Exec alone (its issue 2871).
+func exec(ctx context.Context, pipe redis.Pipeliner) []redis.Cmder {
+	cmds, err := pipe.Exec(ctx)
+	if err == nil || slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil }) {
+		return cmds
+	}
+	for _, c := range cmds {
+		c.SetErr(err)
+	}
+	return cmds
 }
