@@ -36,6 +36,9 @@ func Open(o Options) (*Store, error) {
 		c.OnNewNode(func(node *redis.Client) { node.AddHook(waitHook{node}) })
 	case *redis.Client:
 		c.AddHook(waitHook{c})
+		if s.minReplicas == 0 {
+			s.pipelines = newPipelines(c, s.timeout)
+		}
 	}
 	return s, nil
 }
@@ -62,6 +65,9 @@ func (o Options) clientOptions() (*redis.UniversalOptions, error) {
 	timeout := cmp.Or(o.Timeout, defaultTimeout)
 	c.DialTimeout, c.PoolTimeout = timeout, timeout
 	c.ReadTimeout, c.WriteTimeout = max(timeout, scanTimeout), timeout
+	c.PipelinePoolSize = maxPipelines
+	// Room for maxSwaps requests and as many answers; 128 KiB each by default.
+	c.PipelineWriteBufferSize, c.PipelineReadBufferSize = 16<<10, 16<<10
 	c.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	// CLIENT SETINFO needs a permission that an ACL user may lack.
 	c.DisableIdentity = true

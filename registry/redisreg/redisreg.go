@@ -33,7 +33,9 @@
 // answers with those it holds otherwise. The first attempt takes the entry to
 // be absent, so that a new message takes one round trip; so does one that
 // holds its token already, for what the script answers shows it. One key a
-// call keeps this working on a hash slot that is being moved.
+// call keeps this working on a hash slot that is being moved. Many calls at
+// once share pipelines, other than in a Cluster, where a node that hangs would
+// hold up what others could answer, and with MinReplicas.
 //
 // Where the answer of a swap was lost, sending it again is safe: the script
 // then finds what the first attempt wrote, and the rules find the message
@@ -145,6 +147,7 @@ type Store struct {
 	prefix      string
 	timeout     time.Duration
 	minReplicas int
+	pipelines   *pipelines // nil: each swap goes by itself
 }
 
 // Get implements registry.Store.
@@ -200,15 +203,31 @@ func (s *Store) Update(ctx context.Context, k registry.Key, change func(registry
 // still, and writes it again, so that replicas can acknowledge it.
 func (s *Store) swap(ctx context.Context, at place, old, value string) (found string, swapped bool, err error) {
 	ctx, acks := s.awaitReplicas(ctx)
-	answer, err := swap.Run(ctx, s.client, []string{at.key}, at.field, old, value).Result()
+	answer, err := s.runSwap(ctx, at, old, value)
 	if err == nil {
 		err = acks.enough()
 	}
 	if err != nil {
 		return "", false, at.failed(err)
 	}
-	found, differs := answer.(string)
-	return found, !differs, nil
+	if found, differs := answer.(string); differs {
+		return found, false, nil
+	}
+	if answer != int64(1) {
+		return "", false, at.failed(fmt.Errorf("the script answered %v", answer))
+	}
+	return "", true, nil
+}
+
+// runSwap sends the script's text only where the server does not know it.
+func (s *Store) runSwap(ctx context.Context, at place, old, value string) (any, error) {
+	if s.pipelines != nil {
+		answer, err := s.pipelines.swap(ctx, at, old, value)
+		if !redis.HasErrorPrefix(err, "NOSCRIPT") {
+			return answer, err
+		}
+	}
+	return swap.Run(ctx, s.client, []string{at.key}, at.field, old, value).Result()
 }
 
 // pause lets others go first where several change one entry. The first two
@@ -236,4 +255,9 @@ func encode(e registry.Entry) string {
 }
 
 // Close implements registry.Store.
-func (s *Store) Close() error { return s.client.Close() }
+func (s *Store) Close() error {
+	if s.pipelines != nil {
+		s.pipelines.close()
+	}
+	return s.client.Close()
+}

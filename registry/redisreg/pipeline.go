@@ -1,0 +1,107 @@
+package redisreg
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Up to maxPipelines are on their way at once, each of up to maxSwaps swaps.
+const maxPipelines, maxSwaps = 8, 64
+
+var errClosed = errors.New("registry is closed")
+
+// pipelines send swaps to one server. A swap goes at once while fewer than
+// maxPipelines are on their way; those that come meanwhile share the next
+// write, so that many sessions cost few system calls, here and in Redis.
+type pipelines struct {
+	client  redis.UniversalClient
+	timeout time.Duration // of a pipeline
+	swaps   chan *queuedSwap
+	closing context.Context
+	stop    context.CancelFunc
+	all     sync.WaitGroup
+}
+
+// A queuedSwap has its answer once done is closed.
+type queuedSwap struct {
+	at         place
+	old, value string
+	answer     *redis.Cmd
+	done       chan struct{}
+}
+
+func newPipelines(client redis.UniversalClient, timeout time.Duration) *pipelines {
+	p := &pipelines{client: client, timeout: timeout, swaps: make(chan *queuedSwap, maxSwaps)}
+	p.closing, p.stop = context.WithCancel(context.Background())
+	for range maxPipelines {
+		p.all.Go(p.run)
+	}
+	return p
+}
+
+// swap queues a swap and waits for its answer, as long as ctx lasts.
+func (p *pipelines) swap(ctx context.Context, at place, old, value string) (any, error) {
+	q := &queuedSwap{at: at, old: old, value: value, done: make(chan struct{})}
+	select {
+	case p.swaps <- q:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-p.closing.Done():
+		return nil, errClosed
+	}
+	select {
+	case <-q.done:
+		return q.answer.Result()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *pipelines) run() {
+	for {
+		select {
+		case q := <-p.swaps:
+			p.send(p.gather(q))
+		case <-p.closing.Done():
+			return
+		}
+	}
+}
+
+// gather collects the swaps that wait behind first.
+func (p *pipelines) gather(first *queuedSwap) []*queuedSwap {
+	queued := []*queuedSwap{first}
+	for len(queued) < maxSwaps {
+		select {
+		case q := <-p.swaps:
+			queued = append(queued, q)
+		default:
+			return queued
+		}
+	}
+	return queued
+}
+
+func (p *pipelines) send(queued []*queuedSwap) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
+	defer cancel()
+	pipe := p.client.Pipeline()
+	for _, q := range queued {
+		q.answer = pipe.EvalSha(ctx, swap.Hash(), []string{q.at.key}, q.at.field, q.old, q.value)
+	}
+	exec(ctx, pipe)
+	for _, q := range queued {
+		close(q.done)
+	}
+}
+
+// close waits for the pipelines that are on their way. A swap that is queued
+// still ends with its context.
+func (p *pipelines) close() {
+	p.stop()
+	p.all.Wait()
+}
