@@ -94,7 +94,7 @@ func rate(workers, n int, do func(i int)) float64 {
 // growth measures what a reservation and a lookup cost as the registry grows.
 func (b *bench) growth() table {
 	t := table{title: "Growth of the embedded registry",
-		head: []string{"reservations", "64 writers, reservations a second", "lookup, µs", "file, bytes a reservation"}}
+		head: []string{"reservations", "64 writers, reservations a second", "lookup, µs", "reading all, a second", "file, bytes a reservation"}}
 	file := b.file("growth")
 	store, err := boltreg.Open(file)
 	must(err)
@@ -111,7 +111,7 @@ func (b *bench) growth() table {
 		lookups := rate(1, sample, func(i int) { lookup(g, i*(size/sample)) })
 		info, err := os.Stat(file)
 		must(err)
-		t.add(fmt.Sprint(size), number(writes), number(1e6/lookups), number(float64(info.Size())/float64(size)))
+		t.add(fmt.Sprint(size), number(writes), number(1e6/lookups), number(readAll(g, size)), number(float64(info.Size())/float64(size)))
 	}
 	return t
 }

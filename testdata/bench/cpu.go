@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"time"
 )
@@ -76,6 +77,11 @@ func (b *bench) cpu() table {
 	}
 	l := load{sessions: 50, messages: b.messages() / 50, fields: 20, once: true}
 	t.compare(filters, b.rounds(), []string{"50, of a message each", "20"}, l.cpuOfMessage)
+	l.once = false
+	t.compare([]filter{b.hashOnly(), b.logging()}, b.rounds(), []string{"50", "20"}, l.cpuOfMessage)
+	info, err := os.Stat(b.logFile())
+	must(err)
+	t.notes = append(t.notes, fmt.Sprintf("A line of log is %d bytes. The last two rows are beside the one that logs nothing.", info.Size()/int64(l.total())))
 	return t
 }
 

@@ -33,7 +33,7 @@ type bench struct {
 
 const daemonConfig = `state_dir = %q
 [log]
-level = "error"
+level = %q
 [milter]
 listen = ["unix:%s"]
 socket_mode = "0666"
@@ -48,8 +48,13 @@ list = "devel@lists.example.org"
 url = "https://a.example/{list}/{token}"
 `
 
-// daemon is permalink-milter on a registry. With an archive it reserves.
+// daemon is permalink-milter on a registry, which logs errors alone. With an
+// archive it reserves.
 func (b *bench) daemon(name, registry, archive string) filter {
+	return b.daemonLogging("error", name, registry, archive)
+}
+
+func (b *bench) daemonLogging(level, name, registry, archive string) filter {
 	edits := 2
 	if archive != "" {
 		edits++
@@ -58,13 +63,29 @@ func (b *bench) daemon(name, registry, archive string) filter {
 		dir, err := os.MkdirTemp(b.dir, "daemon-")
 		must(err)
 		file := filepath.Join(dir, "config.toml")
-		must(os.WriteFile(file, fmt.Appendf(nil, daemonConfig, dir, socket, registry, archive), 0o600))
+		must(os.WriteFile(file, fmt.Appendf(nil, daemonConfig, dir, level, socket, registry, archive), 0o600))
 		return exec.CommandContext(b.ctx, filepath.Join(b.dir, "permalink-milter"), "--config", file)
 	}}
 }
 
 // hashOnly does the same work as the filters beside it.
 func (b *bench) hashOnly() filter { return b.daemon("permalink-milter", "memory:", "") }
+
+// logging does the same, and logs a line for each message to a file.
+func (b *bench) logging() filter {
+	f := b.daemonLogging("info", "permalink-milter, a line logged", "memory:", "")
+	command := f.command
+	f.command = func(socket string) *exec.Cmd {
+		cmd := command(socket)
+		log, err := os.Create(b.logFile())
+		must(err)
+		cmd.Stderr = log
+		return cmd
+	}
+	return f
+}
+
+func (b *bench) logFile() string { return filepath.Join(b.dir, "log") }
 
 func (b *bench) c(args ...string) func(socket string) *exec.Cmd {
 	return func(socket string) *exec.Cmd {

@@ -72,7 +72,7 @@ func (b *bench) redisBenchmarks(pattern string, reservations, count int) map[str
 // in Redis grows, and what memory a reservation takes.
 func (b *bench) redisGrowth() table {
 	t := table{title: "Growth of the registry in Redis",
-		head: []string{"reservations", "50 clients, reservations a second", "lookup, µs", "memory, bytes a reservation"}}
+		head: []string{"reservations", "50 clients, reservations a second", "lookup, µs", "reading all, a second", "memory, bytes a reservation"}}
 	s := b.redisServer()
 	defer s.Stop()
 	g, end := redisRegistry(s)
@@ -86,7 +86,7 @@ func (b *bench) redisGrowth() table {
 		writes := rate(redisClients, sample, func(i int) { reserve(g, size-sample+i) })
 		filled = size
 		lookups := rate(1, sample, func(i int) { lookup(g, i*(size/sample)) })
-		t.add(fmt.Sprint(size), number(writes), number(1e6/lookups), number((usedMemory(s)-empty)/float64(size)))
+		t.add(fmt.Sprint(size), number(writes), number(1e6/lookups), number(readAll(g, size)), number((usedMemory(s)-empty)/float64(size)))
 	}
 	return t
 }
@@ -104,6 +104,18 @@ func usedMemory(s *redistest.Server) float64 {
 func lookup(g registry.Registry, i int) {
 	_, err := g.Lookup(context.Background(), "devel@lists.example.org", hashOf(i))
 	must(err)
+}
+
+// readAll returns how many reservations a second a pass over all of them
+// reads, as for statistics and exports.
+func readAll(g registry.Registry, size int) float64 {
+	start := time.Now()
+	stats, err := g.Stats(context.Background())
+	must(err)
+	if stats.Reserved != size {
+		fail("read %d reservations, not %d", stats.Reserved, size)
+	}
+	return float64(size) / time.Since(start).Seconds()
 }
 
 // sizes are those to which the registries grow.
