@@ -31,17 +31,21 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("100.64.0.0/10"), // carriers' NAT (RFC 6598)
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"),
-	netip.MustParsePrefix("198.18.0.0/15"), // benchmarks (RFC 2544)
+	netip.MustParsePrefix("192.88.99.0/24"), // relays of 6to4 (RFC 7526)
+	netip.MustParsePrefix("198.18.0.0/15"),  // benchmarks (RFC 2544)
 	netip.MustParsePrefix("198.51.100.0/24"),
 	netip.MustParsePrefix("203.0.113.0/24"),
 	netip.MustParsePrefix("240.0.0.0/4"),
 	netip.MustParsePrefix("::/96"),
-	netip.MustParsePrefix("64:ff9b::/96"),   // NAT64 (RFC 6052)
-	netip.MustParsePrefix("64:ff9b:1::/48"), // NAT64 (RFC 8215)
+	netip.MustParsePrefix("::ffff:0:0:0/96"), // IPv4-translated (RFC 2765)
+	netip.MustParsePrefix("64:ff9b::/96"),    // NAT64 (RFC 6052)
+	netip.MustParsePrefix("64:ff9b:1::/48"),  // NAT64 (RFC 8215)
 	netip.MustParsePrefix("100::/64"),
 	netip.MustParsePrefix("2001::/23"), // Teredo among them (RFC 4380)
 	netip.MustParsePrefix("2001:db8::/32"),
 	netip.MustParsePrefix("2002::/16"), // 6to4 (RFC 3056)
+	netip.MustParsePrefix("3fff::/20"), // documentation (RFC 9637)
+	netip.MustParsePrefix("5f00::/16"), // segment routing (RFC 9602)
 	netip.MustParsePrefix("fec0::/10"),
 }
 
