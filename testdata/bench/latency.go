@@ -13,21 +13,24 @@ import (
 // answer. The rounds of each filter are pooled.
 func (b *bench) latency() table {
 	t := table{title: "Latency at the end of a message, µs",
-		head: []string{"sessions", "filter", "p50", "p99", "p99.9", "p99 beside the null filter's"}}
+		head: []string{"sessions", "filter", "p50", "p99", "p99.9", "p99 beside the null filter's", "messages a second"}}
 	filters := []filter{b.null(), b.libmilter(), b.hashOnly(), b.daemon("permalink-milter, bolt", "bolt:r.db", archiveConfig)}
 	for _, sessions := range []int{1, 50} {
-		pooled := make([][]time.Duration, len(filters))
+		pooled, rates := make([][]time.Duration, len(filters)), make([][]float64, len(filters))
 		for range b.rounds() {
 			for i, f := range filters {
 				r := f.start()
-				pooled[i] = append(pooled[i], r.run(load{sessions: sessions, messages: b.messages() / sessions, fields: 20})...)
+				begin := time.Now()
+				times := r.run(load{sessions: sessions, messages: b.messages() / sessions, fields: 20})
+				rates[i] = append(rates[i], float64(len(times))/time.Since(begin).Seconds())
+				pooled[i] = append(pooled[i], times...)
 				r.stop()
 			}
 		}
 		null := quantile(pooled[0], 0.99)
 		for i, f := range filters {
 			t.add(fmt.Sprint(sessions), f.name, micros(quantile(pooled[i], 0.5)), micros(quantile(pooled[i], 0.99)),
-				micros(quantile(pooled[i], 0.999)), fmt.Sprintf("%.2f", float64(quantile(pooled[i], 0.99))/float64(null)))
+				micros(quantile(pooled[i], 0.999)), fmt.Sprintf("%.2f", float64(quantile(pooled[i], 0.99))/float64(null)), number(median(rates[i])))
 		}
 	}
 	return t
