@@ -53,7 +53,7 @@ type offer struct {
 // A conn stands between the MTA's connection and go-milter's session, which
 // reads twice a packet, flushes each reply and knows no deadlines. It buffers
 // reads, sends replies in one write before it waits for the MTA, checks each
-// packet's frame, and swallows replies that the MTA agreed not to get.
+// packet's frame, and takes the macros out.
 type conn struct {
 	net.Conn
 	r *bufio.Reader
@@ -271,8 +271,8 @@ func (w boundedWriter) Write(p []byte) (int, error) {
 	return w.Conn.Write(p)
 }
 
-// reply writes a packet in parts, as an MTA takes it. The next flush reports
-// an error.
+// reply buffers a packet; its data are the parts. The next flush reports an
+// error.
 func (c *conn) reply(code byte, parts ...string) {
 	n := 1
 	for _, p := range parts {
@@ -288,8 +288,8 @@ func (c *conn) reply(code byte, parts ...string) {
 // Write implements net.Conn for go-milter, which would log an error without
 // the connection's name: the next flush reports it.
 func (c *conn) Write(p []byte) (int, error) {
-	if c.silent&noReply(c.command) != 0 {
-		return len(p), nil
+	if c.command == byte(gomilter.CodeHeader) && c.silent&gomilter.OptNoHeaderReply != 0 {
+		return len(p), nil // "continue" for a field that it cannot read
 	}
 	if c.command == byte(gomilter.CodeOptNeg) && len(p) >= 9 {
 		// go-milter always answers version 2, which has no bits for what it
@@ -299,19 +299,6 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	_, _ = c.w.Write(p)
 	return len(p), nil
-}
-
-// noReply returns the bit by which an MTA wants no reply to a command.
-func noReply(command byte) gomilter.OptProtocol {
-	switch gomilter.Code(command) {
-	case gomilter.CodeMail:
-		return gomilter.OptNoMailReply
-	case gomilter.CodeRcpt:
-		return gomilter.OptNoRcptReply
-	case gomilter.CodeHeader:
-		return gomilter.OptNoHeaderReply
-	}
-	return 0
 }
 
 // Close implements net.Conn. It sends what is left to send.

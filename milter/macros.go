@@ -11,8 +11,8 @@ type macros struct {
 }
 
 // parseMacros takes names and values that each end with a NUL. data begins
-// with the code of the command. Postfix sends macros before each header field:
-// those of commands that nothing is noticed at are not kept.
+// with the code of the command. Postfix sends macros before each header field,
+// too; kept are those of the commands at which a session takes notice.
 func parseMacros(data []byte) macros {
 	out := macros{command: data[0]}
 	if bytes.IndexByte([]byte("MRE"), out.command) < 0 {

@@ -68,8 +68,8 @@ func (s *session) unwanted(name []byte) bool {
 	return true
 }
 
-// goOn replies to what the MTA may want no reply to. All replies to a message
-// are written here: go-milter, which writes none for nil, makes a buffer of
+// goOn replies to what the MTA may want no reply to. It writes the reply and
+// returns nil, for which go-milter writes none: that would make a buffer of
 // 4 KB for each.
 func (s *session) goOn(silent gomilter.OptProtocol) gomilter.Response {
 	if s.conn.silent&silent == 0 {

@@ -31,9 +31,10 @@ func BenchmarkReserve(b *testing.B) {
 	ours := float64(b.N) / b.Elapsed().Seconds()
 	b.ReportMetric(float64(usedMemory(b, s)-empty)/float64(b.N), "B/reservation")
 	b.ReportMetric(ours, "reservations/s")
-	bare := scriptRate(b, s, max(b.N/5, 1000))
+	bare := scriptRate(b, s, max(b.N/5, 1000), clients, 1)
 	b.ReportMetric(bare, "redis-benchmark/s")
 	b.ReportMetric(ours/bare, "ratio")
+	b.ReportMetric(scriptRate(b, s, b.N, clients/8, 8), "pipelined/s")
 }
 
 // BenchmarkArchived does the same, then confirms one message in ten.
@@ -108,13 +109,14 @@ func usedMemory(b *testing.B, s *redistest.Server) int {
 }
 
 // scriptRate lets redis-benchmark run the script n times on buckets and fields
-// of its own, and returns how many it does a second.
-func scriptRate(b *testing.B, s *redistest.Server, n int) float64 {
+// of its own, from so many clients, each with so many requests in a write, and
+// returns how many it does a second.
+func scriptRate(b *testing.B, s *redistest.Server, n, clients, pipeline int) float64 {
 	b.Helper()
 	// The client has loaded the script; SCRIPT LOAD tells the digest.
 	sha, err := s.CLI("script", "load", redisreg.SwapScript)
 	must(b, err)
-	out, err := exec.Command("redis-benchmark", "-p", strconv.Itoa(s.Port), "-c", strconv.Itoa(clients), "-n", strconv.Itoa(n), "-r", "65536", "--csv",
+	out, err := exec.Command("redis-benchmark", "-p", strconv.Itoa(s.Port), "-c", strconv.Itoa(clients), "-P", strconv.Itoa(pipeline), "-n", strconv.Itoa(n), "-r", "65536", "--csv",
 		"evalsha", sha, "1", "bench:v1:{__rand_int__}", "devel@lists.example.org__rand_int__", "", strings.Repeat("v", 23)).Output()
 	must(b, err)
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")

@@ -21,13 +21,16 @@ type pipelines struct {
 	client  redis.UniversalClient
 	timeout time.Duration // of a pipeline
 	swaps   chan *queuedSwap
-	closing context.Context
+	closing context.Context // no more pipelines are sent
 	stop    context.CancelFunc
+	ended   context.Context // none is on its way any more
+	end     context.CancelFunc
 	all     sync.WaitGroup
 }
 
 // A queuedSwap has its answer once done is closed.
 type queuedSwap struct {
+	ctx        context.Context
 	at         place
 	old, value string
 	answer     *redis.Cmd
@@ -37,6 +40,7 @@ type queuedSwap struct {
 func newPipelines(client redis.UniversalClient, timeout time.Duration) *pipelines {
 	p := &pipelines{client: client, timeout: timeout, swaps: make(chan *queuedSwap, maxSwaps)}
 	p.closing, p.stop = context.WithCancel(context.Background())
+	p.ended, p.end = context.WithCancel(context.Background())
 	for range maxPipelines {
 		p.all.Go(p.run)
 	}
@@ -45,7 +49,7 @@ func newPipelines(client redis.UniversalClient, timeout time.Duration) *pipeline
 
 // swap queues a swap and waits for its answer, as long as ctx lasts.
 func (p *pipelines) swap(ctx context.Context, at place, old, value string) (any, error) {
-	q := &queuedSwap{at: at, old: old, value: value, done: make(chan struct{})}
+	q := &queuedSwap{ctx: ctx, at: at, old: old, value: value, done: make(chan struct{})}
 	select {
 	case p.swaps <- q:
 	case <-ctx.Done():
@@ -55,30 +59,38 @@ func (p *pipelines) swap(ctx context.Context, at place, old, value string) (any,
 	}
 	select {
 	case <-q.done:
-		return q.answer.Result()
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-p.ended.Done():
+		select {
+		case <-q.done:
+		default:
+			return nil, errClosed
+		}
 	}
+	return q.answer.Result()
 }
 
 func (p *pipelines) run() {
-	for {
+	for p.closing.Err() == nil {
 		select {
 		case q := <-p.swaps:
 			p.send(p.gather(q))
 		case <-p.closing.Done():
-			return
 		}
 	}
 }
 
-// gather collects the swaps that wait behind first.
+// gather collects the swaps that wait behind first and that somebody still
+// waits for.
 func (p *pipelines) gather(first *queuedSwap) []*queuedSwap {
 	queued := []*queuedSwap{first}
 	for len(queued) < maxSwaps {
 		select {
 		case q := <-p.swaps:
-			queued = append(queued, q)
+			if q.ctx.Err() == nil {
+				queued = append(queued, q)
+			}
 		default:
 			return queued
 		}
@@ -99,9 +111,9 @@ func (p *pipelines) send(queued []*queuedSwap) {
 	}
 }
 
-// close waits for the pipelines that are on their way. A swap that is queued
-// still ends with its context.
+// close waits for the pipelines that are on their way.
 func (p *pipelines) close() {
 	p.stop()
 	p.all.Wait()
+	p.end()
 }

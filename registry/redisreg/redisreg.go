@@ -34,13 +34,13 @@
 // be absent, so that a new message takes one round trip; so does one that
 // holds its token already, for what the script answers shows it. One key a
 // call keeps this working on a hash slot that is being moved. Many calls at
-// once share pipelines, other than in a Cluster, where a node that hangs would
-// hold up what others could answer, and with MinReplicas.
+// once share pipelines, but not in a Cluster, where a node that hangs would
+// hold up what others could answer, nor with MinReplicas.
 //
-// Where the answer of a swap was lost, sending it again is safe: the script
-// then finds what the first attempt wrote, and the rules find the message
-// holding the token ([registry.Held]). A release sent again finds nothing,
-// and says [registry.ErrNotFound].
+// Where the answer of a swap was lost, or of another in its pipeline, sending
+// it again is safe: the script then finds what the first attempt wrote, and
+// the rules find the message holding the token ([registry.Held]). A release
+// sent again finds nothing, and says [registry.ErrNotFound].
 //
 // # What survives
 //
@@ -219,9 +219,10 @@ func (s *Store) swap(ctx context.Context, at place, old, value string) (found st
 	return "", true, nil
 }
 
-// runSwap sends the script's text only where the server does not know it.
+// runSwap sends the script's text only where the server does not know it. The
+// hash is not known before the first swap where the server makes it.
 func (s *Store) runSwap(ctx context.Context, at place, old, value string) (any, error) {
-	if s.pipelines != nil {
+	if s.pipelines != nil && swap.Hash() != "" {
 		answer, err := s.pipelines.swap(ctx, at, old, value)
 		if !redis.HasErrorPrefix(err, "NOSCRIPT") {
 			return answer, err

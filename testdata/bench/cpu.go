@@ -8,8 +8,7 @@ import (
 )
 
 // A load is what a filter gets to do: so many sessions at once, each with so
-// many messages of so many header fields; once says that a session ends after
-// a message and the next begins.
+// many messages of so many header fields; once: a session for each message.
 type load struct {
 	sessions, messages, fields int
 	once                       bool

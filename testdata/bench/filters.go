@@ -140,6 +140,9 @@ func (f filter) start() *running {
 	r.cmd = f.command(r.socket)
 	begin := time.Now()
 	must(startWithSlack(r.cmd))
+	if log, ok := r.cmd.Stderr.(*os.File); ok {
+		log.Close() // the filter has its own
+	}
 	for time.Since(begin) < 30*time.Second {
 		conn, err := net.Dial("unix", r.socket)
 		if err == nil {

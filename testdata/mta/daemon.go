@@ -105,7 +105,7 @@ func (d *Daemon) Reload() error { return d.process.cmd.Process.Signal(syscall.SI
 func (d *Daemon) Stop() error {
 	select {
 	case <-d.process.exited:
-		return nil
+		return d.process.endGuard()
 	default:
 	}
 	if err := d.process.stop(syscall.SIGTERM, 15*time.Second); err != nil {

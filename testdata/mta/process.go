@@ -61,7 +61,7 @@ func (p *process) startGuard() error {
 // stop sends sig, gives the program grace to end, and kills what is left of its process group.
 func (p *process) stop(sig syscall.Signal, grace time.Duration) error {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("signal %s: %w", p.cmd.Path, err)
+		return errors.Join(fmt.Errorf("signal %s: %w", p.cmd.Path, err), p.endGuard(), p.killGroup())
 	}
 	var late error
 	select {
