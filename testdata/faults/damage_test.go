@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,7 +34,7 @@ func TestDaemonRefusesADamagedRegistryFile(t *testing.T) {
 		"empty":                 func([]byte) []byte { return nil },
 		"cut in half":           func(b []byte) []byte { return b[:len(b)/2] },
 		"of text":               func([]byte) []byte { return []byte(strings.Repeat("hash,list\n", 2000)) },
-		"with zeros in a page":  func(b []byte) []byte { clear(b[len(b)/4:][:16<<10]); return b },
+		"with zeros in a page":  clearRoot,
 		"with flipped bits":     func(b []byte) []byte { return flip(b) },
 		"without its meta data": func(b []byte) []byte { clear(b[:8192]); return b },
 	} {
@@ -50,6 +51,19 @@ func TestDaemonRefusesADamagedRegistryFile(t *testing.T) {
 			s.refuses(t, "", s.bolt(), "damaged registry file", "permalink registry check", "exit status 69")
 		})
 	}
+}
+
+// clearRoot overwrites the page at the root of the tree, which is one that is in use: bbolt's meta pages are the first
+// two, the one with the higher transaction id counts, and the root is the first number behind the flags.
+func clearRoot(b []byte) []byte {
+	const rootAt, txAt = 16 + 16, 16 + 48
+	page := os.Getpagesize()
+	meta := b[:page]
+	if newer := b[page : 2*page]; binary.NativeEndian.Uint64(newer[txAt:]) > binary.NativeEndian.Uint64(meta[txAt:]) {
+		meta = newer
+	}
+	clear(b[int(binary.NativeEndian.Uint64(meta[rootAt:]))*page:][:page])
+	return b
 }
 
 // flip flips a bit in the header of each page but those of the meta data.
