@@ -19,6 +19,7 @@ ok "it runs as an unprivileged user" grep -q "^Uid:	$(id -u $user)	" "/proc/$dae
 ok "it can gain no privilege" grep -q '^NoNewPrivs:	1' "/proc/$daemon/status"
 ok "it holds no capability" grep -q '^CapBnd:	0*$' "/proc/$daemon/status"
 ok "its system calls are filtered" grep -q '^Seccomp:	2' "/proc/$daemon/status"
+ok "its timers may be a millisecond late" grep -qx 1000000 "/proc/$daemon/timerslack_ns"
 ok "its registry is its own" equal "$user 640" stat -c '%U %a' $state/permalinks.db
 
 ok "it reloads" systemctl reload $unit
