@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -159,8 +160,10 @@ func (f filter) start() *running {
 }
 
 // startWithSlack gives a program the timer slack of permalink-milter.service
-// (TimerSlackNSec=). A program has that of the thread that starts it.
+// (TimerSlackNSec=). A program has that of the thread that starts it. It ends
+// with the benchmark, however that ends.
 func startWithSlack(cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0) // the default again
