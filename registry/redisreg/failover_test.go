@@ -2,6 +2,7 @@ package redisreg_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,6 +59,31 @@ func awaitOtherPrimary(t *testing.T, g *redistest.Group, old *redistest.Server) 
 	}
 }
 
+// awaitPromotion waits until a replica has taken a Cluster's dead primary's place. A primary without appendonly that comes
+// back before that is empty, and its replica follows it in that.
+func awaitPromotion(t *testing.T, g *redistest.Group, dead *redistest.Server) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		primaries := 0
+		for _, s := range g.Servers {
+			if s == dead {
+				continue
+			}
+			role, err := s.CLI("info", "replication")
+			must(t, err)
+			if strings.Contains(role, "role:master") {
+				primaries++
+			}
+		}
+		if primaries == 3 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d primaries serve, and not 3", primaries)
+		}
+	}
+}
+
 func TestAcknowledgedReservationsOutliveAReshardingAndAKilledPrimary(t *testing.T) {
 	t.Parallel()
 	g := group(t, redistest.StartCluster)
@@ -69,6 +95,7 @@ func TestAcknowledgedReservationsOutliveAReshardingAndAKilledPrimary(t *testing.
 	}
 	l.progress(500)
 	g.Servers[1].Kill()
+	awaitPromotion(t, g, g.Servers[1])
 	l.progress(500)
 	must(t, g.Servers[1].Restart())
 	must(t, g.Settled())
