@@ -67,28 +67,14 @@ func (s *Store) commit() {
 	for {
 		select {
 		case u := <-s.updates:
-			s.apply(s.batch(u))
+			s.apply(registry.Batch(u, s.updates, maxBatch))
 		case <-s.closing:
 			for len(s.updates) > 0 {
-				s.apply(s.batch(<-s.updates))
+				s.apply(registry.Batch(<-s.updates, s.updates, maxBatch))
 			}
 			return
 		}
 	}
-}
-
-// batch collects the updates that wait behind first.
-func (s *Store) batch(first *update) []*update {
-	batch := []*update{first}
-	for len(batch) < maxBatch {
-		select {
-		case u := <-s.updates:
-			batch = append(batch, u)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
 // apply commits a batch and answers each update of it.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"permalink-milter/registry"
 )
 
 // maxBatch bounds the records that share an fsync.
@@ -55,28 +57,14 @@ func (j *journal) commit() {
 	for {
 		select {
 		case p := <-j.appends:
-			j.write(j.batch(p))
+			j.write(registry.Batch(p, j.appends, maxBatch))
 		case <-j.closing:
 			for len(j.appends) > 0 {
-				j.write(j.batch(<-j.appends))
+				j.write(registry.Batch(<-j.appends, j.appends, maxBatch))
 			}
 			return
 		}
 	}
-}
-
-// batch collects the records that wait behind first.
-func (j *journal) batch(first *pending) []*pending {
-	batch := []*pending{first}
-	for len(batch) < maxBatch {
-		select {
-		case p := <-j.appends:
-			batch = append(batch, p)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
 // write commits what there is room for and answers each record of a batch.

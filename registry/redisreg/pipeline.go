@@ -3,10 +3,13 @@ package redisreg
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"permalink-milter/registry"
 )
 
 // Up to maxPipelines are on their way at once, each of up to maxSwaps swaps.
@@ -75,30 +78,15 @@ func (p *pipelines) run() {
 	for p.closing.Err() == nil {
 		select {
 		case q := <-p.swaps:
-			p.send(p.gather(q))
+			p.send(registry.Batch(q, p.swaps, maxSwaps))
 		case <-p.closing.Done():
 		}
 	}
 }
 
-// gather collects the swaps that wait behind first and that somebody still
-// waits for.
-func (p *pipelines) gather(first *queuedSwap) []*queuedSwap {
-	queued := []*queuedSwap{first}
-	for len(queued) < maxSwaps {
-		select {
-		case q := <-p.swaps:
-			if q.ctx.Err() == nil {
-				queued = append(queued, q)
-			}
-		default:
-			return queued
-		}
-	}
-	return queued
-}
-
+// send leaves out the swaps that nobody waits for any more.
 func (p *pipelines) send(queued []*queuedSwap) {
+	queued = slices.DeleteFunc(queued, func(q *queuedSwap) bool { return q.ctx.Err() != nil })
 	ctx, cancel := context.WithTimeout(context.Background(), p.timeout)
 	defer cancel()
 	pipe := p.client.Pipeline()
