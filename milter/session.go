@@ -78,6 +78,9 @@ func (s *session) goOn(silent gomilter.OptProtocol) gomilter.Response {
 	return nil
 }
 
+// always, for goOn: a reply that no MTA may do without.
+const always gomilter.OptProtocol = 0
+
 // begin forgets the last message. Sendmail tells of its end by nothing but
 // the next one's beginning.
 func (s *session) begin() {
@@ -150,7 +153,7 @@ func (s *session) Abort(*gomilter.Modifier) error {
 func (s *session) Body(*gomilter.Modifier) (gomilter.Response, error) {
 	s.notice()
 	if !s.conn.busy.Load() {
-		return s.goOn(0), nil // no MAIL came before
+		return s.goOn(always), nil // no MAIL came before
 	}
 	defer s.conn.busy.Store(false)
 	s.message.MTAMessageID = s.mtaID
@@ -158,7 +161,7 @@ func (s *session) Body(*gomilter.Modifier) (gomilter.Response, error) {
 	if reason := s.unable(); reason != "" {
 		s.server.o.Observe.Refused(reason)
 		s.conn.log.Warn("message passed unmarked", "qid", s.queueID, "reason", reason)
-		return s.goOn(0), nil
+		return s.goOn(always), nil
 	}
 	d := Decide(&s.message, s.policy, s.reserver())
 	for _, e := range d.Edits {
@@ -169,7 +172,7 @@ func (s *session) Body(*gomilter.Modifier) (gomilter.Response, error) {
 		s.conn.reply('y', "451 4.7.1 Permalink registry does not answer, try again later\x00")
 		return nil, nil
 	}
-	return s.goOn(0), nil
+	return s.goOn(always), nil
 }
 
 // unable tells why this message cannot be stamped, if so.
