@@ -9,8 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"strings"
-	"sync"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -20,158 +19,72 @@ import (
 const (
 	// negotiationWait bounds the time from connect to the first packet.
 	negotiationWait = 10 * time.Second
-	// writeWait bounds one flush to an MTA that does not read.
+	// writeWait bounds one write to an MTA that does not read.
 	writeWait = 30 * time.Second
-	// maxPacket is the largest packet taken, as libmilter has it, and
-	// keptPacket what room a session keeps: MTAs send chunks of 64 KB.
+	// maxPacket is libmilter's limit. A session keeps a buffer of at most
+	// keptPacket between packets.
 	maxPacket, keptPacket = 1 << 20, 128 << 10
-	// The versions of the protocol whose bits we know: Sendmail 8.12 to date.
-	minVersion, maxVersion = 2, 6
-)
-
-// commands are the codes of packets that an MTA may send.
-const commands = "ABCDEHKLMNOQRTU"
-
-// Commands that go-milter does not know: the SMTP connection is over and the
-// next one goes on in this session (SMFIC_QUIT_NC), and an SMTP command that
-// the MTA does not know (SMFIC_UNKNOWN).
-const (
-	codeQuitNewConn gomilter.Code = 'K'
-	codeUnknown     gomilter.Code = 'U'
 )
 
 // errDraining ends a session between messages when the server shuts down.
 var errDraining = errors.New("server is shutting down")
 
-// An offer is what the MTA proposed in its negotiation packet.
-type offer struct {
-	version  uint32
-	actions  gomilter.OptAction
-	protocol gomilter.OptProtocol
-}
-
-// A conn stands between the MTA's connection and go-milter's session, which
-// reads twice a packet, flushes each reply and knows no deadlines. It buffers
-// reads, sends replies in one write before it waits for the MTA, checks each
-// packet's frame, and takes the macros out.
+// A conn reads packets from an MTA and buffers the replies to it. Replies are
+// sent when the next read would block, so that a pipelined message costs one
+// write.
 type conn struct {
 	net.Conn
-	r *bufio.Reader
-	w *bufio.Writer
+	r *bufio.Reader // over waiter
+	w *bufio.Writer // over boundedWriter
 
-	idle     time.Duration // between two packets
-	draining *atomic.Bool
-	busy     atomic.Bool // a message is in progress
-	log      *slog.Logger
-	closed   func()
-	once     sync.Once
-	// acknowledge tells the MTA's kernel at once what was read.
-	acknowledge func()
-	// unwanted tells of a header field that go-milter need not see.
-	unwanted func(name []byte) bool
+	packet bytes.Buffer // the last packet's data
+	body   io.LimitedReader
+	until  time.Time // the deadline of the packet being read; zero until a read has to wait
+	idle   time.Duration
 
-	packet     bytes.Buffer // what go-milter has not read yet of the MTA's last packet
-	command    byte         // of that packet
-	macros     macros       // not yet noticed
-	negotiated bool
-	silent     gomilter.OptProtocol
-	version    uint32 // to answer in the negotiation
+	draining    *atomic.Bool
+	busy        atomic.Bool // a message is in progress
+	acknowledge func()      // see acknowledger
+	log         *slog.Logger
 }
 
-// negotiation reads the MTA's first packet and leaves it to be read again.
-func (c *conn) negotiation(wait time.Duration) (o offer, err error) {
-	c.SetReadDeadline(time.Now().Add(wait))
+// newConn wraps an accepted connection.
+func newConn(nc net.Conn, s *Server, log *slog.Logger) *conn {
+	c := &conn{Conn: nc, idle: s.o.IdleTimeout, draining: &s.draining, log: log, acknowledge: acknowledger(nc)}
+	c.r = bufio.NewReaderSize(waiter{c}, readRoom)
+	c.w = bufio.NewWriterSize(boundedWriter{nc, s.writeWait}, writeRoom)
+	c.body.R = c.r
+	return c
+}
+
+// next reads a packet. Its data is valid until the next call; its memory grows
+// with what has arrived, not with what the length promises.
+func (c *conn) next() (gomilter.Code, []byte, error) {
+	c.until = time.Time{}
 	head, err := c.r.Peek(5)
 	if err != nil {
-		return o, fmt.Errorf("no milter negotiation: %w", err)
-	}
-	if n := binary.BigEndian.Uint32(head); n != 13 || head[4] != byte(gomilter.CodeOptNeg) {
-		return o, fmt.Errorf("not a milter client: it began with %q", head)
-	}
-	packet, err := c.r.Peek(4 + 13)
-	if err != nil {
-		return o, fmt.Errorf("milter negotiation broke off: %w", err)
-	}
-	o.version = binary.BigEndian.Uint32(packet[5:])
-	if o.version < minVersion {
-		return o, fmt.Errorf("milter protocol version %d: %d or later is needed", o.version, minVersion)
-	}
-	o.actions = gomilter.OptAction(binary.BigEndian.Uint32(packet[9:]))
-	o.protocol = gomilter.OptProtocol(binary.BigEndian.Uint32(packet[13:]))
-	return o, nil
-}
-
-// Read implements net.Conn for go-milter, which takes any error but io.EOF
-// between packets to its own log: it gets whole packets, and errors are logged
-// here, with the connection's name.
-func (c *conn) Read(p []byte) (int, error) {
-	if c.packet.Len() == 0 {
-		if err := c.next(); err != nil {
-			c.logEnd(err)
-			return 0, io.EOF
+		if len(head) > 0 {
+			err = brokeOff(err)
 		}
+		return 0, nil, err
 	}
-	return c.packet.Read(p)
-}
-
-// next waits for a packet that go-milter has to see, and makes it fit for it.
-func (c *conn) next() error {
-	for c.packet.Len() == 0 {
-		n, err := c.frame()
-		if err != nil {
-			return err
-		}
-		if c.passOver(n) {
-			continue
-		}
-		if err := c.receive(n); err != nil {
-			return brokeOff(err)
-		}
-		if err := c.admit(); err != nil {
-			return err
-		}
+	size, code := binary.BigEndian.Uint32(head), gomilter.Code(head[4])
+	if size == 0 || size > maxPacket {
+		return 0, nil, fmt.Errorf("milter packet of %d bytes: 1 to %d are allowed", size, maxPacket)
 	}
-	return nil
-}
-
-// frame waits for a packet's head, checks it and returns the packet's size
-// with its length.
-func (c *conn) frame() (size int, err error) {
-	if err := c.flushBeforeWait(5, time.Now().Add(c.idle)); err != nil {
-		return 0, err
+	c.r.Discard(5)
+	if c.packet.Cap() > keptPacket {
+		c.packet = bytes.Buffer{}
 	}
-	head, err := c.r.Peek(5)
-	if err != nil && len(head) > 0 {
-		return 0, brokeOff(err)
+	c.packet.Reset()
+	c.body.N = int64(size) - 1
+	if _, err := c.packet.ReadFrom(&c.body); err != nil {
+		return 0, nil, brokeOff(err)
 	}
-	if err != nil {
-		return 0, err
+	if c.body.N > 0 {
+		return 0, nil, brokeOff(io.ErrUnexpectedEOF)
 	}
-	n := binary.BigEndian.Uint32(head)
-	if n == 0 || n > maxPacket {
-		return 0, fmt.Errorf("milter packet of %d bytes: 1 to %d are allowed", n, maxPacket)
-	}
-	c.command = head[4]
-	if !knownCommand(c.command) {
-		return 0, fmt.Errorf("unknown milter command %q", c.command)
-	}
-	return 4 + int(n), nil
-}
-
-// passOver discards a header field that is there in full, and that is
-// neither wanted nor to be replied to. go-milter would take it apart, and
-// keep it.
-func (c *conn) passOver(size int) bool {
-	if gomilter.Code(c.command) != gomilter.CodeHeader || c.silent&gomilter.OptNoHeaderReply == 0 || c.r.Buffered() < size {
-		return false
-	}
-	packet, _ := c.r.Peek(size)
-	name, _, _ := bytes.Cut(packet[5:], []byte{0})
-	if len(name) == 0 || !c.unwanted(name) {
-		return false
-	}
-	c.r.Discard(size)
-	return true
+	return code, c.packet.Bytes(), nil
 }
 
 func brokeOff(err error) error {
@@ -181,86 +94,30 @@ func brokeOff(err error) error {
 	return fmt.Errorf("packet broke off: %w", err)
 }
 
-// receive reads a packet of n bytes with its length. Memory grows with what
-// has come, not with what the length promises.
-func (c *conn) receive(n int) error {
-	if c.packet.Cap() > keptPacket {
-		c.packet = bytes.Buffer{}
-	}
-	c.packet.Reset()
-	deadline := time.Now().Add(c.idle) // of the whole packet, however it trickles in
-	for c.packet.Len() < n {
-		if err := c.flushBeforeWait(1, deadline); err != nil {
-			return err
-		}
-		if _, err := c.r.Peek(1); err != nil {
-			return err
-		}
-		there, _ := c.r.Peek(min(n-c.packet.Len(), c.r.Buffered()))
-		c.packet.Write(there)
-		c.r.Discard(len(there))
-	}
-	return nil
-}
+// A waiter is what the read buffer reads from. A read here means that nothing
+// is buffered: it sends the replies first, and bounds the wait.
+type waiter struct{ *conn }
 
-// admit keeps from go-milter what it would end the session for, or answer
-// other than with "continue": commands that tell us nothing.
-func (c *conn) admit() error {
-	switch gomilter.Code(c.command) {
-	case gomilter.CodeOptNeg:
-		if c.negotiated {
-			return errors.New("the MTA negotiated twice")
-		}
-		c.negotiated = true
-	case gomilter.CodeMacro:
-		if c.packet.Len() < 6 {
-			return errors.New("macro packet without a command")
-		}
-		c.macros = parseMacros(c.packet.Bytes()[5:])
-		c.packet.Reset()
-	case codeQuitNewConn:
-		c.replace(gomilter.CodeAbort)
-	case codeUnknown, gomilter.CodeConn, gomilter.CodeHelo, gomilter.CodeEOH, gomilter.CodeBody:
-		c.replace(gomilter.CodeData)
-	}
-	return nil
-}
-
-// replace gives go-milter another command, without data. The reply is still
-// the MTA's command's.
-func (c *conn) replace(code gomilter.Code) {
-	c.packet.Reset()
-	c.packet.Write([]byte{0, 0, 0, 1, byte(code)})
-}
-
-func knownCommand(code byte) bool { return strings.IndexByte(commands, code) >= 0 }
-
-// flushBeforeWait sends the replies if fewer than n bytes are there to read
-// without waiting, and sets the deadline of the wait.
-func (c *conn) flushBeforeWait(n int, deadline time.Time) error {
-	if c.r.Buffered() >= n {
-		return nil
-	}
-	if err := c.flush(); err != nil {
-		return err
+func (c waiter) Read(p []byte) (int, error) {
+	if err := c.w.Flush(); err != nil {
+		return 0, fmt.Errorf("reply to MTA: %w", err)
 	}
 	c.acknowledge()
-	c.SetReadDeadline(deadline)
+	if c.until.IsZero() {
+		c.until = time.Now().Add(c.idle)
+	}
+	c.SetReadDeadline(c.until)
 	if c.draining.Load() && !c.busy.Load() {
-		return errDraining
+		return 0, errDraining
 	}
-	return nil
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.draining.Load() && !c.busy.Load() {
+		err = errDraining
+	}
+	return n, err
 }
 
-func (c *conn) flush() error {
-	if err := c.w.Flush(); err != nil {
-		return fmt.Errorf("reply to MTA: %w", err)
-	}
-	return nil
-}
-
-// A boundedWriter gives the MTA a time to read in. The buffer above it writes
-// on its own too, when it is full.
+// A boundedWriter gives the MTA a time to read in.
 type boundedWriter struct {
 	net.Conn
 	wait time.Duration
@@ -271,50 +128,28 @@ func (w boundedWriter) Write(p []byte) (int, error) {
 	return w.Conn.Write(p)
 }
 
-// reply buffers a packet; its data are the parts. The next flush reports an
-// error.
+// reply buffers a packet. The next flush reports an error.
 func (c *conn) reply(code byte, parts ...string) {
-	n := 1
+	size := 1
 	for _, p := range parts {
-		n += len(p)
+		size += len(p)
 	}
-	head := binary.BigEndian.AppendUint32(c.w.AvailableBuffer(), uint32(n))
+	head := binary.BigEndian.AppendUint32(c.w.AvailableBuffer(), uint32(size))
 	_, _ = c.w.Write(append(head, code))
 	for _, p := range parts {
 		_, _ = c.w.WriteString(p)
 	}
 }
 
-// Write implements net.Conn for go-milter, which would log an error without
-// the connection's name: the next flush reports it.
-func (c *conn) Write(p []byte) (int, error) {
-	if c.command == byte(gomilter.CodeHeader) && c.silent&gomilter.OptNoHeaderReply != 0 {
-		return len(p), nil // "continue" for a field that it cannot read
+// end sends what is left and logs why the connection ended, unless it ended as
+// it should.
+func (c *conn) end(err error) {
+	if flushErr := c.w.Flush(); err == nil && flushErr != nil {
+		err = fmt.Errorf("reply to MTA: %w", flushErr)
 	}
-	if c.command == byte(gomilter.CodeOptNeg) && len(p) >= 9 {
-		// go-milter always answers version 2, which has no bits for what it
-		// then asks for; strict clients end the session at that.
-		p = append([]byte(nil), p...)
-		binary.BigEndian.PutUint32(p[5:], c.version)
-	}
-	_, _ = c.w.Write(p)
-	return len(p), nil
-}
-
-// Close implements net.Conn. It sends what is left to send.
-func (c *conn) Close() (err error) {
-	c.once.Do(func() {
-		c.flush()
-		err = c.Conn.Close()
-		c.closed()
-	})
-	return err
-}
-
-// logEnd logs why a connection ended, unless it ended as it should.
-func (c *conn) logEnd(err error) {
+	c.Conn.Close()
 	switch {
-	case errors.Is(err, errDraining), errors.Is(err, net.ErrClosed):
+	case err == nil, errors.Is(err, errDraining), errors.Is(err, net.ErrClosed):
 	case errors.Is(err, io.EOF) && !c.busy.Load():
 	default:
 		c.log.Warn("connection ended", "error", err, "in_message", c.busy.Load())

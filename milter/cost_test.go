@@ -124,7 +124,7 @@ func raceDetector() bool {
 }
 
 func TestAllocationsOfAMessage(t *testing.T) {
-	for fields, want := range map[int]float64{5: 121, 20: 121} {
+	for fields, want := range map[int]float64{5: 74, 20: 74} {
 		t.Run(fmt.Sprint(fields, " fields"), func(t *testing.T) {
 			r := replayer(t, fields)
 			r.run(t) // the reservation is made once

@@ -1,10 +1,8 @@
 package milter
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -13,8 +11,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	gomilter "github.com/emersion/go-milter"
 
 	"permalink-milter/registry"
 )
@@ -152,61 +148,43 @@ func (s *Server) track(ln net.Listener) bool {
 // message take a few hundred bytes.
 const readRoom, writeRoom = 4096, 1024
 
-// start serves a connection in its own goroutines and gives its slot back at
+// start serves a connection in its own goroutine and gives its slot back at
 // the end.
 func (s *Server) start(nc net.Conn) {
-	log := s.o.Log.With("conn", strconv.FormatUint(s.names.Add(1), 36))
-	c := &conn{Conn: nc, r: bufio.NewReaderSize(nc, readRoom), w: bufio.NewWriterSize(boundedWriter{nc, s.writeWait}, writeRoom),
-		idle: s.o.IdleTimeout, draining: &s.draining, log: log, acknowledge: acknowledger(nc)}
-	c.closed = func() {
+	c := newConn(nc, s, s.o.Log.With("conn", strconv.FormatUint(s.names.Add(1), 36)))
+	s.mu.Lock()
+	s.conns[c] = true
+	s.all.Add(1)
+	s.mu.Unlock()
+	s.o.Observe.Connection(1)
+	go func() {
+		s.serve(c)
 		s.mu.Lock()
 		delete(s.conns, c)
 		s.mu.Unlock()
 		<-s.slots
 		s.o.Observe.Connection(-1)
 		s.all.Done()
-	}
-	s.mu.Lock()
-	s.conns[c] = true
-	s.all.Add(1)
-	s.mu.Unlock()
-	s.o.Observe.Connection(1)
-	go s.serve(c)
+	}()
 }
 
-// serve negotiates with one MTA and hands the connection to go-milter.
+// serve negotiates with one MTA and serves its messages.
 func (s *Server) serve(c *conn) {
-	o, err := c.negotiation(s.negotiationWait)
-	if err != nil {
+	session := &session{server: s, conn: c, policy: s.policy.Load()}
+	c.idle = s.negotiationWait
+	if err := session.negotiate(); err != nil {
 		s.o.Observe.Refused("no_negotiation")
 		c.log.Info("connection refused", "client", c.RemoteAddr(), "error", err)
 		c.Close()
 		return
 	}
-	session := newSession(s, c, o)
-	server := gomilter.Server{
-		NewMilter: func() gomilter.Milter { return session },
-		Actions:   session.actions,
-		Protocol:  session.protocol,
-		SymList:   wantedMacros,
+	c.idle = s.o.IdleTimeout
+	err := session.run()
+	if errors.Is(err, errQuit) {
+		err = nil
 	}
-	server.Serve(&single{conn: c})
+	c.end(err)
 }
-
-// A single is a listener of one connection that is there already.
-type single struct{ conn *conn }
-
-func (l *single) Accept() (net.Conn, error) {
-	if l.conn == nil {
-		return nil, io.EOF
-	}
-	c := l.conn
-	l.conn = nil
-	return c, nil
-}
-
-func (l *single) Close() error   { return nil }
-func (l *single) Addr() net.Addr { return nil }
 
 // Shutdown stops accepting, lets the messages in progress end, and closes
 // their connections. When ctx ends first, it closes them at once and returns

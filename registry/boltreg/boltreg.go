@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"iter"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
 
 	"permalink-milter/registry"
+	"permalink-milter/registry/batch"
 )
 
 // lockWait is how long Open waits for another process to let go of the file.
@@ -35,10 +35,7 @@ type Store struct {
 	file    *os.File              // db's
 	broken  atomic.Pointer[error] // why db is no longer used
 	failed  chan struct{}         // closed once broken is set
-	updates chan *update
-	closing chan struct{}
-	done    chan struct{} // closed when the committer has ended
-	once    sync.Once
+	updates *batch.Queue[update]
 }
 
 // Open opens or creates the file, mode 0640. One process at a time can hold
@@ -50,7 +47,7 @@ func Open(name string) (*Store, error) {
 		file, err = openSound(name, flag, mode)
 		return file, err
 	}
-	s := &Store{name: name, failed: make(chan struct{}), updates: make(chan *update, maxBatch), closing: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{name: name, failed: make(chan struct{})}
 	err := s.survive(func() (err error) {
 		s.db, err = bbolt.Open(name, 0o640, &bbolt.Options{FreelistType: bbolt.FreelistMapType, OpenFile: openFile})
 		return err
@@ -65,7 +62,7 @@ func Open(name string) (*Store, error) {
 		return nil, fmt.Errorf("open registry file %s: %w", name, err)
 	}
 	s.file = file
-	go s.commit()
+	s.updates = batch.New(1, maxBatch, s.commit)
 	return s, nil
 }
 
@@ -170,8 +167,7 @@ func (s *Store) step(ctx context.Context, prefix, from []byte) ([]registry.Recor
 
 // Close implements registry.Store. It commits what is under way.
 func (s *Store) Close() error {
-	s.once.Do(func() { close(s.closing) })
-	<-s.done
+	s.updates.Close()
 	if s.broken.Load() != nil {
 		return s.abandon()
 	}

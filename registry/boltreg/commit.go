@@ -2,7 +2,7 @@ package boltreg
 
 import (
 	"context"
-	"errors"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -12,19 +12,14 @@ import (
 // maxBatch bounds the updates of one commit.
 const maxBatch = 1024
 
-var errClosed = errors.New("registry is closed")
-
-// An update waits for its turn in a commit. Done has room for one error, so
-// that the committer never waits for a caller that gave up.
+// An update is one call of Update.
 type update struct {
 	key    registry.Key
 	change func(registry.Entry) (registry.Entry, bool)
-	done   chan error
 }
 
 // Update implements registry.Store. Updates that arrive while a commit is
-// being synced share the next one, so that many writers cost few fsyncs and a
-// single writer never waits for company.
+// being synced share the next one.
 func (s *Store) Update(ctx context.Context, k registry.Key, change func(registry.Entry) (registry.Entry, bool)) error {
 	e, err := s.Get(ctx, k)
 	if err != nil {
@@ -33,52 +28,11 @@ func (s *Store) Update(ctx context.Context, k registry.Key, change func(registry
 	if _, changed := change(e); !changed {
 		return nil
 	}
-	u := &update{key: k, change: change, done: make(chan error, 1)}
-	select {
-	case s.updates <- u:
-	case <-s.closing:
-		return unavailable(errClosed)
-	case <-ctx.Done():
-		return unavailable(ctx.Err())
-	}
-	return s.wait(ctx, u)
+	return unavailable(s.updates.Do(ctx, update{k, change}))
 }
 
-func (s *Store) wait(ctx context.Context, u *update) error {
-	select {
-	case err := <-u.done:
-		return unavailable(err)
-	case <-ctx.Done():
-		return unavailable(ctx.Err())
-	case <-s.done:
-		// The committer answered all that it took before it ended.
-		select {
-		case err := <-u.done:
-			return unavailable(err)
-		default:
-			return unavailable(errClosed)
-		}
-	}
-}
-
-// commit applies updates until the store closes.
-func (s *Store) commit() {
-	defer close(s.done)
-	for {
-		select {
-		case u := <-s.updates:
-			s.apply(registry.Batch(u, s.updates, maxBatch))
-		case <-s.closing:
-			for len(s.updates) > 0 {
-				s.apply(registry.Batch(<-s.updates, s.updates, maxBatch))
-			}
-			return
-		}
-	}
-}
-
-// apply commits a batch and answers each update of it.
-func (s *Store) apply(batch []*update) {
+// commit applies a batch in one transaction.
+func (s *Store) commit(batch []update) []error {
 	err := s.survive(func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error {
 			for _, u := range batch {
@@ -89,12 +43,10 @@ func (s *Store) apply(batch []*update) {
 			return nil
 		})
 	})
-	for _, u := range batch {
-		u.done <- err
-	}
+	return slices.Repeat([]error{err}, len(batch))
 }
 
-func (u *update) apply(tx *bbolt.Tx) error {
+func (u update) apply(tx *bbolt.Tx) error {
 	e, err := entry(tx, u.key)
 	if err != nil {
 		return err

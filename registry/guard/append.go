@@ -2,73 +2,23 @@ package guard
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-
-	"permalink-milter/registry"
+	"slices"
 )
 
 // maxBatch bounds the records that share an fsync.
 const maxBatch = 1024
 
-var errJournalClosed = errors.New("the journal is closed")
-
-// A pending record waits for its commit. Done has room for one error, so that
-// the committer never waits for a caller that gave up.
-type pending struct {
-	data []byte
-	done chan error
-}
-
 // append writes a record and returns when it is on disk. Records that arrive
-// while others are being synced share the next fsync. A record may still be
-// written after append gave up at ctx's end, which does no harm: its message
-// was stamped alike.
+// while others are being synced share the next fsync.
 func (j *journal) append(ctx context.Context, r record) error {
-	p := &pending{appendRecord(nil, r), make(chan error, 1)}
-	select {
-	case j.appends <- p:
-	case <-j.closing:
-		return errJournalClosed
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case err := <-p.done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-j.done:
-		// The committer answered all that it took before it ended.
-		select {
-		case err := <-p.done:
-			return err
-		default:
-			return errJournalClosed
-		}
-	}
+	return j.appends.Do(ctx, appendRecord(nil, r))
 }
 
-// commit writes records until the journal closes.
-func (j *journal) commit() {
-	defer close(j.done)
-	for {
-		select {
-		case p := <-j.appends:
-			j.write(registry.Batch(p, j.appends, maxBatch))
-		case <-j.closing:
-			for len(j.appends) > 0 {
-				j.write(registry.Batch(<-j.appends, j.appends, maxBatch))
-			}
-			return
-		}
-	}
-}
-
-// write commits what there is room for and answers each record of a batch.
-func (j *journal) write(batch []*pending) {
+// write commits the records that there is room for.
+func (j *journal) write(records [][]byte) []error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	room := j.max - j.bytes
@@ -77,11 +27,11 @@ func (j *journal) write(batch []*pending) {
 	}
 	var data []byte
 	fits := 0
-	for _, p := range batch {
-		if int64(len(data)+len(p.data)) > room {
+	for _, r := range records {
+		if int64(len(data)+len(r)) > room {
 			break
 		}
-		data = append(data, p.data...)
+		data = append(data, r...)
 		fits++
 	}
 	var err error
@@ -89,12 +39,8 @@ func (j *journal) write(batch []*pending) {
 		err = j.writeSynced(data, fits)
 		j.changed(j.records, j.bytes)
 	}
-	for i, p := range batch {
-		if i >= fits {
-			err = fmt.Errorf("%w (%d bytes)", ErrJournalFull, j.max)
-		}
-		p.done <- err
-	}
+	full := fmt.Errorf("%w (%d bytes)", ErrJournalFull, j.max)
+	return append(slices.Repeat([]error{err}, fits), slices.Repeat([]error{full}, len(records)-fits)...)
 }
 
 // writeSynced appends to the active segment. After an error nobody can tell

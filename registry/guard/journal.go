@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	"permalink-milter/registry/batch"
 )
 
 // ErrInUse is returned by New where another process holds the journal.
@@ -41,10 +43,7 @@ type journal struct {
 	lock    *os.File
 	create  func(name string) (file, error)
 	changed func(records int, bytes int64) // called with each change of size
-	appends chan *pending
-	closing chan struct{}
-	done    chan struct{} // closed when the committer has ended
-	once    sync.Once
+	appends *batch.Queue[[]byte]
 
 	mu      sync.Mutex
 	sealed  []segment
@@ -66,8 +65,7 @@ type segment struct {
 // openJournal opens the journal in dir and cuts off what a crash left half
 // written.
 func openJournal(dir string, max int64, log *slog.Logger, changed func(records int, bytes int64)) (*journal, error) {
-	j := &journal{dir: dir, max: max, log: log, create: create, changed: changed, next: 1,
-		appends: make(chan *pending, maxBatch), closing: make(chan struct{}), done: make(chan struct{})}
+	j := &journal{dir: dir, max: max, log: log, create: create, changed: changed, next: 1}
 	if err := j.takeLock(); err != nil {
 		return nil, err
 	}
@@ -76,7 +74,7 @@ func openJournal(dir string, max int64, log *slog.Logger, changed func(records i
 		return nil, fmt.Errorf("open journal in %s: %w", dir, err)
 	}
 	changed(j.records, j.bytes)
-	go j.commit()
+	j.appends = batch.New(1, maxBatch, j.write)
 	return j, nil
 }
 
@@ -202,8 +200,7 @@ func (j *journal) removeOldest() error {
 
 // close ends the committer. What was acknowledged stays for the next process.
 func (j *journal) close() error {
-	j.once.Do(func() { close(j.closing) })
-	<-j.done
+	j.appends.Close()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.seal()

@@ -81,6 +81,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"permalink-milter/registry"
+	"permalink-milter/registry/batch"
 )
 
 // maxAttempts bounds the swaps of one Update. Each that fails means that
@@ -147,7 +148,7 @@ type Store struct {
 	prefix      string
 	timeout     time.Duration
 	minReplicas int
-	pipelines   *pipelines // nil: each swap goes by itself
+	pipelines   *batch.Queue[*queuedSwap] // nil: each swap goes by itself
 }
 
 // Get implements registry.Store.
@@ -223,7 +224,7 @@ func (s *Store) swap(ctx context.Context, at place, old, value string) (found st
 // hash is not known before the first swap where the server makes it.
 func (s *Store) runSwap(ctx context.Context, at place, old, value string) (any, error) {
 	if s.pipelines != nil && swap.Hash() != "" {
-		answer, err := s.pipelines.swap(ctx, at, old, value)
+		answer, err := s.pipelined(ctx, at, old, value)
 		if !redis.HasErrorPrefix(err, "NOSCRIPT") {
 			return answer, err
 		}
@@ -258,7 +259,7 @@ func encode(e registry.Entry) string {
 // Close implements registry.Store.
 func (s *Store) Close() error {
 	if s.pipelines != nil {
-		s.pipelines.close()
+		s.pipelines.Close()
 	}
 	return s.client.Close()
 }
