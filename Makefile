@@ -1,6 +1,4 @@
 # The two commands of a newcomer are `make demo` and `make test`.
-# ./... does not see testdata.
-PACKAGES = ./... $(addprefix ./,$(sort $(dir $(wildcard testdata/*/*.go testdata/*/*/*.go))))
 # The Debian packages that the tests drive.
 DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -8,15 +6,15 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 .PHONY: build demo demo-sendmail test check install man draft bench bench-redis bench-verify demo-mailman mailman soak demo-redis proof
 
 build: ## static binaries in bin/
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/permalink-milter ./cmd/permalink
 
 test: install check ## all tests; installs what they need
-	go test -race -timeout 20m $(PACKAGES)
+	go test -race -timeout 20m ./...
 
 check: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
-	go vet $(PACKAGES)
-	go run $(STATICCHECK) $(PACKAGES)
+	go vet ./...
+	go run $(STATICCHECK) ./...
 
 install: mailman ## the programs that the tests drive
 	testdata/install.sh $(DEBIAN)
@@ -24,7 +22,7 @@ install: mailman ## the programs that the tests drive
 
 mailman: # unpacked, not installed
 	testdata/install.sh python3
-	testdata/mailman/install.sh
+	registry/mailman/mailmantest/install.sh
 
 man: ## what is generated from the schema and the flags: manual pages, example.toml, the README's table
 	go test ./config ./cmd/permalink-milter -update
@@ -36,41 +34,41 @@ package: ## Debian and RPM packages of the last commit in dist/
 
 test-package: ## builds the packages and lives with them in scratch roots, under systemd too; needs root
 	testdata/install.sh lintian rpm systemd iproute2 adduser
-	testdata/package/run.sh
+	cmd/permalink-milter/package/test/run.sh
 
 vulncheck: ## known vulnerabilities in what the programs call; asks vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
 demo: ## real mail through a private Postfix and the daemon, shown and verified
 	testdata/install.sh postfix
-	go run ./testdata/demo
+	go run ./cmd/internal/demo
 
 demo-sendmail: ## the same through a private Sendmail
 	testdata/install.sh m4
 	testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf
-	go run ./testdata/demo -mta sendmail
+	go run ./cmd/internal/demo -mta sendmail
 
 demo-redis: ## one message through two mail hosts on one Redis, which is then stopped and started
 	testdata/install.sh postfix redis-server redis-tools
-	go run ./testdata/demo -redis
+	go run ./cmd/internal/demo -redis
 
 PROOF_MESSAGES = 3000
 proof: ## thousands of messages through two mail hosts while Redis fails in every way; prints the tables
 	testdata/install.sh postfix redis-server redis-sentinel redis-tools
-	go test -count=1 -timeout 60m -v -run '^Test(HostsAgree|OutagesDelay)' ./testdata/hosts -messages $(PROOF_MESSAGES)
+	go test -count=1 -timeout 60m -v -run '^Test(HostsAgree|OutagesDelay)' ./cmd/internal/hosts -messages $(PROOF_MESSAGES)
 
 demo-mailman: mailman ## posts through Mailman 3 into HyperKitty, both private
 	testdata/install.sh postfix
-	go run ./testdata/mailman/demo
+	go run ./cmd/internal/demo/mailman
 
 draft: ## the Internet-Draft: its examples made anew, then XML, HTML and text in dist/draft
 	testdata/install.sh mmark w3m python3
-	go test ./testdata/draft -update
-	testdata/draft/build.sh hashheader/draft/draft-hashed-message-id-00.md dist/draft
+	go test ./hashheader/draft -update
+	hashheader/draft/build.sh hashheader/draft/draft-hashed-message-id-00.md dist/draft
 
 bench: ## comparisons with what stands beside us, as tables; BENCH names some of them, FULL=-full measures longer
 	testdata/install.sh postfix opendkim libmilter-dev libssl-dev python3-milter redis-server redis-tools
-	go run ./testdata/bench $(FULL) $(BENCH)
+	go run ./cmd/internal/bench $(FULL) $(BENCH)
 
 BENCH_RESERVATIONS = 1000000
 bench-redis: ## memory of a reservation in Redis, and reservations a second beside redis-benchmark
@@ -79,8 +77,8 @@ bench-redis: ## memory of a reservation in Redis, and reservations a second besi
 
 bench-verify: ## permalink verify beside grep and Python on one generated mbox of 1 GB
 	testdata/install.sh libmilter-dev libssl-dev python3
-	go run ./testdata/bench -full verify
+	go run ./cmd/internal/bench -full verify
 
 SOAK = 10m
 soak: ## full load through all doors for SOAK; fails if the daemon's memory, goroutines or descriptors grow
-	go run ./testdata/faults/soak -for $(SOAK)
+	go run ./cmd/internal/faults/soak -for $(SOAK)

@@ -16,9 +16,9 @@ import (
 
 	"permalink-milter/hashheader"
 	"permalink-milter/milter"
+	"permalink-milter/milter/miltertest"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
-	"permalink-milter/testdata/miltertest"
 )
 
 // A replay is an MTA that sends the same bytes for each message and only

@@ -13,12 +13,12 @@ import (
 	"testing"
 
 	"permalink-milter/config"
-	"permalink-milter/testdata/mta"
+	"permalink-milter/milter/mtatest"
 )
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	port, err := mta.FreePort()
+	port, err := mtatest.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"permalink-milter/registry/redisreg"
-	redistest "permalink-milter/testdata/redis"
+	"permalink-milter/registry/redisreg/redistest"
 )
 
 func startRedis(t *testing.T, args ...string) *redistest.Server {

@@ -12,7 +12,7 @@ import (
 	"permalink-milter/registry/boltreg"
 	"permalink-milter/registry/httpapi"
 	"permalink-milter/registry/memreg"
-	redistest "permalink-milter/testdata/redis"
+	"permalink-milter/registry/redisreg/redistest"
 )
 
 // startAPI serves a registry as the daemon does, and returns the flags that

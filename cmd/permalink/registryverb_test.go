@@ -15,7 +15,7 @@ import (
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
-	redistest "permalink-milter/testdata/redis"
+	"permalink-milter/registry/redisreg/redistest"
 )
 
 // variety has reservations of every kind: gaps, expiries to come and past,

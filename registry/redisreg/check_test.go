@@ -9,7 +9,7 @@ import (
 
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
-	redistest "permalink-milter/testdata/redis"
+	"permalink-milter/registry/redisreg/redistest"
 )
 
 func command(t *testing.T, s *redistest.Server, args ...string) string {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"permalink-milter/registry/redisreg"
-	redistest "permalink-milter/testdata/redis"
+	"permalink-milter/registry/redisreg/redistest"
 )
 
 // must ends the test unless err is nil, or the error that is wanted.

@@ -13,7 +13,7 @@ import (
 
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
-	redistest "permalink-milter/testdata/redis"
+	"permalink-milter/registry/redisreg/redistest"
 )
 
 func TestMinReplicasPromisesNothingWithoutThem(t *testing.T) {

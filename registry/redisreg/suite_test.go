@@ -11,8 +11,8 @@ import (
 
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
+	"permalink-milter/registry/redisreg/redistest"
 	"permalink-milter/registry/registrytest"
-	redistest "permalink-milter/testdata/redis"
 )
 
 func TestMain(m *testing.M) {

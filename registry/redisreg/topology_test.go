@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"permalink-milter/registry/redisreg"
-	redistest "permalink-milter/testdata/redis"
+	"permalink-milter/registry/redisreg/redistest"
 )
 
 // group starts the servers of a topology.

@@ -29,7 +29,7 @@ cd "$stage/source"
 
 # compile ARCHITECTURE DIRECTORY
 compile() {
-	GOOS=linux GOARCH=$1 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.release=$VERSION" -o "$2/" ./cmd/...
+	GOOS=linux GOARCH=$1 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.release=$VERSION" -o "$2/" ./cmd/permalink-milter ./cmd/permalink
 }
 
 # pack compresses stdin, without name and time.
@@ -37,7 +37,7 @@ pack() { gzip -9n; }
 
 manuals() {
 	local page
-	for page in cmd/*/*.[58] cmd/permalink/man/*.1; do
+	for page in cmd/permalink-milter/*.[58] cmd/permalink/man/*.1; do
 		pack <"$page" >"$stage/man/${page##*/}.gz"
 	done
 }

@@ -1,0 +1,144 @@
+package draft
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"permalink-milter/hashheader"
+)
+
+// A vector is one row of testdata/vectors/message-id.jsonl.
+type vector struct {
+	Name, Class       string
+	Header, Canonical []byte
+}
+
+func vectors(t *testing.T) (rows []vector) {
+	t.Helper()
+	data, err := os.ReadFile("../../testdata/vectors/message-id.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(data) {
+		var v vector
+		if err := json.Unmarshal(line, &v); err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, v)
+	}
+	return rows
+}
+
+// form names what is special about a vector: the shape of a mailer's field,
+// the oddity of an odd one.
+func (v vector) form() string {
+	first, second, _ := strings.Cut(v.Name, "/")
+	if v.Class == "mailer" && first != "published" && first != "long" {
+		return second
+	}
+	return first
+}
+
+// fields returns the fields whose names have to do with Message-IDs.
+func (v vector) fields() string {
+	var out strings.Builder
+	inside := false
+	for line := range strings.Lines(string(v.Header)) {
+		if fold := line[0] == ' ' || line[0] == '\t'; !fold {
+			name, _, _ := strings.Cut(line, ":")
+			inside = strings.Contains(strings.ToLower(name), "message-id")
+		}
+		if inside {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
+// escape writes bytes as the appendix explains.
+func escape(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		switch {
+		case c == '\\':
+			b.WriteString(`\\`)
+		case c == '\r':
+			b.WriteString(`\r`)
+		case c == '\n':
+			b.WriteString(`\n`)
+		case c == '\t':
+			b.WriteString(`\t`)
+		case c < ' ' || c > '~':
+			fmt.Fprintf(&b, `\x%02X`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// width is what the text form of a draft has room for.
+const width = 69
+
+// entryLine is one line of an entry of the appendix.
+func entryLine(label, value string) string {
+	return wrap(fmt.Sprintf("  %-7s ", label), value, "          ")
+}
+
+// wrap breaks a line at width and indents what follows. It breaks neither
+// behind a backslash nor before a space, since a reader strips the spaces of
+// the next line.
+func wrap(start, value, indent string) string {
+	line := start
+	var b strings.Builder
+	for len(line)+len(value) > width {
+		cut := width - 1 - len(line)
+		for value[cut-1] == '\\' || value[cut] == ' ' {
+			cut--
+		}
+		b.WriteString(line + value[:cut] + "\\\n")
+		line, value = indent, value[cut:]
+	}
+	return b.String() + line + value + "\n"
+}
+
+func (v vector) entry(t *testing.T) string {
+	out := v.Name + "\n" + entryLine("field", orDash(escape(v.fields()))) + entryLine("id", orDash(escape(string(v.Canonical))))
+	if len(v.Canonical) == 0 {
+		return out
+	}
+	for _, a := range hashheader.Algorithms {
+		hash, err := a.Hash(v.Canonical)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out += entryLine(strings.ToUpper(a.String()), hash)
+	}
+	return out
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func TestAppendix(t *testing.T) {
+	var entries []string
+	seen := make(map[string]bool)
+	for _, v := range vectors(t) {
+		if !seen[v.form()] {
+			seen[v.form()] = true
+			entries = append(entries, v.entry(t))
+		}
+	}
+	if len(entries) < 40 {
+		t.Errorf("%d forms, want at least 40", len(entries))
+	}
+	generated(t, "vectors.txt", strings.Join(entries, "\n"))
+}

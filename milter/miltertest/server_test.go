@@ -1,0 +1,205 @@
+package miltertest_test
+
+import (
+	"bytes"
+	"context"
+	stdlog "log"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"permalink-milter/hashheader"
+	"permalink-milter/milter"
+	"permalink-milter/milter/miltertest"
+	"permalink-milter/registry"
+	"permalink-milter/registry/memreg"
+)
+
+// library is what go-milter logs: nothing, as the server keeps from it all that it would complain of.
+var library logBuffer
+
+func TestMain(m *testing.M) {
+	stdlog.SetOutput(&library)
+	goleak.VerifyTestMain(m)
+}
+
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// A server is the real one over a registry in memory.
+type server struct {
+	addr  string // of a unix socket
+	open  connections
+	log   logBuffer
+	limit milter.Options
+}
+
+// connections counts what is open.
+type connections struct{ n atomic.Int64 }
+
+func (c *connections) Connection(delta int)            { c.n.Add(int64(delta)) }
+func (*connections) Message(string, time.Duration)     {}
+func (*connections) Reservation(string, time.Duration) {}
+func (*connections) Refused(string)                    {}
+func (s *server) dial(t testing.TB) *net.UnixConn {
+	t.Helper()
+	c, err := net.Dial("unix", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.(*net.UnixConn)
+}
+
+// untilFree waits until the server holds no connection.
+func (s *server) untilFree(t testing.TB) {
+	t.Helper()
+	for range 1000 {
+		if s.open.n.Load() == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("%d connections are still open", s.open.n.Load())
+}
+
+func policy(t testing.TB) *milter.Policy {
+	t.Helper()
+	url, err := hashheader.ParseTemplate("https://lists.example.org/{list}/{token}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := milter.NewPolicy(milter.Policy{
+		Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"}, Missing: milter.MissingDerive,
+		HashUnmatched: true, Identity: []string{"message-id", "date"}, OnFailure: milter.FailureStamp, Hostname: "mx.example.org",
+		Archives: []milter.ArchivePolicy{{Name: "hk", Lists: []string{"*@lists.example.org"}, URL: url}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// serve starts a server with the limits that a script's options set.
+func serve(t testing.TB, options map[string]string) *server {
+	t.Helper()
+	s := &server{addr: filepath.Join(t.TempDir(), "milter.sock")}
+	s.limit = milter.Options{Policy: policy(t), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve, Observe: &s.open,
+		Log: slog.New(slog.NewTextHandler(&s.log, nil)), MaxConnections: 100, IdleTimeout: time.Minute,
+		MessageBudget: 5 * time.Second, MaxHeaderFields: 2000, MaxHeaderBytes: 1 << 20}
+	for name, value := range options {
+		set(t, &s.limit, name, value)
+	}
+	milterServer := milter.NewServer(s.limit)
+	ln, err := net.Listen("unix", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- milterServer.Serve(ln) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := milterServer.Shutdown(ctx); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		if err := <-done; err != milter.ErrServerClosed {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return s
+}
+
+func set(t testing.TB, o *milter.Options, name, value string) {
+	t.Helper()
+	n, numberErr := strconv.Atoi(value)
+	d, durationErr := time.ParseDuration(value)
+	switch {
+	case name == "max_header_fields" && numberErr == nil:
+		o.MaxHeaderFields = n
+	case name == "max_header_bytes" && numberErr == nil:
+		o.MaxHeaderBytes = n
+	case name == "idle_timeout" && durationErr == nil:
+		o.IdleTimeout = d
+	default:
+		t.Fatalf("option %s=%s is not known", name, value)
+	}
+}
+
+// scripts reads all cases.
+func scripts(t testing.TB) map[string]*miltertest.Script {
+	t.Helper()
+	files, err := filepath.Glob("testdata/cases/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	out := make(map[string]*miltertest.Script)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out[strings.TrimSuffix(filepath.Base(file), ".txt")], err = miltertest.Parse(string(text)); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	return out
+}
+
+func TestCases(t *testing.T) {
+	for name, script := range scripts(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, script.Options)
+			if err := script.Run(t.Context(), s.dial(t)); err != nil {
+				t.Error(err)
+			}
+			s.untilFree(t)
+			checkLog(t, s.log.String(), script.Logs)
+		})
+	}
+}
+
+// checkLog finds each text in one line, and no line above level info but these.
+func checkLog(t *testing.T, log string, texts []string) {
+	t.Helper()
+	var bad []string
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR") {
+			bad = append(bad, line)
+		}
+	}
+	for _, text := range texts {
+		if n := strings.Count(log, text); n != 1 {
+			t.Errorf("%q is %d times in the log:\n%s", text, n, log)
+		}
+	}
+	if len(bad) > len(texts) {
+		t.Errorf("lines in the log that no case asks for: %q", bad)
+	}
+	if got := library.String(); got != "" {
+		t.Errorf("go-milter complains: %s", got)
+	}
+}

@@ -1,0 +1,85 @@
+package mailmantest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"permalink-milter/milter/mtatest"
+)
+
+// Archived is a message as HyperKitty's API tells of it.
+type Archived struct {
+	MessageID string `json:"message_id"`      // without angle brackets
+	Hash      string `json:"message_id_hash"` // in the URL of its page
+	Subject   string `json:"subject"`
+}
+
+// HyperKitty is the base URL of the web archive. Page trusts its certificate.
+func (m *Mailman) HyperKitty() string { return base(m.o.Web) }
+
+func base(web string) string { return "https://" + web + "/hyperkitty/" }
+
+// prepareWeb makes HyperKitty's database.
+func (m *Mailman) prepareWeb(ctx context.Context) error {
+	_, err := m.Run(ctx, "", m.file("python/prepare.py"))
+	return err
+}
+
+func (m *Mailman) startWeb(ctx context.Context) (err error) {
+	server := m.command(context.Background(), "-m", "gunicorn.app.wsgiapp", "--bind", m.o.Web, "--threads", "4",
+		"--certfile", m.file("cert.pem"), "--keyfile", m.file("key.pem"), "django.core.wsgi:get_wsgi_application()")
+	m.kitty, err = mtatest.StartProgram(ctx, server, func(ctx context.Context) error {
+		_, err := m.Page(ctx, m.HyperKitty())
+		return err
+	})
+	return err
+}
+
+// Page returns a page of the web archive.
+func (m *Mailman) Page(ctx context.Context, url string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	response, err := m.http.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s: %.300s", url, response.Status, text)
+	}
+	return string(text), err
+}
+
+// Lookup returns the archived message whose page has this hash in its URL.
+func (m *Mailman) Lookup(ctx context.Context, list, hash string) (a Archived, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.HyperKitty()+"api/list/"+list+"/email/"+hash+"/?format=json", nil)
+	if err != nil {
+		return a, err
+	}
+	err = m.do(request, &a)
+	return a, err
+}
+
+// WaitArchived is Lookup for a message that is on its way.
+func (m *Mailman) WaitArchived(ctx context.Context, list, hash string) (a Archived, err error) {
+	err = until(ctx, func() error {
+		a, err = m.Lookup(ctx, list, hash)
+		return err
+	})
+	return a, err
+}
+
+// List returns all archived messages of a list.
+func (m *Mailman) List(ctx context.Context, list string) (all []Archived, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.HyperKitty()+"api/list/"+list+"/emails/?format=json&limit=1000", nil)
+	if err != nil {
+		return nil, err
+	}
+	err = m.do(request, &all)
+	return all, err
+}
