@@ -1,18 +1,13 @@
-// Package hashheader computes the hashed Message-ID of a mail message, writes
-// and reads the header fields that carry it, and expands permalink templates.
-//
-// It is pure: no I/O, no clock, no registry, and no import of this module's
-// other packages, so that archivers and archive readers can use it alone.
 package hashheader
 
 import "strings"
 
 // Canonical appends to dst the canonical Message-ID of a Message-ID field's
 // value (the raw bytes behind the colon, folds included) and returns the
-// result. Every SP, HTAB, CR and LF is deleted, since no msg-id holds any
-// (RFC 5322, section 3.6.4) and relays fold long ids in mid-token; then one
-// enclosing pair of angle brackets goes. All other bytes stay as they are.
-// A result without bytes means that the message has no Message-ID.
+// result. It deletes every SP, HTAB, CR and LF, since no msg-id holds any
+// (RFC 5322, section 3.6.4) and relays fold long ids in mid-token, and then
+// one enclosing pair of angle brackets. All other bytes stay as they are. An
+// empty result means that the field holds no id.
 func Canonical[T string | []byte](dst []byte, value T) []byte {
 	start := len(dst)
 	dst = appendStripped(dst, value)
@@ -37,8 +32,8 @@ func appendStripped[T string | []byte](dst []byte, value T) []byte {
 	return append(dst, value[from:]...)
 }
 
-// stripped returns value without its white space. Most values have some at
-// their ends alone and need no copy.
+// stripped returns value without its white space. It copies only where there
+// is white space inside.
 func stripped(value string) string {
 	value = strings.Trim(value, " \t\r\n")
 	for i := range len(value) {

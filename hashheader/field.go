@@ -9,29 +9,28 @@ import (
 // MessageIDField is the name of the field that is hashed.
 const MessageIDField = "Message-ID"
 
-// LegacyFields carry the SHA-1 hash under names that do not tell the
-// algorithm. They are read; the one with X- is never written.
+// LegacyFields are Mailman's names for the SHA-1 hash. Both are verified; the
+// one with X- is never written.
 var LegacyFields = [...]string{"Message-ID-Hash", "X-Message-ID-Hash"}
 
-// ErrMismatch is returned by Verify for a hash of another Message-ID.
-var ErrMismatch = errors.New("the hash is not this Message-ID's")
+// ErrMismatch is returned by Verify for the hash of another Message-ID.
+var ErrMismatch = errors.New("the hash is of another Message-ID")
 
-// A Field is one header field: its name without the colon, and the raw bytes
+// A Field is one header field: its name without the colon, and the bytes
 // behind the colon, folds (LF or CRLF, then white space) included.
 type Field struct{ Name, Value string }
 
-// Is tells if the field has this name. Case does not count, nor does white
-// space before the colon (RFC 5322, section 4.5).
+// Is reports whether the field has this name. It ignores case, and white space
+// before the colon (RFC 5322, section 4.5).
 func (f Field) Is(name string) bool {
 	return sameName(trimName(f.Name), name)
 }
 
-// sameName compares names in either case. Those of another length, nearly all,
-// are told at once.
+// sameName compares names without case. It compares lengths first, which
+// differ for nearly all names.
 func sameName(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
-// trimName cuts off the white space before the colon, which hardly any name
-// has.
+// trimName cuts off white space before the colon.
 func trimName(name string) string {
 	for name != "" && (name[len(name)-1] == ' ' || name[len(name)-1] == '\t') {
 		name = name[:len(name)-1]
@@ -39,7 +38,7 @@ func trimName(name string) string {
 	return name
 }
 
-// A Header is the header section of a message, top down.
+// A Header is the fields of a header section, from the top.
 type Header []Field
 
 // First returns the value of the first field of this name.
@@ -63,16 +62,9 @@ func (h Header) Count(name string) int {
 	return n
 }
 
-// CanonicalID returns the canonical Message-ID of the first Message-ID field,
-// empty where there is none or nothing is left of it.
-func (h Header) CanonicalID() []byte {
-	value, _ := h.First(MessageIDField)
-	return Canonical(nil, value)
-}
-
-// FieldAlgorithm tells which hash a field of this name carries: names that
-// end in Message-ID- and the algorithm, such as List-Message-ID-MD5, and the
-// legacy names (SHA-1).
+// FieldAlgorithm returns the algorithm of the hash that a field of this name
+// carries. Such names end in Message-ID- and the algorithm, as
+// List-Message-ID-MD5 does, or are among LegacyFields.
 func FieldAlgorithm(name string) (Algorithm, bool) {
 	name = trimName(name)
 	for _, legacy := range LegacyFields {
@@ -97,8 +89,8 @@ func cutSuffixFold(s, suffix string) (before string, ok bool) {
 	return s[:n], true
 }
 
-// CheckFieldName returns an error for a name that is not one of ours, so that
-// a slip in a configuration cannot make the filter remove other fields.
+// CheckFieldName returns an error for a name that is not a hash field's, so
+// that a slip in a configuration cannot make the filter remove other fields.
 func CheckFieldName(name string) error {
 	if _, ok := FieldAlgorithm(name); !ok {
 		return fmt.Errorf("%q does not name a hash: write Message-ID-MD5, Message-ID-SHA1, Message-ID-SHA256, "+
@@ -110,8 +102,8 @@ func CheckFieldName(name string) error {
 	return nil
 }
 
-// CheckEmittedName is CheckFieldName for a field to be written: the X- that
-// RFC 6648 retires is refused.
+// CheckEmittedName is CheckFieldName for a field to be written. It refuses X-,
+// which RFC 6648 retired.
 func CheckEmittedName(name string) error {
 	if strings.HasPrefix(strings.ToUpper(name), "X-") {
 		return fmt.Errorf("%q is never written (RFC 6648): leave out the X-", name)
@@ -119,16 +111,16 @@ func CheckEmittedName(name string) error {
 	return CheckFieldName(name)
 }
 
-// Verify checks the value of a hash field against a canonical Message-ID.
-// Case and padding do not count. It returns ErrMismatch, ErrFIPS, or why the
-// value is no hash.
+// Verify checks the value of a hash field against a canonical Message-ID. It
+// ignores case and padding. It returns ErrMismatch, ErrFIPS, or why the value
+// is not a hash.
 func Verify(a Algorithm, value string, canonical []byte) error {
 	var room [52]byte
 	want, err := a.AppendHash(room[:0], canonical)
 	if err != nil {
 		return err
 	}
-	// Nearly all values are right and as we write them: a short way for these.
+	// Nearly all values are right and spelled as we write them.
 	if trimmed := strings.Trim(value, " \t\r\n"); trimmed == string(want) {
 		return nil
 	}

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// An Identity tells two messages of one hash apart: the first 128 bits of a
-// SHA-256 over originator fields.
+// An Identity distinguishes messages that have the same hash. It is the first
+// 128 bits of a SHA-256 over originator fields.
 type Identity [16]byte
 
 // String returns the identity as 32 hexadecimal digits.
@@ -24,8 +24,8 @@ func ParseIdentity(s string) (id Identity, err error) {
 	return id, err
 }
 
-// IdentityFields lists the fields that an identity may be made of, in the
-// order in which they are digested.
+// IdentityFields lists the fields that an identity may cover, in the order in
+// which they are digested.
 var IdentityFields = []string{"from", "to", "cc", "date", "message-id", "subject"}
 
 // Identify digests the named fields (of IdentityFields, in any order) of a
@@ -53,14 +53,14 @@ func Identify(h Header, canonical []byte, fields []string) Identity {
 	return Identity(sum[:16])
 }
 
-// derivedFields are what a Message-ID is derived from: all that the
-// originator wrote and every path of the message shares.
+// derivedFields are the fields that a Message-ID is derived from: those of the
+// originator, which are the same on every path of the message.
 var derivedFields = []string{"from", "to", "cc", "date", "subject"}
 
-// DeriveID returns a canonical Message-ID for a message without one, made
-// from its originator fields alone, so that every host makes the same. It
-// reports false where From and Date are both missing or empty: too little to
-// tell one message from the next.
+// DeriveID returns a canonical Message-ID for a message without one. It digests
+// the originator fields alone, so that every host derives the same. It reports
+// false where both From and Date are missing or empty, since what is left does
+// not distinguish messages.
 func DeriveID(h Header) (canonical []byte, ok bool) {
 	from, _ := h.First("from")
 	date, _ := h.First("date")
@@ -72,9 +72,9 @@ func DeriveID(h Header) (canonical []byte, ok bool) {
 	return []byte(hash + ".derived@" + originDomain(from)), true
 }
 
-// originDomain returns the domain of the last address in a From field, for
-// the right side of a derived id; derived.invalid (RFC 6761) where it is not
-// plainly there. White space is deleted first, since relays refold From.
+// originDomain returns the domain of the last address in a From field, for the
+// right side of a derived id, or derived.invalid (RFC 6761) where it finds no
+// plain domain. It deletes white space first, since relays refold From.
 func originDomain(from string) string {
 	from = strings.TrimSuffix(string(appendStripped(nil, from)), ">")
 	domain := from[strings.LastIndexByte(from, '@')+1:]

@@ -8,39 +8,40 @@ import (
 	"strings"
 )
 
-// A Permalink is what a URL template is filled with.
+// A Permalink holds the values of a template's placeholders.
 type Permalink struct {
 	List      string    // list@host, lower case
 	ListID    string    // the identifier of List-Id (RFC 2919)
 	Token     string    // the reserved token
 	MessageID []byte    // the canonical Message-ID
 	Algorithm Algorithm // the algorithm of {hash}
-	// Hash serves in place of a MessageID that is not known, as when a token
-	// is resolved: templates without {message_id} and without another
-	// algorithm's hash can still be filled.
+	// Hash stands in for a MessageID that is not known, as when a token is
+	// resolved. It fills templates without {message_id} and without the hash of
+	// another algorithm.
 	Hash string
 }
 
-// ErrNeedsID is returned by Expand where the Message-ID's Hash alone does not
-// fill the template.
+// ErrNeedsID is returned by Expand for a template that the hash alone cannot
+// fill.
 var ErrNeedsID = errors.New("the template needs the Message-ID, not its hash alone")
 
-// placeholders lists the names a template may hold; the first ones tell
-// messages apart.
+// placeholders lists the names that a template may hold. The first ones, as
+// many as distinct says, differ from message to message.
 var placeholders = []string{"md5", "sha1", "sha256", "hash", "token", "message_id", "list", "listname", "host", "list_id"}
 
 const distinct = 6
 
 // A Template is a parsed permalink template, such as
 // https://lists.example.org/archives/list/{list}/message/{sha1}/.
-// The zero Template can be told from others, and is not usable otherwise.
+// The zero Template is good for IsZero alone.
 type Template struct {
 	// literals has one element more than names: text and names alternate.
 	literals, names []string
+	base            place // of the prefix
 }
 
 // ParseTemplate reads a template: an absolute http or https URL with a
-// placeholder that tells messages apart.
+// placeholder that differs from message to message.
 func ParseTemplate(text string) (Template, error) {
 	t, err := split(text)
 	if err != nil {
@@ -64,6 +65,7 @@ func ParseTemplate(text string) (Template, error) {
 	if !slices.ContainsFunc(t.names, func(name string) bool { return slices.Contains(placeholders[:distinct], name) }) {
 		return t, fmt.Errorf("%q gives every message the same URL: add one of {%s}", text, strings.Join(placeholders[:distinct], "} {"))
 	}
+	t.base = newPlace(u)
 	return t, nil
 }
 
@@ -96,8 +98,26 @@ func split(text string) (Template, error) {
 	}
 }
 
-// IsZero tells if the template was not parsed from anything.
+// IsZero reports whether the template was not parsed from anything.
 func (t Template) IsZero() bool { return t.literals == nil }
+
+// Algorithm returns the algorithm of the first digest that the template's URLs
+// show, def where they show none.
+func (t Template) Algorithm(def Algorithm) Algorithm {
+	for _, name := range t.names {
+		if a, err := ParseAlgorithm(name); err == nil {
+			return a
+		}
+	}
+	return def
+}
+
+// Allowed returns ErrFIPS, wrapped, where the template needs an algorithm that
+// must not be used. The algorithm of {hash} is def.
+func (t Template) Allowed(def Algorithm) error {
+	_, err := t.Expand(Permalink{List: "list@host.example", Algorithm: def})
+	return err
+}
 
 // Prefix returns the text before the first placeholder: all URLs of the
 // template start with it.
@@ -194,8 +214,8 @@ func isPchar(c byte) bool {
 // ErrNoMatch is returned by Match for a URL that the template cannot make.
 var ErrNoMatch = errors.New("the URL is not of this template")
 
-// Match takes a URL apart: the decoded value of each placeholder by its name.
-// A placeholder reaches to the next literal text, or to the end.
+// Match returns the decoded value of each placeholder of a URL, by its name. A
+// placeholder extends to the next literal text, or to the end.
 func (t Template) Match(rawURL string) (map[string]string, error) {
 	rest, ok := strings.CutPrefix(rawURL, t.literals[0])
 	if !ok {

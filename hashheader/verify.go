@@ -12,8 +12,8 @@ import (
 // A Result is a result word (RFC 8601, section 2.7).
 type Result string
 
-// The words. Policy is a message that could be read in two ways, or a hash
-// that may not be computed here; PermError one that is malformed.
+// The words. Policy stands for a message that can be read in two ways, or a
+// hash that may not be computed here; PermError for a malformed message.
 const (
 	Pass      Result = "pass"
 	Fail      Result = "fail"
@@ -23,7 +23,7 @@ const (
 	TempError Result = "temperror" // a later try may end otherwise
 )
 
-// Fine tells if nothing is wrong. Absence is not wrong by itself.
+// Fine reports whether nothing is wrong. Absence is not wrong by itself.
 func (r Result) Fine() bool { return r == Pass || r == None }
 
 // The methods of Examine, as Authentication-Results names them.
@@ -33,9 +33,9 @@ const (
 	MethodArchivedAt = "archived-at"
 )
 
-// A Check is what one check of a message found. Field and Value are the
-// checked field's, as the message spells them and without white space; they
-// are empty where there is none.
+// A Check is the outcome of one check of a message. Field and Value are those of
+// the field that was checked, spelled as in the message but without white
+// space. They are empty where there is no field.
 type Check struct {
 	Method string `json:"method"`
 	Result Result `json:"result"`
@@ -46,24 +46,26 @@ type Check struct {
 
 // Examine checks a header section: the Message-ID itself, each hash field
 // against it, and each Archived-At against RFC 5064 and the template under
-// whose prefix it lies. There is at least one check of each method. It needs
+// which it lies. There is at least one check of each method. It needs
 // the fields that Examined tells of, and no others.
 func Examine(h Header, templates []Template) []Check {
 	var room [128]byte
-	value, _ := h.First(MessageIDField)
-	id := Canonical(room[:0], value)
-	checks := append(make([]Check, 0, 4), examineID(h, id))
+	value, id := h.messageID(room[:0])
+	checks := append(make([]Check, 0, 4), examineID(h, value, id))
+	if CheckID(id) != nil {
+		id = nil // it names nothing
+	}
 	checks = appendHashes(checks, h, id)
 	return appendArchivedAt(checks, h, id, templates)
 }
 
-// newCheck is a check of a field, its result still open.
+// newCheck returns a check of a field without a result.
 func newCheck(method string, f Field) Check {
 	return Check{Method: method, Field: trimName(f.Name), Value: stripped(f.Value)}
 }
 
-// Examined tells if Examine looks at fields of this name. It is for readers of
-// many messages: nearly all names are told by their length.
+// Examined reports whether Examine looks at fields of this name, so that a
+// reader need not keep the others. It decides nearly all names by their length.
 func Examined[T string | []byte](name T) bool {
 	if len(name) < min(len(MessageIDField), len(ArchivedAtField)) {
 		return false
@@ -73,8 +75,7 @@ func Examined[T string | []byte](name T) bool {
 	return hash || f.Is(MessageIDField) || f.Is(ArchivedAtField)
 }
 
-func examineID(h Header, id []byte) Check {
-	value, _ := h.First(MessageIDField)
+func examineID(h Header, value string, id []byte) Check {
 	c := newCheck(MethodMessageID, Field{MessageIDField, value})
 	c.Result, c.Reason = Pass, OddID(value)
 	count := h.Count(MessageIDField)
@@ -83,8 +84,10 @@ func examineID(h Header, id []byte) Check {
 		return Check{Method: MethodMessageID, Result: None, Reason: "no Message-ID"}
 	case len(id) == 0:
 		c.Result, c.Reason = PermError, "an empty Message-ID"
+	case CheckID(id) != nil:
+		c.Result, c.Reason = PermError, ErrLongID.Error()
 	case count > 1:
-		c.Result, c.Reason = Policy, fmt.Sprintf("%d Message-ID fields, the first counts", count)
+		c.Result, c.Reason = Policy, fmt.Sprintf("%d Message-ID fields, the first with an id counts", count)
 	}
 	return c
 }
@@ -109,10 +112,10 @@ func appendHashes(checks []Check, h Header, id []byte) []Check {
 	return checks
 }
 
-// verifyWord is Verify in a word and the reason for it.
+// verifyWord returns Verify's answer as a result word, and the reason for it.
 func verifyWord(a Algorithm, value string, id []byte) (Result, string) {
 	if len(id) == 0 {
-		return PermError, "no Message-ID to check it against"
+		return PermError, "no usable Message-ID to check it against"
 	}
 	err := Verify(a, value, id)
 	switch {
@@ -131,17 +134,9 @@ func verifyWord(a Algorithm, value string, id []byte) (Result, string) {
 func appendArchivedAt(checks []Check, h Header, id []byte, templates []Template) []Check {
 	before := len(checks)
 	for _, f := range h {
-		if !f.Is(ArchivedAtField) {
-			continue
+		if f.Is(ArchivedAtField) {
+			checks = append(checks, examineArchivedAt(f, id, templates))
 		}
-		c := newCheck(MethodArchivedAt, f)
-		url, err := ParseArchivedAt(f.Value)
-		if err != nil {
-			c.Result, c.Reason = PermError, err.Error()
-		} else {
-			c.Result, c.Reason = permalinkWord(url, id, templates)
-		}
-		checks = append(checks, c)
 	}
 	if len(checks) == before {
 		checks = append(checks, Check{Method: MethodArchivedAt, Result: None, Reason: "no Archived-At"})
@@ -149,20 +144,33 @@ func appendArchivedAt(checks []Check, h Header, id []byte, templates []Template)
 	return checks
 }
 
-// permalinkWord tells if a URL is the permalink of this id under the first
-// template that can make it.
+func examineArchivedAt(f Field, id []byte, templates []Template) Check {
+	c := newCheck(MethodArchivedAt, f)
+	url, err := ParseArchivedAt(f.Value)
+	switch {
+	case err == nil:
+		c.Result, c.Reason = permalinkWord(url, id, templates)
+	case slices.ContainsFunc(templates, func(t Template) bool { return t.Covers(f.Value) }):
+		c.Result, c.Reason = Fail, "names the archive's host, but is not a URL in angle brackets (RFC 5064)"
+	default:
+		c.Result, c.Reason = PermError, err.Error()
+	}
+	return c
+}
+
+// permalinkWord judges a URL by the first template that can make it. A URL
+// that only lies under a template is a forgery or another page of the archive.
 func permalinkWord(url string, id []byte, templates []Template) (Result, string) {
 	if len(templates) == 0 {
 		return Pass, "its syntax alone: no template was given"
 	}
 	result, reason := None, "of another archive"
 	for _, t := range templates {
-		if !strings.HasPrefix(url, t.Prefix()) {
-			continue
-		}
 		values, err := t.Match(url)
 		if err != nil {
-			result, reason = Fail, "not as the template "+t.String()+" makes it"
+			if result == None && t.coversURL(url) {
+				result, reason = Fail, "not as the template "+t.String()+" makes it"
+			}
 			continue
 		}
 		if result, reason = partsWord(values, id); result == Pass {
@@ -197,12 +205,10 @@ func partWord(name, value string, id []byte) (Result, string) {
 		value = cutOrdinal(value)
 		fallthrough
 	case "hash":
-		for _, a := range Algorithms {
-			if len(value) == a.HashLen() {
-				return malformedFails(verifyWord(a, value, id))
-			}
+		if a, ok := HashAlgorithm(value); ok {
+			return malformedFails(verifyWord(a, value, id))
 		}
-		return Fail, "its variable part is no hash"
+		return Fail, "its variable part is not a hash"
 	}
 	a, err := ParseAlgorithm(name)
 	if err != nil {
@@ -211,16 +217,16 @@ func partWord(name, value string, id []byte) (Result, string) {
 	return malformedFails(verifyWord(a, value, id))
 }
 
-// malformedFails tells of a URL whose variable part is no hash that it is not
-// the permalink; only a message without Message-ID leaves that open.
+// malformedFails turns a malformed hash in a URL into a failure: the URL is not
+// the permalink. Only a message without a Message-ID leaves that open.
 func malformedFails(result Result, reason string) (Result, string) {
-	if result == PermError && !strings.HasPrefix(reason, "no Message-ID") {
+	if result == PermError && !strings.HasPrefix(reason, "no usable Message-ID") {
 		return Fail, reason
 	}
 	return result, reason
 }
 
-// cutOrdinal takes the -2, -3, … of a collision off a token.
+// cutOrdinal cuts the -2, -3, … of a collision off a token.
 func cutOrdinal(token string) string {
 	hash, suffix, _ := strings.Cut(token, "-")
 	if n, err := strconv.Atoi(suffix); err == nil && n > 1 && strconv.Itoa(n) == suffix {
@@ -229,9 +235,9 @@ func cutOrdinal(token string) string {
 	return token
 }
 
-// OddID tells in which ways a Message-ID field's value is not the msg-id of
-// RFC 5322, section 3.6.4, as archives show it; empty for a regular one. Odd
-// ids are hashed like others.
+// OddID returns in which ways a Message-ID field's value differs from the
+// msg-id of RFC 5322, section 3.6.4, and "" for a regular one. Odd ids are
+// hashed like others.
 func OddID(value string) string {
 	id := strings.Trim(value, " \t\r\n")
 	inner, open := strings.CutPrefix(id, "<")
@@ -256,8 +262,8 @@ func OddID(value string) string {
 	return strings.Join(odd, ", ")
 }
 
-// regularID tells if an id has one @ and only printable ASCII of no special
-// meaning: what nearly all ids are.
+// regularID reports whether an id has one @ and otherwise only printable ASCII
+// without a special meaning, as nearly all ids do.
 func regularID(id string) bool {
 	ats := 0
 	for i := range len(id) {

@@ -86,7 +86,7 @@ func TestExamineGolden(t *testing.T) {
 	var b strings.Builder
 	for _, h := range headers {
 		fmt.Fprintf(&b, "== %s\n%s", h.name, h.text)
-		for _, c := range hashheader.Examine(parse([]byte(h.text)), templates(t)) {
+		for _, c := range hashheader.Examine(readHeader(t, []byte(h.text)), templates(t)) {
 			fmt.Fprintf(&b, "-> %s=%s %s (%s)\n", c.Method, c.Result, c.Field, c.Reason)
 		}
 	}
@@ -96,7 +96,7 @@ func TestExamineGolden(t *testing.T) {
 func TestAuthenticationResultsGolden(t *testing.T) {
 	var b strings.Builder
 	for _, h := range headers {
-		checks := hashheader.Examine(parse([]byte(h.text)), templates(t))
+		checks := hashheader.Examine(readHeader(t, []byte(h.text)), templates(t))
 		fmt.Fprintf(&b, "== %s\nAuthentication-Results: %s\n", h.name, hashheader.AuthenticationResults("mx1.example.org", checks))
 	}
 	odd := []hashheader.Check{{Method: "message-id-hash", Result: hashheader.Fail, Field: "Message-ID-MD5", Value: `a"\` + "\x00ü", Reason: `say "no"`}}
@@ -105,7 +105,7 @@ func TestAuthenticationResultsGolden(t *testing.T) {
 }
 
 func TestWithoutTemplatesOnlyTheSyntaxOfArchivedAtIsChecked(t *testing.T) {
-	h := parse([]byte(abcHeader + "Archived-At: <" + underURL + otherMD5 + ">\n"))
+	h := readHeader(t, []byte(abcHeader+"Archived-At: <"+underURL+otherMD5+">\n"))
 	c := hashheader.Examine(h, nil)
 	if last := c[len(c)-1]; last.Result != hashheader.Pass || !strings.Contains(last.Reason, "syntax alone") {
 		t.Errorf("%+v", last)
@@ -121,7 +121,7 @@ func TestAPermalinkOfAnyTemplatePasses(t *testing.T) {
 		}
 		both = append(both, tmpl)
 	}
-	h := parse([]byte(abcHeader + "Archived-At: <https://a.example/" + abcSHA1 + ">\n"))
+	h := readHeader(t, []byte(abcHeader+"Archived-At: <https://a.example/"+abcSHA1+">\n"))
 	if c := hashheader.Examine(h, both)[2]; c.Result != hashheader.Pass {
 		t.Errorf("%+v", c)
 	}
@@ -159,7 +159,7 @@ func TestOddID(t *testing.T) {
 
 func TestEveryVectorStampedPasses(t *testing.T) {
 	for _, v := range vectors(t) {
-		h := parse(v.Header)
+		h := readHeader(t, v.Header)
 		if v.MD5 == nil || h.Count(hashheader.MessageIDField) != 1 {
 			continue
 		}

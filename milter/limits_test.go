@@ -140,7 +140,7 @@ func TestRegistryThatHangsHoldsNoMessage(t *testing.T) {
 	})
 	session := dial(t, s.addr)
 	for _, err := range []error{second(session.Mail("a@example.org", nil)), second(session.Rcpt("x@lists.example.org", nil)),
-		second(session.Rcpt("y@lists.example.org", nil)), second(session.HeaderField("Message-ID", "<abc@example.org>"))} {
+		second(session.Rcpt("y@lists.example.org", nil)), second(session.HeaderField("To", "x@lists.example.org, y@lists.example.org")), second(session.HeaderField("Message-ID", "<abc@example.org>"))} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestMessageOverALimitPassesUnmarked(t *testing.T) {
 	for name, change := range map[string]func(*milter.Options){
 		"fields":                    func(o *milter.Options) { o.MaxHeaderFields = 1 },
 		"fields that nobody wanted": func(o *milter.Options) { o.MaxHeaderFields = 2 },
-		"bytes":                     func(o *milter.Options) { o.MaxHeaderBytes = 30 },
+		"bytes":                     func(o *milter.Options) { o.MaxHeaderBytes = 40 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, change)

@@ -5,14 +5,16 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"permalink-milter/registry/stamp"
 )
 
 // result names a decision for logs and metrics.
-func (d *Decision) result() string {
+func result(d stamp.Decision) string {
 	switch {
 	case d.TempFail:
 		return "tempfail"
-	case d.Hash == "" || d.Err != nil && len(d.Edits) == 0 && len(d.Stamps) == 0:
+	case len(d.Fields) == 0:
 		return "unmarked"
 	case len(d.Edits) == 0:
 		return "unchanged"
@@ -22,12 +24,12 @@ func (d *Decision) result() string {
 
 // report logs one line about a message: at error level when the registry did
 // not serve, and the edits at debug level.
-func (s *session) report(d Decision, took time.Duration) {
-	s.server.o.Observe.Message(d.result(), took)
+func (s *session) report(d stamp.Decision, took time.Duration) {
+	s.server.o.Observe.Message(result(d), took)
 	level := slog.LevelInfo
 	attrs := []slog.Attr{slog.String("qid", s.queueID), slog.String("hash", d.Hash)}
 	for _, st := range d.Stamps {
-		attrs = append(attrs, slog.Group(st.Archive, "list", st.List, "token", st.Token, "outcome", st.Outcome.String()))
+		attrs = append(attrs, slog.Group(st.Archive.Name, "list", st.List, "token", st.Token, "outcome", st.Result.Outcome.String()))
 	}
 	if len(d.Notes) > 0 {
 		attrs = append(attrs, slog.String("note", strings.Join(d.Notes, "; ")))
@@ -36,11 +38,8 @@ func (s *session) report(d Decision, took time.Duration) {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", d.Err.Error()))
 	}
-	s.conn.log.LogAttrs(context.Background(), level, "message "+d.result(), attrs...)
+	s.conn.log.LogAttrs(context.Background(), level, "message "+result(d), attrs...)
 	for _, e := range d.Edits {
 		s.conn.log.Debug("edit", "qid", s.queueID, "op", e.Op.String(), "name", e.Name, "index", e.Index, "value", e.Value)
 	}
 }
-
-// String names an operation for logs.
-func (o Op) String() string { return [...]string{"add", "replace", "delete"}[o] }

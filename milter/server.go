@@ -1,6 +1,7 @@
 package milter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -12,7 +13,9 @@ import (
 	"syscall"
 	"time"
 
+	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 // ErrServerClosed is returned by Serve after Shutdown.
@@ -29,7 +32,7 @@ type Observer interface {
 
 // Options of NewServer. All limits must be positive.
 type Options struct {
-	Policy  *Policy
+	Policy  *stamp.Policy
 	Reserve func(context.Context, registry.Request) (registry.Result, error)
 	Log     *slog.Logger
 	Observe Observer // may be nil
@@ -38,14 +41,16 @@ type Options struct {
 	IdleTimeout    time.Duration // between two packets of an MTA
 	MessageBudget  time.Duration // for the decision about one message
 
-	// Of one message. One that has more passes unmarked.
+	// MaxHeaderFields and MaxHeaderBytes bound a header section; a message over
+	// them passes unmarked. Zero means the bounds of package hashheader, which
+	// all other readers of messages have.
 	MaxHeaderFields, MaxHeaderBytes int
 }
 
 // A Server serves milter sessions. Make one with NewServer.
 type Server struct {
 	o        Options
-	policy   atomic.Pointer[Policy]
+	policy   atomic.Pointer[stamp.Policy]
 	draining atomic.Bool
 	slots    chan struct{}
 	warned   atomic.Int64 // when it was last logged that slots ran out, in Unix seconds
@@ -64,6 +69,8 @@ func NewServer(o Options) *Server {
 	if o.Observe == nil {
 		o.Observe = ignore{}
 	}
+	o.MaxHeaderFields = cmp.Or(o.MaxHeaderFields, hashheader.MaxSectionFields)
+	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, hashheader.MaxSectionSize)
 	s := &Server{o: o, slots: make(chan struct{}, o.MaxConnections), negotiationWait: negotiationWait, writeWait: writeWait,
 		listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool)}
 	s.policy.Store(o.Policy)
@@ -78,7 +85,7 @@ func (ignore) Reservation(string, time.Duration) {}
 func (ignore) Refused(string)                    {}
 
 // SetPolicy sets the policy of the messages that begin from now on.
-func (s *Server) SetPolicy(p *Policy) { s.policy.Store(p) }
+func (s *Server) SetPolicy(p *stamp.Policy) { s.policy.Store(p) }
 
 // Serve takes connections until Shutdown, and closes the listener. At most
 // MaxConnections are served at once; further ones wait in the listener's

@@ -1,8 +1,15 @@
-// Package milter stamps the messages of an MTA: it collects what a decision
-// needs from a milter session, decides, and answers with header edits.
+// Package milter speaks the milter protocol to an MTA: it collects the envelope
+// and the header fields of each message, has package stamp decide about them,
+// and answers with the header edits.
 //
-// [Decide] is pure. The session never rejects a message, never reads a body,
-// and changes nothing but the header fields that are ours.
+// A session never rejects a message, never reads a body, and changes no header
+// fields but ours. The codes, options and actions of the protocol are those of
+// github.com/emersion/go-milter, whose client drives the server in tests.
+//
+// # How to use it
+//
+// Make a [Server] with [NewServer], call [Server.Serve] for each listener, and
+// [Server.Shutdown] to let the messages in progress end.
 package milter
 
 import (
@@ -18,6 +25,7 @@ import (
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 // The protocol versions that we speak: Sendmail 8.12 to date.
@@ -48,13 +56,16 @@ type session struct {
 	actions  gomilter.OptAction
 	protocol gomilter.OptProtocol
 
-	policy  *Policy
-	message Message
-	macros  macros // of the last macro packet, until its command comes
-	queueID string
-	mtaID   string
-	fields  int
-	bytes   int
+	policy   *stamp.Policy
+	header   hashheader.Header // the fields that the policy wants
+	from     string
+	to       []string
+	macros   macros // of the last macro packet, until its command comes
+	queueID  string
+	mtaID    string
+	fields   int // of the header section
+	size     int // of the header section, as hashheader counts it
+	envelope int // bytes in from and to
 }
 
 // errQuit ends a session that the MTA ends.
@@ -106,6 +117,7 @@ func (s *session) negotiate() error {
 func (s *session) command(code gomilter.Code, data []byte) error {
 	if code == gomilter.CodeMail {
 		s.begin()
+		s.from = string(address(data))
 		s.conn.busy.Store(true)
 	}
 	s.notice(code)
@@ -118,7 +130,7 @@ func (s *session) command(code gomilter.Code, data []byte) error {
 		s.rcpt(data)
 		s.goOn(gomilter.OptNoRcptReply)
 	case gomilter.CodeHeader:
-		s.header(data)
+		s.addHeader(data)
 		s.goOn(gomilter.OptNoHeaderReply)
 	case gomilter.CodeEOB:
 		s.end()
@@ -145,44 +157,38 @@ func (s *session) goOn(silent gomilter.OptProtocol) {
 	}
 }
 
-// begin forgets the last message. Sendmail tells of its end by nothing but
-// the next one's beginning.
+// begin forgets the last message. Sendmail marks its end by nothing but the
+// beginning of the next one.
 func (s *session) begin() {
-	clear(s.message.Header)
-	s.message = Message{Header: s.message.Header[:0], Recipients: s.message.Recipients[:0]}
+	clear(s.header)
+	s.header, s.from, s.to = s.header[:0], "", s.to[:0]
 	s.policy = s.server.policy.Load()
-	s.queueID, s.mtaID, s.fields, s.bytes = "", "", 0, 0
+	s.queueID, s.mtaID, s.fields, s.size, s.envelope = "", "", 0, 0, 0
+}
+
+// address returns the path of a MAIL or RCPT command without its angle
+// brackets. ESMTP parameters follow it behind a NUL.
+func address(data []byte) []byte {
+	path, _, _ := bytes.Cut(data, []byte{0})
+	return bytes.Trim(path, "<>")
 }
 
 func (s *session) rcpt(data []byte) {
-	to, _, _ := bytes.Cut(data, []byte{0})
-	if to = bytes.Trim(to, "<>"); s.keep(len(to)) {
-		s.message.Recipients = append(s.message.Recipients, string(to))
+	to := address(data)
+	if s.envelope += len(to); s.unable() == "" {
+		s.to = append(s.to, string(to))
 	}
 }
 
-// header keeps a field that a decision looks at, and counts the others.
-func (s *session) header(data []byte) {
+// addHeader keeps a field that a decision looks at, and counts the others.
+func (s *session) addHeader(data []byte) {
 	name, value, _ := bytes.Cut(bytes.TrimRight(data, "\x00"), []byte{0})
-	if bytes.IndexByte(value, 0) >= 0 {
-		s.fields++
-		return // not a field
+	s.fields++
+	s.size += len(name) + len(value)
+	if bytes.IndexByte(value, 0) >= 0 || !s.policy.Wants(string(name)) || s.unable() != "" {
+		return
 	}
-	if s.fields++; s.policy.wants(string(name)) && s.keep(len(name)+len(value)) {
-		s.message.Header = append(s.message.Header, hashheader.Field{Name: string(name), Value: string(value)})
-	}
-}
-
-// keep counts what the session holds of a message and tells if that is within
-// its bound.
-func (s *session) keep(n int) bool {
-	s.bytes += n
-	return !s.over()
-}
-
-// over tells if the message has more than a session may hold.
-func (s *session) over() bool {
-	return s.bytes > s.server.o.MaxHeaderBytes || s.fields > s.server.o.MaxHeaderFields
+	s.header = append(s.header, hashheader.Field{Name: string(name), Value: string(value)})
 }
 
 // end decides about a message that is complete, and answers.
@@ -192,7 +198,6 @@ func (s *session) end() {
 		return
 	}
 	defer s.conn.busy.Store(false)
-	s.message.MTAMessageID = s.mtaID
 	start := time.Now()
 	if reason := s.unable(); reason != "" {
 		s.server.o.Observe.Refused(reason)
@@ -200,9 +205,10 @@ func (s *session) end() {
 		s.goOn(0)
 		return
 	}
-	d := Decide(&s.message, s.policy, s.reserver())
+	m := stamp.Message{Header: s.header, Envelope: &stamp.Envelope{From: s.from, To: s.to}, MTAMessageID: s.mtaID}
+	d := stamp.Decide(&m, s.policy, s.reserver())
 	for _, e := range d.Edits {
-		e.send(s.conn)
+		send(s.conn, e)
 	}
 	s.report(d, time.Since(start))
 	if d.TempFail {
@@ -212,26 +218,37 @@ func (s *session) end() {
 	s.goOn(0)
 }
 
-// unable tells why this message cannot be stamped, if so.
+// unable returns why this message cannot be stamped, "" if it can. A message
+// over the bounds of hashheader is named by no program.
 func (s *session) unable() string {
 	switch {
-	case s.over():
+	case s.fields > s.server.o.MaxHeaderFields, s.size > s.server.o.MaxHeaderBytes:
 		return "header_limit"
+	case s.envelope > maxEnvelope:
+		return "envelope_limit"
 	case s.actions&neededActions != neededActions:
 		return "mta_allows_no_header_changes"
 	}
 	return ""
 }
 
-// send writes SMFIR_ADDHEADER or SMFIR_CHGHEADER (libmilter's mfdef.h), whose
-// empty value deletes the field.
-func (e Edit) send(c *conn) {
-	if e.Op == Add {
+// maxEnvelope bounds the addresses that a session keeps of one message, in
+// bytes.
+const maxEnvelope = 1 << 20
+
+// send writes an edit as SMFIR_ADDHEADER, SMFIR_INSHEADER or SMFIR_CHGHEADER
+// (libmilter's mfdef.h). SMFIR_CHGHEADER with an empty value deletes the field.
+func send(c *conn, e stamp.Edit) {
+	index := uint32(e.Index)
+	code := gomilter.ActChangeHeader
+	switch e.Op {
+	case stamp.Add:
 		c.reply(byte(gomilter.ActAddHeader), e.Name, "\x00", e.Value, "\x00")
 		return
+	case stamp.Insert:
+		code, index = gomilter.ActInsertHeader, 1
 	}
-	index := binary.BigEndian.AppendUint32(nil, uint32(e.Index))
-	c.reply(byte(gomilter.ActChangeHeader), string(index), e.Name, "\x00", e.Value, "\x00")
+	c.reply(byte(code), string(binary.BigEndian.AppendUint32(nil, index)), e.Name, "\x00", e.Value, "\x00")
 }
 
 // macros are what an MTA tells beside the next command of the given code, as
@@ -280,7 +297,7 @@ func (s *session) notice(code gomilter.Code) {
 
 // reserver binds the registry to this message's budget, which all its calls
 // share. A bound for one call is the registry's own matter.
-func (s *session) reserver() Reserve {
+func (s *session) reserver() stamp.Reserve {
 	o := &s.server.o
 	deadline := time.Now().Add(o.MessageBudget)
 	return func(r registry.Request) (registry.Result, error) {

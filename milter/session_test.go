@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,26 +12,42 @@ import (
 	"go.uber.org/goleak"
 
 	"permalink-milter/hashheader"
-	"permalink-milter/milter"
+	"permalink-milter/registry/stamp"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func policy(t testing.TB, change func(*milter.Policy)) *milter.Policy {
+const (
+	abc     = "Message-ID: <abc@example.org>"
+	abcHash = "VP3JZR3MSKY5TQSMS5FHURHQXI"
+	listID  = "List-Id: Dev <devel.lists.example.org>"
+	abcURL  = "https://lists.example.org/devel@lists.example.org/"
+)
+
+// header makes a header of lines; a LF inside one is a fold.
+func header(lines ...string) (h hashheader.Header) {
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, ":")
+		h = append(h, hashheader.Field{Name: name, Value: strings.TrimPrefix(value, " ")})
+	}
+	return h
+}
+
+func policy(t testing.TB, change func(*stamp.Policy)) *stamp.Policy {
 	t.Helper()
 	url, err := hashheader.ParseTemplate("https://lists.example.org/{list}/{token}")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := milter.Policy{
-		Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"}, Missing: milter.MissingDerive,
-		HashUnmatched: true, Identity: []string{"message-id", "date"}, OnFailure: milter.FailureStamp, Hostname: "mx.example.org",
-		Archives: []milter.ArchivePolicy{{Name: "hk", Lists: []string{"*@lists.example.org"}, URL: url}},
+	p := stamp.Policy{
+		Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"}, Missing: stamp.MissingDerive,
+		HashUnmatched: true, Identity: []string{"message-id", "date"}, OnFailure: stamp.FailureStamp, Hostname: "mx.example.org",
+		Archives: []stamp.Archive{{Name: "hk", Lists: []string{"*@lists.example.org"}, URL: url}},
 	}
 	if change != nil {
 		change(&p)
 	}
-	out, err := milter.NewPolicy(p)
+	out, err := stamp.NewPolicy(p)
 	if err != nil {
 		t.Fatal(err)
 	}

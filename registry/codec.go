@@ -3,6 +3,7 @@ package registry
 import (
 	"encoding/binary"
 	"fmt"
+	"permalink-milter/hashheader"
 )
 
 // codecVersion is the first byte of an encoded entry.
@@ -65,7 +66,7 @@ func DecodeEntry(data []byte) (Entry, error) {
 	}
 	var e Entry
 	r := reader{data[1:], nil}
-	for len(r.rest) > 0 && len(e.Slots) < MaxOrdinal {
+	for len(r.rest) > 0 && len(e.Slots) < hashheader.MaxOrdinal {
 		e.Slots = append(e.Slots, r.slot())
 	}
 	if r.err != nil || len(r.rest) > 0 {

@@ -63,8 +63,8 @@ func FuzzDecodeEntry(f *testing.F) {
 func FuzzParseToken(f *testing.F) {
 	f.Add("7KWUTBTOSSMPYFYZ6UUJ46QCNE-2")
 	f.Fuzz(func(t *testing.T, token string) {
-		hash, ordinal, err := registry.ParseToken(token)
-		if err == nil && !strings.EqualFold(registry.Token(hash, ordinal), strings.TrimSpace(token)) {
+		hash, ordinal, err := hashheader.ParseToken(token)
+		if err == nil && !strings.EqualFold(hashheader.Token(hash, ordinal), strings.TrimSpace(token)) {
 			t.Errorf("%q is %s and %d", token, hash, ordinal)
 		}
 	})

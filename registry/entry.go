@@ -49,7 +49,7 @@ func (e Entry) reserve(r Request, now time.Time, ttl time.Duration) (next Entry,
 	if r.Share && len(next.Slots) > 0 && next.Slots[0].State != Vacant {
 		return e, 1, Shared, false
 	}
-	if len(next.Slots) >= MaxOrdinal {
+	if len(next.Slots) >= hashheader.MaxOrdinal {
 		return e, 0, Fresh, false
 	}
 	slot := Slot{State: Reserved, Identity: r.Identity, Since: now.Unix(), Expires: expiry(now, ttl)}

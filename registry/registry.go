@@ -16,7 +16,7 @@ import (
 
 // Errors that a caller may test for with errors.Is.
 var (
-	ErrInvalid     = errors.New("invalid")
+	ErrInvalid     = hashheader.ErrInvalid
 	ErrNotFound    = errors.New("no such reservation")
 	ErrOccupied    = errors.New("permalink already occupied by another message")
 	ErrArchived    = errors.New("archived permalinks are permanent")
@@ -66,7 +66,7 @@ type Reservation struct {
 }
 
 // Token returns the variable part of the permalink: HASH, HASH-2, ….
-func (r Reservation) Token() string { return Token(r.Hash, r.Ordinal) }
+func (r Reservation) Token() string { return hashheader.Token(r.Hash, r.Ordinal) }
 
 // A Result is what Reserve found or made.
 type Result struct {
@@ -94,7 +94,7 @@ type Stats struct {
 // list, hash, token or URL, ErrUnavailable for a store that does not answer.
 type Registry interface {
 	// Reserve gives a message its token: the one it holds, or the lowest
-	// that no message holds. It returns ErrFull past MaxOrdinal.
+	// that no message holds. It returns ErrFull past hashheader.MaxOrdinal.
 	Reserve(ctx context.Context, r Request) (Result, error)
 	// Lookup returns the reservation of a token, or ErrNotFound.
 	Lookup(ctx context.Context, list, token string) (Reservation, error)

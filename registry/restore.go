@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"fmt"
+	"permalink-milter/hashheader"
 	"slices"
 	"time"
 )
@@ -63,8 +64,8 @@ func (r Reservation) restorable(k Key) error {
 		return err
 	case own != k:
 		return fmt.Errorf("%w: %s on %s among those of %s on %s", ErrInvalid, r.Hash, r.List, k.Hash, k.List)
-	case r.Ordinal < 1 || r.Ordinal > MaxOrdinal:
-		return fmt.Errorf("%w ordinal %d: want 1 to %d", ErrInvalid, r.Ordinal, MaxOrdinal)
+	case r.Ordinal < 1 || r.Ordinal > hashheader.MaxOrdinal:
+		return fmt.Errorf("%w ordinal %d: want 1 to %d", ErrInvalid, r.Ordinal, hashheader.MaxOrdinal)
 	case r.State != Reserved && r.State != Archived:
 		return fmt.Errorf("%w state: want %s or %s", ErrInvalid, Reserved, Archived)
 	case len(r.Subject) > maxSubject:
@@ -82,7 +83,7 @@ func (e Entry) restore(back []Reservation, now time.Time) (Entry, error) {
 	next := e.clone()
 	for _, r := range back {
 		if i := slices.IndexFunc(next.Slots, func(s Slot) bool { return s.held(now) && s.Identity == r.Identity }); i >= 0 && i+1 != r.Ordinal {
-			return e, fmt.Errorf("%s is of a message that holds %s: %w", r.Token(), Token(r.Hash, i+1), ErrOccupied)
+			return e, fmt.Errorf("%s is of a message that holds %s: %w", r.Token(), hashheader.Token(r.Hash, i+1), ErrOccupied)
 		}
 		for len(next.Slots) < r.Ordinal {
 			next.Slots = append(next.Slots, Slot{})

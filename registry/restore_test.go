@@ -59,7 +59,7 @@ func TestRestore(t *testing.T) {
 		{"takes no other message's place, nor a part", rs{restored(2, 1)}, rs{restored(1, 3), restored(2, 2)}, rs{restored(2, 1)}, registry.ErrOccupied},
 		{"gives no message two places", rs{restored(1, 1)}, rs{restored(2, 1)}, rs{restored(1, 1)}, registry.ErrOccupied},
 		{"takes no ordinal 0", nil, rs{restored(0, 1)}, nil, registry.ErrInvalid},
-		{"takes no ordinal past the last", nil, rs{restored(registry.MaxOrdinal+1, 1)}, nil, registry.ErrInvalid},
+		{"takes no ordinal past the last", nil, rs{restored(hashheader.MaxOrdinal+1, 1)}, nil, registry.ErrInvalid},
 		{"takes no vacant state", nil, rs{restored(1, 1, func(r *registry.Reservation) { r.State = registry.Vacant })}, nil, registry.ErrInvalid},
 		{"takes no odd URL", nil, rs{restored(1, 1, func(r *registry.Reservation) { r.URL = "x" })}, nil, registry.ErrInvalid},
 		{"takes no long subject", nil, rs{restored(1, 1, func(r *registry.Reservation) { r.Subject = strings.Repeat("s", 301) })}, nil, registry.ErrInvalid},

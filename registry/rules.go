@@ -49,7 +49,7 @@ func (g *rules) Reserve(ctx context.Context, r Request) (Result, error) {
 		return Result{}, fmt.Errorf("reserve %s on %s: %w", k.Hash, k.List, err)
 	}
 	if ordinal == 0 {
-		return Result{}, fmt.Errorf("reserve %s on %s: %w (%d)", k.Hash, k.List, ErrFull, MaxOrdinal)
+		return Result{}, k.full()
 	}
 	return Result{k.reservation(ordinal, entry.Slots[ordinal-1]), outcome}, nil
 }
@@ -156,7 +156,7 @@ func (g *rules) scan(ctx context.Context, list string) iter.Seq2[Record, error] 
 	if list == "" {
 		return g.store.Scan(ctx, "")
 	}
-	list, err := CheckList(list)
+	list, err := hashheader.CheckList(list)
 	if err != nil {
 		return func(yield func(Record, error) bool) { yield(Record{}, err) }
 	}
@@ -196,21 +196,25 @@ func (s *Stats) count(held []Reservation, lists map[string]bool) {
 func (g *rules) Close() error { return g.store.Close() }
 
 func key(list, hash string) (Key, error) {
-	list, err := CheckList(list)
+	list, err := hashheader.CheckList(list)
 	if err != nil {
 		return Key{}, err
 	}
-	hash, err = CheckHash(hash)
+	hash, err = hashheader.CheckHash(hash)
 	return Key{list, hash}, err
 }
 
 func tokenKey(list, token string) (Key, int, error) {
-	hash, ordinal, err := ParseToken(token)
+	hash, ordinal, err := hashheader.ParseToken(token)
 	if err != nil {
 		return Key{}, 0, err
 	}
 	k, err := key(list, hash)
 	return k, ordinal, err
+}
+
+func (k Key) full() error {
+	return fmt.Errorf("reserve %s on %s: %w (%d)", k.Hash, k.List, ErrFull, hashheader.MaxOrdinal)
 }
 
 func (k Key) reservation(ordinal int, s Slot) Reservation {

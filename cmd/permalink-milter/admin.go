@@ -10,7 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"permalink-milter/milter"
+	"permalink-milter/registry/stamp"
 )
 
 // The question by which readiness finds out whether the registry answers.
@@ -20,7 +20,7 @@ const (
 )
 
 // openAdmin opens the door for monitoring.
-func openAdmin(d *daemon, _ *milter.Policy) (service, error) {
+func openAdmin(d *daemon, _ *stamp.Policy) (service, error) {
 	listeners, err := d.sockets.open("admin.listen", d.config.Admin.Listen)
 	server := newHTTPServer(d.adminHandler(), d.log)
 	return service{name: "admin", listeners: listeners, serve: server.Serve, shutdown: httpShutdown(server)}, err

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"permalink-milter/config"
-	"permalink-milter/milter"
 	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 // A daemon runs the services of one configuration.
@@ -32,7 +32,7 @@ type daemon struct {
 }
 
 // serve runs the daemon until ctx ends, then lets messages in progress end.
-func serve(ctx context.Context, file string, c *config.Config, policy *milter.Policy, std stdio) error {
+func serve(ctx context.Context, file string, c *config.Config, policy *stamp.Policy, std stdio) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -80,7 +80,7 @@ func greet(w io.Writer, c *config.Config) {
 }
 
 // open opens the registry and all listeners, or nothing.
-func (d *daemon) open(ctx context.Context, policy *milter.Policy) (err error) {
+func (d *daemon) open(ctx context.Context, policy *stamp.Policy) (err error) {
 	if d.registry, err = d.openGuarded(ctx, policy.OnFailure); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (d *daemon) open(ctx context.Context, policy *milter.Policy) (err error) {
 	return nil
 }
 
-func (d *daemon) openServices(policy *milter.Policy) error {
+func (d *daemon) openServices(policy *stamp.Policy) error {
 	for _, open := range doors {
 		s, err := open(d, policy)
 		if err != nil {

@@ -6,14 +6,13 @@ import (
 	"net/netip"
 	"path/filepath"
 
-	"permalink-milter/cmd/setup"
 	"permalink-milter/config"
-	"permalink-milter/milter"
 	"permalink-milter/registry/httpapi"
+	"permalink-milter/registry/stamp"
 )
 
 // openHTTP opens the door for archivers and people: API, resolver and page.
-func openHTTP(d *daemon, policy *milter.Policy) (service, error) {
+func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.HTTP
 	listeners, err := d.sockets.open("http.listen", c.Listen)
 	if err != nil || len(listeners) == 0 {
@@ -27,11 +26,7 @@ func openHTTP(d *daemon, policy *milter.Policy) (service, error) {
 	if err != nil {
 		return service{}, err // load has checked them
 	}
-	shown, err := httpPolicy(d.config, policy)
-	if err != nil {
-		return service{}, err // load has checked it
-	}
-	handler, err := httpapi.New(httpapi.Options{Registry: d.registry, Policy: shown, Tokens: tokens, BaseURL: c.BaseURL,
+	handler, err := httpapi.New(httpapi.Options{Registry: d.registry, Policy: policy, Tokens: tokens, BaseURL: c.BaseURL,
 		Log: d.log, MaxBody: int64(c.MaxBody), Rate: float64(c.Rate), TrustedProxies: proxies,
 		Counters: d.metrics.counters, Observe: d.metrics.observeHTTP()})
 	if err != nil {
@@ -42,10 +37,8 @@ func openHTTP(d *daemon, policy *milter.Policy) (service, error) {
 	if c.TLSCert != "" {
 		serve = func(ln net.Listener) error { return server.ServeTLS(ln, d.beside(c.TLSCert), d.beside(c.TLSKey)) }
 	}
-	reload := func(next *config.Config, p *milter.Policy) {
-		if shown, err := httpPolicy(next, p); err == nil {
-			handler.SetPolicy(shown)
-		}
+	reload := func(next *config.Config, p *stamp.Policy) {
+		handler.SetPolicy(p)
 		tokens, err := d.loadTokens(next.HTTP.TokensFile)
 		if err != nil {
 			d.log.Error("tokens not reloaded, the old ones stay in force", "error", err)
@@ -100,18 +93,4 @@ func parseProxy(text string) (netip.Prefix, error) {
 func checkProxy(text string) error {
 	_, err := parseProxy(text)
 	return err
-}
-
-// httpPolicy is what the resolver and the page need to know of the
-// configuration and of the milter's policy, which was made of it.
-func httpPolicy(c *config.Config, p *milter.Policy) (*httpapi.Policy, error) {
-	out := &httpapi.Policy{Algorithm: p.Algorithm, Emit: p.Emit, Identity: p.Identity}
-	for i, a := range p.Archives {
-		target, err := setup.Target(c.Archives[i])
-		if err != nil {
-			return nil, err
-		}
-		out.Archives = append(out.Archives, httpapi.Archive{Name: a.Name, Lists: a.Lists, List: a.List, URL: a.URL, Target: target, Share: a.Share})
-	}
-	return out, nil
 }

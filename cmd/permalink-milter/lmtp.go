@@ -8,13 +8,12 @@ import (
 
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
-	"permalink-milter/milter"
-	"permalink-milter/registry"
 	"permalink-milter/registry/lmtp"
+	"permalink-milter/registry/stamp"
 )
 
 // openLMTP opens the door for archivers that negotiate permalinks.
-func openLMTP(d *daemon, policy *milter.Policy) (service, error) {
+func openLMTP(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.LMTP
 	listeners, err := d.sockets.open("lmtp.listen", c.Listen)
 	if err != nil || len(listeners) == 0 {
@@ -34,7 +33,7 @@ func openLMTP(d *daemon, policy *milter.Policy) (service, error) {
 }
 
 // lmtpDomains returns the domains that checkDomain found good.
-func lmtpDomains(domains []config.Domain, archives []milter.ArchivePolicy) (out []lmtp.Domain, err error) {
+func lmtpDomains(domains []config.Domain, archives []stamp.Archive) (out []lmtp.Domain, err error) {
 	for _, d := range domains {
 		delivery, err := lmtp.ParseDelivery(d.Deliver)
 		if err != nil {
@@ -50,12 +49,12 @@ func lmtpDomains(domains []config.Domain, archives []milter.ArchivePolicy) (out 
 }
 
 // urlOf returns the template of the first archive that holds a list.
-func urlOf(list string, archives []milter.ArchivePolicy) (hashheader.Template, error) {
-	list, err := registry.CheckList(list)
+func urlOf(list string, archives []stamp.Archive) (hashheader.Template, error) {
+	list, err := hashheader.CheckList(list)
 	if err != nil {
 		return hashheader.Template{}, err
 	}
-	i := slices.IndexFunc(archives, func(a milter.ArchivePolicy) bool { return a.Holds(list) || strings.EqualFold(a.List, list) })
+	i := slices.IndexFunc(archives, func(a stamp.Archive) bool { return a.Holds(list) || strings.EqualFold(a.List, list) })
 	if i < 0 {
 		return hashheader.Template{}, fmt.Errorf("%.80q: no archive holds this list: write one with it among its lists", list)
 	}
@@ -63,7 +62,7 @@ func urlOf(list string, archives []milter.ArchivePolicy) (hashheader.Template, e
 }
 
 // checkDomain adds what is wrong with one table [[lmtp.domain]].
-func checkDomain(problems *config.Problems, key string, d config.Domain, archives []milter.ArchivePolicy) {
+func checkDomain(problems *config.Problems, key string, d config.Domain, archives []stamp.Archive) {
 	_, err := urlOf(d.List, archives)
 	problems.Add(key+".list", err)
 	_, err = lmtp.ParseDelivery(d.Deliver)

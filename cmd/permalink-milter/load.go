@@ -5,12 +5,12 @@ import (
 
 	"permalink-milter/cmd/setup"
 	"permalink-milter/config"
-	"permalink-milter/milter"
+	"permalink-milter/registry/stamp"
 )
 
 // load reads and checks the configuration; no file means the defaults. Its
 // error tells all that is wrong.
-func load(file string) (*config.Config, *milter.Policy, error) {
+func load(file string) (*config.Config, *stamp.Policy, error) {
 	c, problems := config.Load(file)
 	if c == nil {
 		return nil, nil, problems.Err()

@@ -13,12 +13,12 @@ import (
 
 	"permalink-milter/cmd/setup"
 	"permalink-milter/config"
-	"permalink-milter/milter"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
 	"permalink-milter/registry/guard"
 	"permalink-milter/registry/memreg"
 	"permalink-milter/registry/redisreg"
+	"permalink-milter/registry/stamp"
 )
 
 // stores has the function that opens the store of each scheme of
@@ -52,7 +52,7 @@ func checkRegistry(c *config.Config) error {
 }
 
 // openGuarded opens the registry and puts the guard before it.
-func (d *daemon) openGuarded(ctx context.Context, onFailure milter.FailureMode) (registry.Registry, error) {
+func (d *daemon) openGuarded(ctx context.Context, onFailure stamp.FailureMode) (registry.Registry, error) {
 	redisreg.LogTo(d.log)
 	scheme, _, _ := strings.Cut(d.config.Registry.URL, ":")
 	store, err := stores[scheme](d.config)
@@ -65,7 +65,7 @@ func (d *daemon) openGuarded(ctx context.Context, onFailure milter.FailureMode) 
 	c := d.config.Registry
 	inner := registry.New(store, registry.Options{TTL: time.Duration(c.ReservationTTL)})
 	g, err := guard.New(inner, guard.Options{
-		Dir: filepath.Join(d.config.StateDir, "journal"), Stamp: onFailure == milter.FailureStamp, Timeout: time.Duration(c.Timeout),
+		Dir: filepath.Join(d.config.StateDir, "journal"), Stamp: onFailure == stamp.FailureStamp, Timeout: time.Duration(c.Timeout),
 		JournalMaxBytes: int64(c.JournalMaxBytes), Log: d.log, Observe: newGuardMetrics(d.metrics.registry)})
 	if err != nil {
 		return nil, errors.Join(err, inner.Close())

@@ -8,6 +8,7 @@ import (
 
 	"permalink-milter/config"
 	"permalink-milter/milter"
+	"permalink-milter/registry/stamp"
 )
 
 // A service is one door of the daemon. One without listeners is off.
@@ -16,15 +17,15 @@ type service struct {
 	listeners []net.Listener
 	serve     func(net.Listener) error // until shutdown; called once a listener
 	shutdown  func(context.Context) error
-	reload    func(*config.Config, *milter.Policy) // may be nil
+	reload    func(*config.Config, *stamp.Policy) // may be nil
 }
 
 // doors open the services, in the order in which they are shut down: health
 // is told until the end.
-var doors = []func(*daemon, *milter.Policy) (service, error){openMilter, openHTTP, openLMTP, openAdmin}
+var doors = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openAdmin}
 
 // openMilter opens the door for MTAs.
-func openMilter(d *daemon, policy *milter.Policy) (service, error) {
+func openMilter(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.Milter
 	listeners, err := d.sockets.open("milter.listen", c.Listen...)
 	server := milter.NewServer(milter.Options{
@@ -32,7 +33,7 @@ func openMilter(d *daemon, policy *milter.Policy) (service, error) {
 		MaxConnections: c.MaxConnections, IdleTimeout: time.Duration(c.IdleTimeout),
 		MessageBudget: time.Duration(c.MessageBudget), MaxHeaderFields: c.MaxHeaderFields, MaxHeaderBytes: int(c.MaxHeaderBytes),
 	})
-	reload := func(_ *config.Config, p *milter.Policy) {
+	reload := func(_ *config.Config, p *stamp.Policy) {
 		next := *p
 		next.OnFailure = policy.OnFailure // the guard's journal is open for this one
 		server.SetPolicy(&next)

@@ -13,6 +13,7 @@ import (
 	"permalink-milter/registry/httpapi"
 	"permalink-milter/registry/memreg"
 	"permalink-milter/registry/redisreg/redistest"
+	"permalink-milter/registry/stamp"
 )
 
 // startAPI serves a registry as the daemon does, and returns the flags that
@@ -37,7 +38,7 @@ func serveAPI(t *testing.T, store registry.Store, scopes string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, err := httpapi.New(httpapi.Options{Registry: registry.New(store, registry.Options{}), Policy: &httpapi.Policy{}, Tokens: tokens, Rate: -1})
+	handler, err := httpapi.New(httpapi.Options{Registry: registry.New(store, registry.Options{}), Policy: &stamp.Policy{}, Tokens: tokens, Rate: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"permalink-milter/cmd/setup"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
-	"permalink-milter/milter"
+	"permalink-milter/registry/stamp"
 )
 
 // archiveFlags say which archives there are: the daemon's configuration, or
@@ -70,7 +70,7 @@ func templatesOf(c *config.Config) (out []hashheader.Template, err error) {
 
 // policyOf returns the milter's policy, so that the tool decides as the
 // daemon does.
-func policyOf(c *config.Config) (*milter.Policy, error) {
+func policyOf(c *config.Config) (*stamp.Policy, error) {
 	var problems config.Problems
 	policy := setup.Policy(c, &problems)
 	if err := problems.Err(); err != nil {

@@ -32,7 +32,7 @@ func (f followFlags) client() *follow.Client {
 
 // followAll checks the target of each Archived-At field that is well-formed.
 func followAll(ctx context.Context, c *follow.Client, h hashheader.Header) (checks []hashheader.Check) {
-	id := h.CanonicalID()
+	id, _ := h.MessageID()
 	for _, f := range h {
 		if !f.Is(hashheader.ArchivedAtField) || len(id) == 0 {
 			continue

@@ -1,21 +1,15 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"permalink-milter/hashheader"
 )
-
-// maxHeader bounds the header section that is read, in bytes.
-const maxHeader = 16 << 20
 
 var errNoID = errors.New("no Message-ID in the header section")
 
@@ -55,6 +49,8 @@ func hashID(a hashheader.Algorithm, id string, out io.Writer) error {
 	sum, err := a.Hash(canonical)
 	if len(canonical) == 0 {
 		err = errors.New("nothing to hash")
+	} else if err == nil {
+		err = hashheader.CheckID(canonical)
 	}
 	if err != nil {
 		return &exitError{exitFailed, fmt.Errorf("--message-id %q: %w", id, err)}
@@ -94,44 +90,16 @@ func hashFile(a hashheader.Algorithm, file string, stdin io.Reader) (string, err
 		defer f.Close()
 		stdin = f
 	}
-	value, err := messageID(stdin)
+	header, err := hashheader.ReadHeader(stdin)
 	if err != nil {
 		return "", err
 	}
-	canonical := hashheader.Canonical(nil, value)
+	canonical, err := header.MessageID()
+	if err != nil {
+		return "", err
+	}
 	if len(canonical) == 0 {
 		return "", errNoID
 	}
 	return a.Hash(canonical)
-}
-
-// messageID returns the value of the first Message-ID field, folds included.
-// Lines end in LF or CRLF; an mbox's From_ line before the header is no field.
-func messageID(r io.Reader) ([]byte, error) {
-	section := &io.LimitedReader{R: r, N: maxHeader + 1}
-	lines := bufio.NewReader(section)
-	var value []byte
-	inside := false
-	for {
-		line, err := lines.ReadBytes('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		if section.N == 0 {
-			return nil, fmt.Errorf("header section of more than %d bytes", maxHeader)
-		}
-		fold := len(line) > 0 && (line[0] == ' ' || line[0] == '\t')
-		name, rest, isField := bytes.Cut(line, []byte{':'})
-		switch {
-		case inside && fold:
-			value = append(value, line...)
-		case inside:
-			return value, nil
-		case isField && hashheader.Field{Name: strings.TrimSpace(string(name))}.Is(hashheader.MessageIDField) && !fold:
-			value, inside = append(value, rest...), true
-		}
-		if err != nil || len(bytes.TrimRight(line, "\r\n")) == 0 {
-			return value, nil
-		}
-	}
 }

@@ -13,8 +13,8 @@ import (
 	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
-	"permalink-milter/milter"
 	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 const importLong = `Reserve the permalinks of messages that a list's archive holds already. The
@@ -67,7 +67,7 @@ func newImport(std stdio) *cobra.Command {
 
 func (o *importOptions) run(ctx context.Context, inputs []string, std stdio) error {
 	records := o.sources.format == formatRecords
-	if _, err := registry.CheckList(o.list); err != nil && !(records && o.list == "") {
+	if _, err := hashheader.CheckList(o.list); err != nil && !(records && o.list == "") {
 		return fmt.Errorf("--list: %w", err)
 	}
 	if records {
@@ -96,7 +96,7 @@ func (o *importOptions) run(ctx context.Context, inputs []string, std stdio) err
 }
 
 // importPolicy is the configuration's way to name messages, for one list.
-func importPolicy(c *config.Config, list string) (*milter.Policy, error) {
+func importPolicy(c *config.Config, list string) (*stamp.Policy, error) {
 	one := *c
 	one.Archives = []config.Archive{archiveFlags{list: list}.archive(anyArchive)}
 	return policyOf(&one)
@@ -106,7 +106,7 @@ func importPolicy(c *config.Config, list string) (*milter.Policy, error) {
 type importer struct {
 	stdio
 	registry registry.Registry
-	policy   *milter.Policy
+	policy   *stamp.Policy
 	list     string
 	bar      *progress
 	count    struct{ messages, reserved, held, collisions, missing, odd, errors int }
@@ -125,7 +125,7 @@ type candidate struct {
 
 // candidate names a message as the milter does.
 func (im *importer) candidate(m *mailbox.Message) *candidate {
-	c := &candidate{where: fmt.Sprintf("%s:%d", printable(m.Source), m.Offset), id: string(m.Header.CanonicalID()), err: m.Err}
+	c := &candidate{where: fmt.Sprintf("%s:%d", printable(m.Source), m.Offset), id: messageID(m.Header), err: m.Err}
 	if errors.Is(m.Err, mailbox.ErrNUL) { // the archive holds it all the same
 		c.err, c.odd = nil, m.Err.Error()
 	}
@@ -141,7 +141,7 @@ func (im *importer) candidate(m *mailbox.Message) *candidate {
 	if value, ok := m.Header.First(hashheader.MessageIDField); ok && c.odd == "" {
 		c.odd = hashheader.OddID(value)
 	}
-	milter.Decide(&milter.Message{Header: m.Header}, im.policy, func(r registry.Request) (registry.Result, error) {
+	stamp.Decide(&stamp.Message{Header: m.Header}, im.policy, func(r registry.Request) (registry.Result, error) {
 		c.request = &r
 		return bareHash(r)
 	})
@@ -151,7 +151,7 @@ func (im *importer) candidate(m *mailbox.Message) *candidate {
 // missing tells what is done about a message without Message-ID, and if it is
 // named at all: that takes an id that is the same each time.
 func (im *importer) missing(h hashheader.Header) (text string, named bool) {
-	if mode := im.policy.Missing; mode != milter.MissingDerive {
+	if mode := im.policy.Missing; mode != stamp.MissingDerive {
 		return fmt.Sprintf("skipped: missing_message_id = %q", mode), false
 	}
 	if _, ok := hashheader.DeriveID(h); !ok {

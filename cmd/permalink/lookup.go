@@ -74,7 +74,7 @@ func (o *lookupOptions) run(ctx context.Context, args []string, std stdio) error
 	case !o.conflicts && o.all == (len(args) > 0):
 		return errors.New("write what to look up, or --all")
 	}
-	if _, err := registry.CheckList(o.list); err != nil && o.list != "" {
+	if _, err := hashheader.CheckList(o.list); err != nil && o.list != "" {
 		return fmt.Errorf("--list: %w", err)
 	}
 	if o.conflicts {
@@ -128,7 +128,7 @@ func parseQuery(arg string, c *config.Config) query {
 
 // parseToken takes a bare hash for all its tokens.
 func parseToken(text string) (query, bool) {
-	hash, ordinal, err := registry.ParseToken(text)
+	hash, ordinal, err := hashheader.ParseToken(text)
 	if ordinal == 1 {
 		ordinal = 0
 	}
@@ -192,7 +192,7 @@ func partsQuery(text string) (q query) {
 		if parsed, ok := parseToken(s); ok && q.hashes == nil {
 			q = parsed
 		}
-		if name, err := registry.CheckList(s); err == nil && list == "" {
+		if name, err := hashheader.CheckList(s); err == nil && list == "" {
 			list = name
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"permalink-milter/config"
-	"permalink-milter/registry"
+	"permalink-milter/hashheader"
 )
 
 const (
@@ -56,11 +56,11 @@ func FuzzParseQuery(f *testing.F) {
 	f.Fuzz(func(t *testing.T, arg string) {
 		q := parseQuery(arg, c)
 		for _, hash := range q.hashes {
-			if canonical, err := registry.CheckHash(hash); err != nil || canonical != hash {
+			if canonical, err := hashheader.CheckHash(hash); err != nil || canonical != hash {
 				t.Errorf("%q means %q", arg, hash)
 			}
 		}
-		if q.ordinal < 0 || q.ordinal > registry.MaxOrdinal {
+		if q.ordinal < 0 || q.ordinal > hashheader.MaxOrdinal {
 			t.Errorf("%q means ordinal %d", arg, q.ordinal)
 		}
 	})

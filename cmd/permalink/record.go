@@ -123,6 +123,6 @@ func (r record) request() (*registry.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	hash, _, err := registry.ParseToken(r.Token)
+	hash, _, err := hashheader.ParseToken(r.Token)
 	return &registry.Request{List: r.List, Hash: hash, Identity: id}, err
 }

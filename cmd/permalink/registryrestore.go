@@ -209,7 +209,7 @@ func parseRecord(line []byte) (r registry.Reservation, err error) {
 		return r, err
 	}
 	r = registry.Reservation{List: rec.List, Since: rec.Since, URL: rec.URL, Subject: rec.Subject}
-	if r.Hash, r.Ordinal, err = registry.ParseToken(rec.Token); err != nil {
+	if r.Hash, r.Ordinal, err = hashheader.ParseToken(rec.Token); err != nil {
 		return r, err
 	}
 	if r.Identity, err = hashheader.ParseIdentity(rec.Identity); err != nil {

@@ -9,8 +9,8 @@ import (
 
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
-	"permalink-milter/milter"
 	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 const methodReservation = "reservation"
@@ -18,7 +18,7 @@ const methodReservation = "reservation"
 // A reservationCheck looks messages up in a registry. It goes by the milter's
 // own decision of list, hash and identity.
 type reservationCheck struct {
-	policy   *milter.Policy
+	policy   *stamp.Policy
 	registry registry.Registry
 }
 
@@ -46,14 +46,14 @@ func identifies(name []byte) bool {
 
 // check tells for each list of a message if its permalink is reserved for it.
 func (r *reservationCheck) check(ctx context.Context, h hashheader.Header) (checks []hashheader.Check) {
-	if len(h.CanonicalID()) == 0 {
+	if messageID(h) == "" {
 		return []hashheader.Check{{Method: methodReservation, Result: hashheader.None, Reason: "no Message-ID"}}
 	}
 	lookup := func(req registry.Request) (registry.Result, error) {
 		checks = append(checks, r.look(ctx, req))
 		return registry.Result{Reservation: registry.Reservation{List: req.List, Hash: req.Hash, Ordinal: 1}}, nil
 	}
-	milter.Decide(&milter.Message{Header: h}, r.policy, lookup)
+	stamp.Decide(&stamp.Message{Header: h}, r.policy, lookup)
 	if checks == nil {
 		return []hashheader.Check{{Method: methodReservation, Result: hashheader.None, Reason: "of no list of the archives"}}
 	}

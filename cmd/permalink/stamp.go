@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/permalink/mailbox"
-	"permalink-milter/milter"
 	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 const stampLong = `Write a message with its permalink headers added, as the milter adds them: by
@@ -83,9 +83,9 @@ func (o *stampOptions) run(ctx context.Context, inputs []string, std stdio) erro
 // A stamper stamps messages by one policy.
 type stamper struct {
 	stdio
-	policy   *milter.Policy
+	policy   *stamp.Policy
 	registry registry.Registry // nil: nothing is reserved
-	reserve  milter.Reserve
+	reserve  stamp.Reserve
 }
 
 // stamper opens what the flags name. Without a registry there is no failure to
@@ -122,41 +122,21 @@ var errTempFail = errors.New("the registry did not answer, and on_failure = \"te
 // stamp reads the start of a message and returns it stamped; r is left with
 // the rest of the body.
 func (s *stamper) stamp(r io.Reader) (before, after []byte, err error) {
-	before, err = readHeader(r)
+	raw, err := mailbox.ReadRaw(r)
 	if err != nil {
 		return nil, nil, err
 	}
-	raw := mailbox.ParseRaw(before)
 	if len(raw.Fields) == 0 {
 		return nil, nil, mailbox.ErrNotMail
 	}
-	d := milter.Decide(&milter.Message{Header: raw.Header()}, s.policy, s.reserve)
+	d := stamp.Decide(&stamp.Message{Header: raw.Header}, s.policy, s.reserve)
 	if d.TempFail {
 		return nil, nil, &exitError{exitTemporary, errors.Join(errTempFail, d.Err)}
 	}
 	if d.Err != nil {
 		fmt.Fprintf(s.err, "permalink stamp: %v\n", d.Err)
 	}
-	return before, edit(raw, d.Edits), nil
-}
-
-// readHeader reads r up to the end of the header section at least.
-func readHeader(r io.Reader) ([]byte, error) {
-	const step = 64 << 10
-	var data []byte
-	for {
-		more := make([]byte, step)
-		n, err := r.Read(more)
-		data = append(data, more[:n]...)
-		switch {
-		case errors.Is(err, io.EOF) || mailbox.HeaderSize(data) >= 0:
-			return data, nil
-		case err != nil:
-			return nil, err
-		case len(data) > mailbox.MaxHeader:
-			return nil, mailbox.ErrHeaderTooBig
-		}
-	}
+	return raw.Start(), edit(raw, d.Edits), nil
 }
 
 // toStdout writes one message. Nothing is written of one that cannot be

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// A header of a few hundred kB with one field many times over is stamped in
-// no more time than it takes to read it some hundred times.
+// A header with one field as often as the bound allows is stamped in no
+// more time than it takes to read it some hundred times.
 func TestStampDeletesManyFieldsInOnePass(t *testing.T) {
-	const fields = 20_000
+	const fields = 1990
 	message := "From: a@b\nMessage-ID: <abc@example.org>\n" + strings.Repeat("X-Message-ID-Hash: A\n", fields) + "\nbody\n"
 	stamp := func(text string) (string, time.Duration) {
 		began := time.Now()

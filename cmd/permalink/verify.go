@@ -184,7 +184,7 @@ func (x *examiner) wants(name []byte) bool {
 // examine does the checks that need nothing but the message.
 func (x *examiner) examine(m *mailbox.Message) finding {
 	f := finding{Message: *m}
-	if m.Index > 0 && !errors.Is(m.Err, mailbox.ErrHeaderTooBig) {
+	if m.Index > 0 && !errors.Is(m.Err, hashheader.ErrSectionTooBig) {
 		f.checks = hashheader.Examine(m.Header, x.templates)
 		x.insist(f.checks)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"permalink-milter/hashheader"
 	"strings"
 	"testing"
 
@@ -152,7 +153,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	peak := peakMemory(t, cmd.Process.Pid)
 	in.Close()
 	cmd.Wait()
-	if !strings.Contains(out.String(), "header section of more than 8 MiB") || !strings.Contains(out.String(), " pass, 1 permerror") {
+	if !strings.Contains(out.String(), hashheader.ErrSectionTooBig.Error()) || !strings.Contains(out.String(), " pass, 1 permerror") {
 		t.Errorf("%s", &out)
 	}
 	if peak > most {

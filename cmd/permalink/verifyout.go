@@ -97,7 +97,7 @@ func (p *printer) finish() error {
 // line writes what is not fine, with -v all.
 func (p *printer) line(out io.Writer, f finding) error {
 	word, text := string(f.result()), strings.Join(p.reasons(f), "; ")
-	switch id := string(f.Header.CanonicalID()); {
+	switch id := messageID(f.Header); {
 	case f.Index == 0:
 		word = "error"
 	case id != "":
@@ -186,7 +186,7 @@ func writeJSON(out io.Writer, f finding) error {
 		Error     string             `json:"error,omitempty"`
 	}{Source: f.Source, Index: f.Index, Offset: f.Offset, Result: f.result(), Results: f.checks}
 	if f.Header != nil {
-		record.MessageID = string(f.Header.CanonicalID())
+		record.MessageID = messageID(f.Header)
 	}
 	if f.Err != nil {
 		record.Error = f.Err.Error()
@@ -250,4 +250,13 @@ func (t tally) exit() error {
 		return &exitError{exitTemporary, nil}
 	}
 	return nil
+}
+
+// messageID returns the canonical Message-ID, "" for a message that none names.
+func messageID(h hashheader.Header) string {
+	id, err := h.MessageID()
+	if err != nil {
+		return ""
+	}
+	return string(id)
 }

@@ -9,14 +9,13 @@ import (
 
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
-	"permalink-milter/milter"
-	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 // Policy turns the configuration into the milter's policy. What is wrong with
 // it goes to problems, by its key; the policy is of use if nothing is.
-func Policy(c *config.Config, problems *config.Problems) *milter.Policy {
-	p := milter.Policy{Emit: c.Header.Emit, Remove: c.Header.Remove, Identity: c.Header.Identity,
+func Policy(c *config.Config, problems *config.Problems) *stamp.Policy {
+	p := stamp.Policy{Emit: c.Header.Emit, Remove: c.Header.Remove, Identity: c.Header.Identity,
 		HashUnmatched: c.Header.Unmatched == "hash", Hostname: c.Hostname}
 	var err error
 	p.Algorithm, err = hashheader.ParseAlgorithm(c.Header.Algorithm)
@@ -24,9 +23,9 @@ func Policy(c *config.Config, problems *config.Problems) *milter.Policy {
 		err = p.Algorithm.Allowed()
 	}
 	problems.Add("header.algorithm", err)
-	p.Missing, err = milter.ParseMissingMode(c.Header.MissingMessageID)
+	p.Missing, err = stamp.ParseMissingMode(c.Header.MissingMessageID)
 	problems.Add("header.missing_message_id", err)
-	p.OnFailure, err = milter.ParseFailureMode(c.Registry.OnFailure)
+	p.OnFailure, err = stamp.ParseFailureMode(c.Registry.OnFailure)
 	problems.Add("registry.on_failure", err)
 	CheckEach(problems, "header.emit", p.Emit, checkEmitted)
 	CheckEach(problems, "header.remove", p.Remove, hashheader.CheckFieldName)
@@ -37,7 +36,7 @@ func Policy(c *config.Config, problems *config.Problems) *milter.Policy {
 	if problems.Err() != nil {
 		return &p
 	}
-	policy, err := milter.NewPolicy(p)
+	policy, err := stamp.NewPolicy(p)
 	if err != nil {
 		problems.Add("", err)
 		return &p
@@ -68,19 +67,19 @@ func checkIdentityField(name string) error {
 }
 
 // newArchive returns the archive of one table [[archive]], which key names.
-func newArchive(a config.Archive, algorithm hashheader.Algorithm, key string, problems *config.Problems) milter.ArchivePolicy {
+func newArchive(a config.Archive, algorithm hashheader.Algorithm, key string, problems *config.Problems) stamp.Archive {
 	url, err := hashheader.ParseTemplate(a.URL)
 	if err == nil {
 		_, err = url.Expand(hashheader.Permalink{List: "list@host.example", Algorithm: algorithm})
 	}
 	problems.Add(key+".url", err)
-	_, err = Target(a)
+	target, err := Target(a)
 	problems.Add(key+".target", err)
 	if a.List != "" {
-		_, err := registry.CheckList(a.List)
+		_, err := hashheader.CheckList(a.List)
 		problems.Add(key+".list", err)
 	}
-	return milter.ArchivePolicy{Name: a.Name, Lists: a.Lists, List: a.List, URL: url, Share: a.OnCollision == "share"}
+	return stamp.Archive{Name: a.Name, Lists: a.Lists, List: a.List, Except: stamp.DefaultExcept(), URL: url, Target: target, Share: a.OnCollision == "share"}
 }
 
 // Target returns the template that the resolver follows, the zero Template for

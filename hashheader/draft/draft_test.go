@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"permalink-milter/hashheader"
-	"permalink-milter/registry"
 )
 
 const (
@@ -135,7 +134,7 @@ func TestRegisteredNamesAreTheCodes(t *testing.T) {
 
 func TestLargestOrdinalIsTheCodes(t *testing.T) {
 	found := regexp.MustCompile(`the largest is (\d+)`).FindStringSubmatch(section(t, "## Tokens"))
-	if found == nil || found[1] != strconv.Itoa(registry.MaxOrdinal) {
-		t.Errorf("%q, the code has %d", found, registry.MaxOrdinal)
+	if found == nil || found[1] != strconv.Itoa(hashheader.MaxOrdinal) {
+		t.Errorf("%q, the code has %d", found, hashheader.MaxOrdinal)
 	}
 }

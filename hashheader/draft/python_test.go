@@ -80,7 +80,7 @@ func TestPythonAgreesWithTheCode(t *testing.T) {
 }
 
 func compute(h hashheader.Header) (c computed) {
-	id := h.CanonicalID()
+	id, _ := h.MessageID()
 	if h.Count(hashheader.MessageIDField) > 0 {
 		text := base64.StdEncoding.EncodeToString(id)
 		c.Canonical = &text

@@ -13,7 +13,7 @@ type message struct {
 	begun  bool
 	fields []heldField
 	count  int    // of packets that are fields
-	bytes  int    // of what a server may have to keep
+	bytes  int    // of the names and values of fields
 	mtaID  string // the Message-ID that the MTA will add
 	odd    bool   // it holds a field that is not two C strings
 }
@@ -50,6 +50,13 @@ func (t *message) edit(p Packet, renumber bool) error {
 			return err
 		}
 		t.fields = append(t.fields, heldField{Field: f})
+		return nil
+	case 'i':
+		_, f, ok := parseIndexed(p.Data)
+		if err := checkEdit(f, ok); err != nil {
+			return err
+		}
+		t.fields = append([]heldField{{Field: f}}, t.fields...)
 		return nil
 	case 'm':
 		index, f, ok := parseIndexed(p.Data)
@@ -98,15 +105,27 @@ func (t *message) stamped() error {
 			hashes = append(hashes, strings.Trim(f.Value, " \t\r\n"))
 		}
 	}
-	if len(ids) == 0 || len(hashes) != 1 {
+	id := ""
+	for _, value := range ids {
+		if id = canonical(value); id != "" {
+			break
+		}
+	}
+	if len(id) > maxID && len(hashes) == 0 {
+		return nil
+	}
+	if id == "" || len(id) > maxID || len(hashes) != 1 {
 		return fmt.Errorf("the message ends with Message-ID %q, Message-ID-MD5 %q", ids, hashes)
 	}
-	sum := md5.Sum([]byte(canonical(ids[0])))
+	sum := md5.Sum([]byte(id))
 	if want := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]); hashes[0] != want {
-		return fmt.Errorf("Message-ID-MD5 %s for %q, want %s", hashes[0], ids[0], want)
+		return fmt.Errorf("Message-ID-MD5 %s for %q, want %s", hashes[0], id, want)
 	}
 	return nil
 }
+
+// maxID is the length of the longest id that names a message.
+const maxID = 998
 
 // canonical is rule 1 of the hash in another wording than the server's.
 func canonical(id string) string {

@@ -142,15 +142,13 @@ func (m *model) take(p Packet) {
 		*t = message{begun: true}
 	case 'A', 'K':
 		*t, m.macros = message{}, macros{}
-	case 'R':
-		t.bytes += len(p.Data)
 	case 'L':
 		f, ok := parseField(p.Data)
 		f.Name = strings.TrimRight(f.Name, " \t") // RFC 5322, section 4.5
 		t.odd = t.odd || !ok || f.Name == ""
 		t.fields = append(t.fields, heldField{Field: f})
 		t.count++
-		t.bytes += len(p.Data)
+		t.bytes += len(f.Name) + len(f.Value)
 	}
 	if strings.IndexByte("MRE", p.Code) >= 0 && p.Code == m.macros.command && m.macros.msgID != "" {
 		t.mtaID, m.macros = m.macros.msgID, macros{}

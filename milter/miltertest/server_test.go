@@ -22,6 +22,7 @@ import (
 	"permalink-milter/milter/miltertest"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
+	"permalink-milter/registry/stamp"
 )
 
 // library is what go-milter logs: nothing, as the server keeps from it all that it would complain of.
@@ -85,16 +86,16 @@ func (s *server) untilFree(t testing.TB) {
 	t.Fatalf("%d connections are still open", s.open.n.Load())
 }
 
-func policy(t testing.TB) *milter.Policy {
+func policy(t testing.TB) *stamp.Policy {
 	t.Helper()
 	url, err := hashheader.ParseTemplate("https://lists.example.org/{list}/{token}")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := milter.NewPolicy(milter.Policy{
-		Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"}, Missing: milter.MissingDerive,
-		HashUnmatched: true, Identity: []string{"message-id", "date"}, OnFailure: milter.FailureStamp, Hostname: "mx.example.org",
-		Archives: []milter.ArchivePolicy{{Name: "hk", Lists: []string{"*@lists.example.org"}, URL: url}},
+	p, err := stamp.NewPolicy(stamp.Policy{
+		Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"}, Missing: stamp.MissingDerive,
+		HashUnmatched: true, Identity: []string{"message-id", "date"}, OnFailure: stamp.FailureStamp, Hostname: "mx.example.org",
+		Archives: []stamp.Archive{{Name: "hk", Lists: []string{"*@lists.example.org"}, URL: url}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/lmtp"
 	"permalink-milter/registry/memreg"
+	"permalink-milter/registry/stamp"
 )
 
 // An archive is an LMTP server that Postfix delivers to, by its lmtp(8).
@@ -94,8 +95,8 @@ func startMilter(t *testing.T, reg registry.Registry) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy, err := milter.NewPolicy(milter.Policy{Emit: []string{"Message-ID-MD5"}, Missing: milter.MissingDerive, OnFailure: milter.FailureTempfail,
-		Identity: []string{"message-id", "date"}, Archives: []milter.ArchivePolicy{{Name: "a", Lists: []string{"*@lists.example.org"}, URL: url}}})
+	policy, err := stamp.NewPolicy(stamp.Policy{Emit: []string{"Message-ID-MD5"}, Missing: stamp.MissingDerive, OnFailure: stamp.FailureTempfail,
+		Identity: []string{"message-id", "date"}, Archives: []stamp.Archive{{Name: "a", Lists: []string{"*@lists.example.org"}, URL: url}}})
 	if err != nil {
 		t.Fatal(err)
 	}

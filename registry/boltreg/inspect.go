@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 )
 
@@ -295,8 +296,8 @@ func (in *inspector) order(id uint64, key []byte, parent bool) {
 // parseRecord takes nothing that the store would not have written.
 func parseRecord(key, value []byte, isBucket bool) (registry.Record, error) {
 	k := parseKey(key)
-	_, badList := registry.CheckList(k.List)
-	_, badHash := registry.CheckHash(k.Hash)
+	_, badList := hashheader.CheckList(k.List)
+	_, badHash := hashheader.CheckHash(k.Hash)
 	if isBucket || badList != nil || badHash != nil {
 		return registry.Record{}, fmt.Errorf("%q is no key of an entry", key)
 	}

@@ -30,10 +30,10 @@ func (g *Guard) Reserve(ctx context.Context, r registry.Request) (res registry.R
 // journalled writes a request to the journal that the registry did not serve
 // because of cause.
 func (g *Guard) journalled(ctx context.Context, r registry.Request, cause error) (res registry.Result, err error) {
-	if r.List, err = registry.CheckList(r.List); err != nil {
+	if r.List, err = hashheader.CheckList(r.List); err != nil {
 		return res, err
 	}
-	if r.Hash, err = registry.CheckHash(r.Hash); err != nil {
+	if r.Hash, err = hashheader.CheckHash(r.Hash); err != nil {
 		return res, err
 	}
 	if err := g.journal.append(ctx, record{r, time.Now()}); err != nil {

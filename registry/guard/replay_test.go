@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 )
 
@@ -87,7 +88,7 @@ func TestTwoMessagesOfOneHashInOneOutageAreAConflictOfTheSecond(t *testing.T) {
 
 func TestHashWithoutAFreeTokenIsAConflict(t *testing.T) {
 	outage(t, func(t *testing.T, r *rig) {
-		for n := range registry.MaxOrdinal {
+		for n := range hashheader.MaxOrdinal {
 			if _, err := r.inner.Registry.Reserve(t.Context(), request(1, n)); err != nil {
 				t.Fatal(err)
 			}

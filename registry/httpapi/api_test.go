@@ -91,7 +91,7 @@ func apiCases(t *testing.T) []apiCase {
 		{"reserve for a new message", reserveOp, nil, 201},
 		{"reserve for one that holds a token", reserveOp, saying(strings.Replace(reserveOp.body, "000102030405060708090a0b0c0d0e0f", identity(2).String(), 1)), 200},
 		{"reserve, sharing", reserveOp, saying(strings.Replace(reserveOp.body, "false", "true", 1)), 200},
-		{"reserve a full hash", reserveOp, with(func(c *call) { c.options.Registry = reserved(t, list, registry.MaxOrdinal) }), 409},
+		{"reserve a full hash", reserveOp, with(func(c *call) { c.options.Registry = reserved(t, list, hashheader.MaxOrdinal) }), 409},
 		{"reserve with JSON cut off", reserveOp, saying("{\n  \"list\": "), 400},
 		{"reserve with JSON that is none", reserveOp, saying("{\n  \"list\": devel\n}"), 400},
 		{"reserve with a number for a string", reserveOp, saying("{\n\"list\": 5}"), 400},

@@ -85,9 +85,9 @@ func text(id hashheader.Identity) string {
 // one makes a call about one token. What is no list or token is not sent: it
 // could change the path.
 func (c *Client) one(ctx context.Context, method, list, token, suffix string, request any) (registry.Reservation, error) {
-	list, err := registry.CheckList(list)
+	list, err := hashheader.CheckList(list)
 	if err == nil {
-		_, _, err = registry.ParseToken(token)
+		_, _, err = hashheader.ParseToken(token)
 	}
 	if err != nil {
 		return registry.Reservation{}, err
@@ -104,9 +104,9 @@ func (c *Client) one(ctx context.Context, method, list, token, suffix string, re
 
 // LookupHash implements registry.Registry.
 func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.Reservation, error) {
-	list, err := registry.CheckList(list)
+	list, err := hashheader.CheckList(list)
 	if err == nil {
-		hash, err = registry.CheckHash(hash)
+		hash, err = hashheader.CheckHash(hash)
 	}
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
 	"permalink-milter/registry/memreg"
+	"permalink-milter/registry/stamp"
 )
 
 const (
@@ -76,8 +77,8 @@ func template(t *testing.T, text string) hashheader.Template {
 
 // policy is one archive of devel, two of users, and one that only a
 // Message-ID leads to.
-func policy(t *testing.T) *httpapi.Policy {
-	return &httpapi.Policy{Emit: []string{"Message-ID-MD5"}, Identity: []string{"message-id", "date"}, Archives: []httpapi.Archive{
+func policy(t *testing.T) *stamp.Policy {
+	return &stamp.Policy{HashUnmatched: true, Emit: []string{"Message-ID-MD5"}, Identity: []string{"message-id", "date"}, Archives: []stamp.Archive{
 		{Name: "one", Lists: []string{list, "*@one.example.org"}, URL: template(t, "https://one.example/{list}/{token}")},
 		{Name: "first", Lists: []string{"users@*"}, URL: template(t, "https://first.example/{hash}")},
 		{Name: "second", Lists: []string{"users@*"}, URL: template(t, "https://second.example/{listname}/{token}"), Share: true},

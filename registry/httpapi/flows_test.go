@@ -23,7 +23,7 @@ func pages(t *testing.T, b *browser, name string) {
 	b.open(t, "/")
 	b.fits(t, name+"-home")
 	b.do(t, chromedp.SetValue("#message", pasted), chromedp.Click("#check-form button"), chromedp.WaitVisible("#checks"))
-	b.shows(t, firstID, "1 of 4 checks found something wrong", "the hash is not this Message-ID's", hash+"-3", "archived",
+	b.shows(t, firstID, "1 of 4 checks found something wrong", "the hash is of another Message-ID", hash+"-3", "archived",
 		"https://one.example/3", "of another archive")
 	b.fits(t, name+"-checked")
 	b.open(t, "/")

@@ -19,14 +19,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 // Options of New. All but Registry and Policy may be left out.
 type Options struct {
 	Registry registry.Registry
-	Policy   *Policy
+	Policy   *stamp.Policy
 	// Tokens are who may use the API; nil: nobody. See LoadTokens.
 	Tokens *Tokens
 	// BaseURL is what the handler's / is to the outside, as
@@ -66,18 +66,10 @@ type Counter struct {
 	Value int64
 }
 
-// A Policy is how messages become permalinks: what the milter goes by.
-type Policy struct {
-	Algorithm hashheader.Algorithm // of tokens
-	Emit      []string             // hash fields
-	Identity  []string             // of hashheader.IdentityFields
-	Archives  []Archive
-}
-
 // A Handler is the http.Handler of API, resolver and page. Make one with New.
 type Handler struct {
 	o       Options
-	policy  atomic.Pointer[Policy]
+	policy  atomic.Pointer[stamp.Policy]
 	tokens  atomic.Pointer[Tokens]
 	root    string // the path of BaseURL, without a slash at its end
 	mux     *http.ServeMux
@@ -127,7 +119,7 @@ func basePath(base string) (string, error) {
 }
 
 // SetPolicy makes p count for the requests that begin from now on.
-func (h *Handler) SetPolicy(p *Policy) { h.policy.Store(p) }
+func (h *Handler) SetPolicy(p *stamp.Policy) { h.policy.Store(p) }
 
 // SetTokens makes t count for the requests that begin from now on.
 func (h *Handler) SetTokens(t *Tokens) { h.tokens.Store(cmp.Or(t, new(Tokens))) }

@@ -9,12 +9,17 @@ import (
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
+	"permalink-milter/registry/stamp"
 )
 
 // Which archives a message is for, and which token it gets there.
 func TestPermalinksOfAMessage(t *testing.T) {
 	p := policy(t)
-	p.Archives = append(p.Archives, httpapi.Archive{Name: "rest", List: "Rest@Lists.example.org", URL: template(t, "https://rest.example/{list_id}/{sha1}")})
+	p.Archives = append(p.Archives, stamp.Archive{Name: "rest", List: "Rest@Lists.example.org", URL: template(t, "https://rest.example/{list_id}/{sha1}")})
+	sha1, err := hashheader.SHA1.Hash([]byte(firstID)) // which the archive's URL shows
+	if err != nil {
+		t.Fatal(err)
+	}
 	sequel := reserved(t, "users@lists.example.org", 2)
 	if err := sequel.Release(t.Context(), "users@lists.example.org", hash, identity(1)); err != nil {
 		t.Fatal(err)
@@ -24,10 +29,10 @@ func TestPermalinksOfAMessage(t *testing.T) {
 		registry    registry.Registry
 		want        string
 	}{
-		"by its List-Id":                  {"", "devel.lists.example.org", nil, "one devel@lists.example.org " + hash + " vacant; rest rest@lists.example.org " + hash + " vacant"},
+		"by its List-Id":                  {"", "devel.lists.example.org", nil, "one devel@lists.example.org " + hash + " vacant; rest rest@lists.example.org " + sha1 + " vacant"},
 		"by name, whatever it says":       {"?list=users@lists.example.org", "devel.lists.example.org", nil, "first users@lists.example.org " + hash + " vacant; second users@lists.example.org " + hash + " vacant"},
-		"by name, the archive of all":     {"?list=REST@lists.example.org", "", nil, "rest rest@lists.example.org " + hash + " vacant"},
-		"without any, the archive of all": {"", "", nil, "rest rest@lists.example.org " + hash + " vacant"},
+		"by name, the archive of all":     {"?list=REST@lists.example.org", "", nil, "rest rest@lists.example.org " + sha1 + " vacant"},
+		"without any, the archive of all": {"", "", nil, "rest rest@lists.example.org " + sha1 + " vacant"},
 		"a sharing archive keeps the bare hash behind a gap": {"?list=users@lists.example.org", "", sequel,
 			"first users@lists.example.org " + hash + "-3 vacant; second users@lists.example.org " + hash + " vacant"},
 		"a sharing archive shows what another message holds": {"?list=users@lists.example.org", "", reserved(t, "users@lists.example.org", 1),
@@ -69,7 +74,7 @@ func TestNewRefusesWhatCannotServe(t *testing.T) {
 			t.Errorf("%s is taken", name)
 		}
 	}
-	if _, err := httpapi.New(httpapi.Options{Registry: g, Policy: &httpapi.Policy{Algorithm: hashheader.SHA256}}); err != nil {
+	if _, err := httpapi.New(httpapi.Options{Registry: g, Policy: &stamp.Policy{Algorithm: hashheader.SHA256}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 )
 
@@ -44,9 +45,9 @@ func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) error {
 // named returns list and token of a request's path, the caller's right to
 // them checked.
 func (h *Handler) named(r *http.Request, scope Scope) (list, token string, err error) {
-	list, err = registry.CheckList(r.PathValue("list"))
+	list, err = hashheader.CheckList(r.PathValue("list"))
 	if err == nil {
-		_, _, err = registry.ParseToken(r.PathValue("token"))
+		_, _, err = hashheader.ParseToken(r.PathValue("token"))
 	}
 	if err == nil {
 		err = h.allow(r, scope, list)

@@ -9,6 +9,7 @@ import (
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 // movedFor is how long a client may remember where an archived permalink
@@ -55,12 +56,12 @@ func (h *Handler) resolve(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Vary", "Accept")
-	found := choices{List: held[0].List, Token: registry.Token(held[0].Hash, 1)}
+	found := choices{List: held[0].List, Token: hashheader.Token(held[0].Hash, 1)}
 	for _, one := range held {
 		found.Choices = append(found.Choices, h.choice(one, nil))
 	}
-	if _, ordinal, _ := registry.ParseToken(r.PathValue("token")); len(held) > 1 || held[0].Ordinal != ordinal {
-		h.offer(w, r, http.StatusMultipleChoices, found)
+	if _, ordinal, _ := hashheader.ParseToken(r.PathValue("token")); len(held) > 1 || held[0].Ordinal != ordinal {
+		h.offerChoice(w, r, http.StatusMultipleChoices, found)
 		return nil
 	}
 	found.Token = held[0].Token()
@@ -71,9 +72,9 @@ func (h *Handler) resolve(w http.ResponseWriter, r *http.Request) error {
 	case len(links) == 1:
 		http.Redirect(w, r, links[0].URL, http.StatusFound)
 	case len(links) > 1:
-		h.offer(w, r, http.StatusMultipleChoices, found)
+		h.offerChoice(w, r, http.StatusMultipleChoices, found)
 	default:
-		h.offer(w, r, http.StatusNotFound, found)
+		h.offerChoice(w, r, http.StatusNotFound, found)
 	}
 	return nil
 }
@@ -82,7 +83,7 @@ func (h *Handler) resolve(w http.ResponseWriter, r *http.Request) error {
 // of it, since whoever computed it may mean any. There is at least one, or an
 // error.
 func (h *Handler) behind(ctx context.Context, list, token string) ([]registry.Reservation, error) {
-	hash, ordinal, err := registry.ParseToken(token)
+	hash, ordinal, err := hashheader.ParseToken(token)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +98,7 @@ func (h *Handler) behind(ctx context.Context, list, token string) ([]registry.Re
 	return all, err
 }
 
-func (h *Handler) offer(w http.ResponseWriter, r *http.Request, status int, found choices) {
+func (h *Handler) offerChoice(w http.ResponseWriter, r *http.Request, status int, found choices) {
 	if wantsJSON(r) {
 		writeJSON(w, "application/json", status, found)
 		return
@@ -115,15 +116,16 @@ func (h *Handler) choice(r registry.Reservation, canonical []byte) choice {
 		return c
 	}
 	p := h.policy.Load()
-	for _, a := range p.Archives {
-		if !a.holds(r.List) {
-			continue
+	algorithm, _ := hashheader.HashAlgorithm(r.Hash)
+	for _, a := range p.Holding(r.List) {
+		if p.AlgorithmOf(a) != algorithm {
+			continue // the archive's own token is another one
 		}
 		token := r.Token()
 		if a.Share {
 			token = r.Hash
 		}
-		url, err := a.target().Expand(hashheader.Permalink{List: r.List, ListID: registry.ListID(nil, r.List), Token: token,
+		url, err := a.Following().Expand(hashheader.Permalink{List: r.List, ListID: stamp.ListID(nil, r.List), Token: token,
 			MessageID: canonical, Hash: r.Hash, Algorithm: p.Algorithm})
 		if err == nil && !h.ours(url) {
 			c.Links = append(c.Links, link{a.Name, url})

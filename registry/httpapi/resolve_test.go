@@ -12,6 +12,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
 	"permalink-milter/registry/memreg"
+	"permalink-milter/registry/stamp"
 )
 
 const asJSON = "Accept: application/json"
@@ -168,8 +169,8 @@ func FuzzResolver(f *testing.F) {
 	f.Add("/a/..//\\evil.example@one.example.org/x", "")
 	g := registry.New(memreg.New(), registry.Options{Now: now})
 	must(g.Reserve(context.Background(), registry.Request{List: list, Hash: hash, Identity: identity(1)}))
-	h := must(httpapi.New(httpapi.Options{Registry: g, Rate: -1, BaseURL: base, Policy: &httpapi.Policy{
-		Archives: []httpapi.Archive{{Name: "one", Lists: []string{"*"}, URL: must(hashheader.ParseTemplate("https://one.example/{list}/{token}"))}}}}))
+	h := must(httpapi.New(httpapi.Options{Registry: g, Rate: -1, BaseURL: base, Policy: &stamp.Policy{
+		Archives: []stamp.Archive{{Name: "one", Lists: []string{"*"}, URL: must(hashheader.ParseTemplate("https://one.example/{list}/{token}"))}}}}))
 	f.Fuzz(func(t *testing.T, target, accept string) {
 		if _, err := url.ParseRequestURI(target); err != nil || !strings.HasPrefix(target, "/") {
 			return // net/http refuses it

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 // A finding is what a search found.
@@ -50,15 +52,17 @@ func (h *Handler) readQuery(r *http.Request) (f finding, err error) {
 	if f.Query == "" || len(f.Query) > maxValue {
 		return f, invalid("search: write a Message-ID, a token or a permalink")
 	}
-	if l, token, ok := splitPermalink(f.Query); ok {
+	if l, ok := h.policy.Load().Locate(f.Query); ok {
+		list, f.Token = cmp.Or(l.List, list), l.Token
+	} else if l, token, ok := splitPermalink(f.Query); ok {
 		list, f.Token = l, token
-	} else if _, _, bad := registry.ParseToken(f.Query); bad == nil {
+	} else if _, _, bad := hashheader.ParseToken(f.Query); bad == nil {
 		f.Token = strings.ToUpper(f.Query)
 	} else if err := h.hashQuery(&f); err != nil {
 		return f, err
 	}
 	if list != "" {
-		f.List, err = registry.CheckList(list)
+		f.List, err = hashheader.CheckList(list)
 	}
 	return f, err
 }
@@ -74,7 +78,7 @@ func splitPermalink(query string) (list, token string, ok bool) {
 		return "", "", false
 	}
 	list, token = parts[len(parts)-2], parts[len(parts)-1]
-	_, _, err = registry.ParseToken(token)
+	_, _, err = hashheader.ParseToken(token)
 	return list, strings.ToUpper(token), err == nil && strings.Contains(list, "@")
 }
 
@@ -88,6 +92,9 @@ func (h *Handler) hashQuery(f *finding) (err error) {
 	if len(canonical) == 0 {
 		return invalid("search: nothing is left of the Message-ID")
 	}
+	if err := hashheader.CheckID(canonical); err != nil {
+		return invalid("search: %v", err)
+	}
 	f.MessageID, f.Hashes = string(canonical), hashRows(canonical)
 	f.Token, err = h.policy.Load().Algorithm.Hash(canonical)
 	return err
@@ -96,12 +103,12 @@ func (h *Handler) hashQuery(f *finding) (err error) {
 // maxSearched bounds the lists that are searched where none is named.
 const maxSearched = 50
 
-// knownLists returns the lists that the configuration names plainly, the
-// first maxSearched of them. They are not shown: some may be private.
-func (p *Policy) knownLists() (lists []string) {
+// knownLists returns the lists that the configuration names without a pattern,
+// the first maxSearched of them. They are not shown: some may be private.
+func knownLists(p *stamp.Policy) (lists []string) {
 	for _, a := range p.Archives {
 		for _, name := range append(slices.Clone(a.Lists), a.List) {
-			list, err := registry.CheckList(name)
+			list, err := hashheader.CheckList(name)
 			if err == nil && !strings.ContainsAny(list, `*?`) && !slices.Contains(lists, list) {
 				lists = append(lists, list)
 			}
@@ -110,25 +117,52 @@ func (p *Policy) knownLists() (lists []string) {
 	return lists[:min(len(lists), maxSearched)]
 }
 
+// tokens returns what to look up on a list: the token, or the hashes of the
+// Message-ID by each algorithm that an archive of the list has.
+func (f *finding) tokens(p *stamp.Policy, list string) []string {
+	tokens := []string{f.Token}
+	if f.MessageID == "" {
+		return tokens
+	}
+	for _, a := range p.Holding(list) {
+		hash, err := p.AlgorithmOf(a).Hash([]byte(f.MessageID))
+		if err == nil && !slices.Contains(tokens, hash) {
+			tokens = append(tokens, hash)
+		}
+	}
+	return tokens
+}
+
 // find looks for the token on its list, or on all that are known.
 func (h *Handler) find(ctx context.Context, f *finding) error {
+	p := h.policy.Load()
 	lists := []string{f.List}
 	if f.List == "" {
-		lists = h.policy.Load().knownLists()
+		lists = knownLists(p)
 	}
 	for _, list := range lists {
-		held, err := h.behind(ctx, list, f.Token)
-		if errors.Is(err, registry.ErrNotFound) {
-			continue
+		for _, token := range f.tokens(p, list) {
+			if err := h.findOn(ctx, f, list, token); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
-		}
-		on := choices{List: list, Token: f.Token}
-		for _, r := range held {
-			on.Choices = append(on.Choices, h.choice(r, []byte(f.MessageID)))
-		}
-		f.Found = append(f.Found, on)
 	}
+	return nil
+}
+
+// findOn looks for one token on one list.
+func (h *Handler) findOn(ctx context.Context, f *finding, list, token string) error {
+	held, err := h.behind(ctx, list, token)
+	if errors.Is(err, registry.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	on := choices{List: list, Token: token}
+	for _, r := range held {
+		on.Choices = append(on.Choices, h.choice(r, []byte(f.MessageID)))
+	}
+	f.Found = append(f.Found, on)
 	return nil
 }

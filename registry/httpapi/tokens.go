@@ -17,7 +17,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
-	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 // A Scope is one thing that a token allows.
@@ -138,7 +138,7 @@ func (t *Tokens) of(token string) []grant {
 
 func (g grant) allows(scope Scope, list string) bool {
 	return slices.Contains(g.Scopes, scope) && slices.ContainsFunc(g.Lists, func(pattern string) bool {
-		return pattern == allLists || registry.MatchList(pattern, list)
+		return pattern == allLists || stamp.MatchList(pattern, list)
 	})
 }
 

@@ -77,7 +77,7 @@ func (r reservation) registry() (out registry.Reservation, err error) {
 	if r.State == registry.Archived.String() {
 		out.State = registry.Archived
 	}
-	if out.Hash, out.Ordinal, err = registry.ParseToken(r.Token); err != nil {
+	if out.Hash, out.Ordinal, err = hashheader.ParseToken(r.Token); err != nil {
 		return out, err
 	}
 	out.Identity, err = hashheader.ParseIdentity(r.Identity)

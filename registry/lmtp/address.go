@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"permalink-milter/hashheader"
-	"permalink-milter/registry"
 )
 
 // The digits of a claim. Eight tell apart the messages of one hash, and keep
@@ -40,7 +39,7 @@ func ParseAddress(text string) (Address, error) {
 	permalink, name, listed := strings.Cut(text[:at], "+")
 	token, claim, claimed := strings.Cut(permalink, "=")
 	var err error
-	if a.Hash, a.Ordinal, err = registry.ParseToken(token); err != nil {
+	if a.Hash, a.Ordinal, err = hashheader.ParseToken(token); err != nil {
 		return Address{}, fmt.Errorf("%.80q: %w", text, ErrNoPermalink)
 	}
 	a.Claim, a.Name = strings.ToLower(claim), strings.ToLower(name)
@@ -49,7 +48,7 @@ func ParseAddress(text string) (Address, error) {
 	}
 	// The registry's rule for a list keeps spaces, quotes and control
 	// characters out of replies.
-	if _, err := registry.CheckList("x" + a.Name + "@" + a.Domain); err != nil {
+	if _, err := hashheader.CheckList("x" + a.Name + "@" + a.Domain); err != nil {
 		return Address{}, fmt.Errorf("%.80q: %w", text, ErrNoPermalink)
 	}
 	return a, nil
@@ -60,7 +59,7 @@ func isClaim(s string) bool {
 }
 
 // Token returns the variable part of the permalink.
-func (a Address) Token() string { return registry.Token(a.Hash, a.Ordinal) }
+func (a Address) Token() string { return hashheader.Token(a.Hash, a.Ordinal) }
 
 // String returns the address as RCPT takes it between its angle brackets.
 func (a Address) String() string {
@@ -85,14 +84,11 @@ func (a Address) claims(id hashheader.Identity) bool {
 	return a.Claim != "" && strings.HasPrefix(id.String(), a.Claim)
 }
 
-// algorithm returns the algorithm of the hash, by its length.
+// algorithm returns the algorithm of the hash. ParseAddress checked that there
+// is one.
 func (a Address) algorithm() hashheader.Algorithm {
-	for _, algorithm := range hashheader.Algorithms[:hashheader.SHA256] {
-		if len(a.Hash) == algorithm.HashLen() {
-			return algorithm
-		}
-	}
-	return hashheader.SHA256
+	algorithm, _ := hashheader.HashAlgorithm(a.Hash)
+	return algorithm
 }
 
 // suggestion finds the token that a reply's text names: the last address in

@@ -12,6 +12,7 @@ import (
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
 // An archive is a Domain as recipients are looked up in it.
@@ -25,9 +26,9 @@ type archives []*archive
 func newArchives(domains []Domain) (archives, error) {
 	var all archives
 	for _, d := range domains {
-		list, err := registry.CheckList(d.List)
+		list, err := hashheader.CheckList(d.List)
 		if err == nil {
-			_, err = registry.CheckList("x@" + d.Name)
+			_, err = hashheader.CheckList("x@" + d.Name)
 		}
 		if err == nil {
 			err = d.Delivery.prepare()
@@ -122,7 +123,7 @@ func refuse(a Address, ordinal int, taken registry.State) *smtp.SMTPError {
 	switch {
 	case ordinal == a.Ordinal:
 		return nil
-	case ordinal > registry.MaxOrdinal:
+	case ordinal > hashheader.MaxOrdinal:
 		return full()
 	case taken == registry.Vacant:
 		return outOfTurn(a.at(ordinal))
@@ -193,7 +194,7 @@ func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPE
 
 // keep delivers a message whose token is reserved, then confirms.
 func (s *Server) keep(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
-	url, err := to.URL.Expand(hashheader.Permalink{List: to.List, ListID: registry.ListID(p.message.header, to.List), Token: p.to.Token(),
+	url, err := to.URL.Expand(hashheader.Permalink{List: to.List, ListID: stamp.ListID(p.message.header, to.List), Token: p.to.Token(),
 		MessageID: p.message.canonical, Algorithm: p.to.algorithm()})
 	if err != nil {
 		return wrongMessage("%v", err)

@@ -10,7 +10,6 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"permalink-milter/hashheader"
-	"permalink-milter/registry"
 )
 
 // Errors of Deliver that a caller may test for with errors.Is.
@@ -116,7 +115,7 @@ func (n *negotiation) run() (Receipt, error) {
 		if !ok || next == n.to {
 			next = n.to.at(n.to.Ordinal + 1)
 		}
-		if next.Ordinal > registry.MaxOrdinal {
+		if next.Ordinal > hashheader.MaxOrdinal {
 			return Receipt{}, fmt.Errorf("%w: %d %s", ErrRefused, said.Code, said.Message)
 		}
 		n.to = next

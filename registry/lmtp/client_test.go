@@ -208,7 +208,7 @@ func TestDeliverErrors(t *testing.T) {
 		"a list with a space":      {func(r *Request) { r.ListName = "a b" }, good, "not a permalink"},
 		"a line end in the sender": {func(r *Request) { r.Server, r.From = start(t, nil).addr, "a\r\nRSET" }, good, "without angle brackets"},
 		"nothing to hash":          {func(*Request) {}, "Subject: x\n\n", "no Message-ID"},
-		"an endless header":        {func(*Request) {}, "X: " + strings.Repeat("x", maxHeader), "header section of more than"},
+		"an endless header":        {func(*Request) {}, "X: " + strings.Repeat("x", hashheader.MaxSectionSize), "header section of more than"},
 	} {
 		r := request("127.0.0.1:1")
 		c.change(&r)
@@ -279,7 +279,7 @@ func FuzzSuggestion(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		a := Address{Hash: hash, Ordinal: 1, Domain: "archive.example.org"}
 		got, ok := a.suggestion(text)
-		if got.at(1) != a || got.Ordinal < 1 || got.Ordinal > registry.MaxOrdinal || !ok && got != a {
+		if got.at(1) != a || got.Ordinal < 1 || got.Ordinal > hashheader.MaxOrdinal || !ok && got != a {
 			t.Errorf("%q: %+v, %t", text, got, ok)
 		}
 	})

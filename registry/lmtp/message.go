@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"os"
@@ -14,15 +13,9 @@ import (
 	"permalink-milter/hashheader"
 )
 
-const (
-	maxHeader = 1 << 20   // bytes of a header section
-	inMemory  = 128 << 10 // bytes of a message that no file is made for
-)
-
-var (
-	errLongHeader = fmt.Errorf("header section of more than %d bytes", maxHeader)
-	errNoID       = errors.New("no Message-ID, and neither From nor Date to derive one from")
-)
+// inMemory is how many bytes of a message are kept in memory; the rest goes to
+// a file.
+const inMemory = 128 << 10
 
 // A spool holds a message: the beginning in memory, the rest in a file that
 // has no name, so that nothing is left of it when the process ends.
@@ -90,56 +83,16 @@ type message struct {
 }
 
 func readMessage(s *spool, fields []string) (*message, error) {
-	header, err := readHeader(s.reader())
+	header, err := hashheader.ReadHeader(s.reader())
 	if err != nil {
 		return nil, err
 	}
-	m := &message{spool: s, header: header, canonical: header.CanonicalID()}
-	if len(m.canonical) == 0 {
-		var ok bool
-		if m.canonical, ok = hashheader.DeriveID(header); !ok {
-			return nil, errNoID
-		}
+	m := &message{spool: s, header: header}
+	if m.canonical, _, err = header.NameID(); err != nil {
+		return nil, err
 	}
 	m.identity = hashheader.Identify(header, m.canonical, fields)
 	return m, nil
-}
-
-// readHeader reads a header section. Lines end in LF or CRLF. A line that is
-// neither a field nor a fold, such as an mbox's From_ line, is skipped.
-func readHeader(r io.Reader) (hashheader.Header, error) {
-	section := &io.LimitedReader{R: r, N: maxHeader + 1}
-	lines := bufio.NewReader(section)
-	var header hashheader.Header
-	var open []byte // the last field's value: a string that grows fold by fold is copied each time
-	closeField := func() {
-		if len(header) > 0 {
-			header[len(header)-1].Value = string(open)
-		}
-	}
-	defer closeField()
-	for {
-		line, err := lines.ReadString('\n')
-		if section.N == 0 {
-			return nil, errLongHeader
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
-		}
-		name, value, isField := strings.Cut(line, ":")
-		switch {
-		case strings.TrimRight(line, "\r\n") == "":
-			return header, nil
-		case (line[0] == ' ' || line[0] == '\t') && len(header) > 0:
-			open = append(open, line...)
-		case isField && !strings.ContainsAny(strings.TrimRight(name, " \t"), " \t"):
-			closeField()
-			header, open = append(header, hashheader.Field{Name: name}), append(open[:0], value...)
-		}
-		if err != nil {
-			return header, nil
-		}
-	}
 }
 
 // subject returns the subject for people, decoded where its charset is known,

@@ -159,7 +159,7 @@ func (w *world) refusal(message, ordinal int) error {
 func (w *world) confirm(t *rapid.T) {
 	message, ordinal := anyMessage.Draw(t, "message"), anyOrdinal.Draw(t, "ordinal")
 	want := w.refusal(message, ordinal)
-	r, err := w.host(t).Confirm(t.Context(), registry.Confirmation{List: w.list, Token: registry.Token(hash, ordinal),
+	r, err := w.host(t).Confirm(t.Context(), registry.Confirmation{List: w.list, Token: hashheader.Token(hash, ordinal),
 		Identity: identity(message), URL: "https://lists.example.org/archives/list/devel/message/" + fmt.Sprint(message)})
 	if !errors.Is(err, want) {
 		t.Fatalf("confirm %d for message %d: %v, want %v", ordinal, message, err, want)
@@ -175,7 +175,7 @@ func (w *world) release(t *rapid.T) {
 	if want == nil && w.held[message].state == registry.Archived {
 		want = registry.ErrArchived
 	}
-	err := w.host(t).Release(t.Context(), w.list, registry.Token(hash, ordinal), identity(message))
+	err := w.host(t).Release(t.Context(), w.list, hashheader.Token(hash, ordinal), identity(message))
 	if !errors.Is(err, want) {
 		t.Fatalf("release %d of message %d: %v, want %v", ordinal, message, err, want)
 	}

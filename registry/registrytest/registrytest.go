@@ -322,7 +322,7 @@ const workers = 64
 func different(t *testing.T, g registry.Registry, _ *clock) {
 	got := atOnce(t, g, func(worker int) int { return worker })
 	for n := range workers {
-		if token := registry.Token(hash, n+1); got[token] != 1 {
+		if token := hashheader.Token(hash, n+1); got[token] != 1 {
 			t.Errorf("%s was given %d times", token, got[token])
 		}
 	}
@@ -358,7 +358,7 @@ func atOnce(t *testing.T, g registry.Registry, who func(worker int) int) map[str
 }
 
 func full(t *testing.T, g registry.Registry, _ *clock) {
-	for n := range registry.MaxOrdinal {
+	for n := range hashheader.MaxOrdinal {
 		mustReserve(t, g, n)
 	}
 	_, err := g.Reserve(t.Context(), registry.Request{List: list, Hash: hash, Identity: identity(-1)})

@@ -37,7 +37,7 @@ func ReadDelivery(m mtatest.Message) (d Delivery, err error) {
 		return d, err
 	}
 	token, ours := strings.CutPrefix(url, ArchivePrefix+List+"/")
-	if hash, _, err := registry.ParseToken(token); !ours || err != nil || hash != d.Message.Hash() {
+	if hash, _, err := hashheader.ParseToken(token); !ours || err != nil || hash != d.Message.Hash() {
 		return d, fmt.Errorf("message %d: %s is no permalink of %s", number, url, d.Message.Hash())
 	}
 	d.Token = token

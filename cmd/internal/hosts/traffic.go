@@ -10,7 +10,6 @@ import (
 
 	"permalink-milter/hashheader"
 	"permalink-milter/milter/mtatest"
-	"permalink-milter/registry"
 )
 
 // List is the mailing list of all messages.
@@ -48,7 +47,7 @@ func (m Message) Hash() string {
 }
 
 // Token is that of the hash's ordinal.
-func (m Message) Token(ordinal int) string { return registry.Token(m.Hash(), ordinal) }
+func (m Message) Token(ordinal int) string { return hashheader.Token(m.Hash(), ordinal) }
 
 // Identity is what the registry knows it by.
 func (m Message) Identity() hashheader.Identity {

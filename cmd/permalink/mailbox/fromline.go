@@ -1,6 +1,10 @@
 package mailbox
 
-import "bytes"
+import (
+	"bytes"
+
+	"permalink-milter/hashheader"
+)
 
 // maxFromLine bounds a From_ line and the name of the field behind it, in
 // bytes.
@@ -35,7 +39,7 @@ func judgeFrom(data []byte, first, last bool) verdict {
 		return no
 	case end < 0:
 		return more
-	case !first && !hasDate(data[len(fromPrefix):end]), fieldName(data[:end]) != nil:
+	case !first && !hasDate(data[len(fromPrefix):end]), hashheader.IsFieldLine(data[:end]):
 		return no
 	}
 	return judgeField(data[end+1:], last)
@@ -50,7 +54,7 @@ func judgeField(data []byte, last bool) verdict {
 	} else if !last && len(line) < maxFromLine && bytes.IndexByte(line, ':') < 0 {
 		return more
 	}
-	if fieldName(line) != nil || bytes.HasPrefix(line, []byte(">From ")) {
+	if hashheader.IsFieldLine(line) || bytes.HasPrefix(line, []byte(">From ")) {
 		return yes
 	}
 	return no

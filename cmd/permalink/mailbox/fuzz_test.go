@@ -44,7 +44,7 @@ func FuzzBlocks(f *testing.F) {
 		text := sep + one + strings.Repeat("x", min(max(size, 0), 1<<20)) + "\n" + sep + two + body + "\n" + sep + one
 		var ids []string
 		for m := range mailbox.Map(t.Context(), []string{"-"}, mailbox.Options{Format: mailbox.MboxO, Stdin: strings.NewReader(text)}, same) {
-			ids = append(ids, string(m.Header.CanonicalID()))
+			ids = append(ids, string(messageID(m.Header)))
 		}
 		if len(ids) < 3 || ids[0] != "1@x" || ids[1] != "2@x" || ids[len(ids)-1] != "1@x" {
 			t.Errorf("%q", ids)

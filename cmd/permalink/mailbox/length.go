@@ -3,6 +3,9 @@ package mailbox
 import (
 	"bytes"
 	"strconv"
+	"strings"
+
+	"permalink-milter/hashheader"
 )
 
 // lengths says whether Content-Length tells where a message ends (mboxcl,
@@ -24,11 +27,10 @@ func (s *splitter) jump(last bool) {
 		return
 	}
 	data := s.b.buf
-	size := headerEnd(data[s.pos:])
+	size, n, ok := contentLength(data[s.pos:])
 	if size < 0 {
 		return // the message will be seen again, with more of it
 	}
-	n, ok := contentLength(data[s.pos : s.pos+size])
 	to := int64(s.pos+size) + n
 	landing := no
 	if ok {
@@ -48,16 +50,24 @@ func (s *splitter) jump(last bool) {
 	s.skip = to - int64(s.pos)
 }
 
-// contentLength returns the value of the first Content-Length in a header
-// section.
-func contentLength(section []byte) (n int64, ok bool) {
-	wants := func(name []byte) bool { return bytes.EqualFold(name, []byte("Content-Length")) }
-	h, _, _ := parseHeader(section, wants)
-	if len(h) == 0 {
-		return 0, false
+// contentLength returns the size of the header section that data begins with,
+// the empty line behind it included, -1 where data does not hold all of it, and
+// the value of its first Content-Length.
+func contentLength(data []byte) (size int, n int64, ok bool) {
+	section := hashheader.Section{Wants: func(name []byte) bool { return bytes.EqualFold(name, []byte("Content-Length")) }}
+	if !section.Scan(data, false) {
+		return -1, 0, false
 	}
-	n, err := strconv.ParseInt(string(bytes.TrimSpace([]byte(h[0].Value))), 10, 48)
-	return n, err == nil && n >= 0
+	size = section.End
+	if line := bytes.IndexByte(data[size:], '\n'); line >= 0 && len(bytes.TrimRight(data[size:size+line], "\r")) == 0 {
+		size += line + 1
+	}
+	value, ok := section.Header(data).First("Content-Length")
+	if !ok {
+		return size, 0, false
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 48)
+	return size, n, err == nil && n >= 0
 }
 
 // judgeLanding tells if a message may end at a position of the buffer or

@@ -8,6 +8,7 @@
 package mailbox
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -18,18 +19,14 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// MaxHeader bounds the header section of a message, in bytes.
-const MaxHeader = 8 << 20
-
 // Errors of messages and of sources.
 var (
-	ErrNotMail      = errors.New("neither a message nor an mbox")
-	ErrEmpty        = errors.New("empty: no message")
-	ErrNoFrom       = errors.New("no From_ line at the start of the mbox; skipped up to the first")
-	ErrHeaderTooBig = errors.New("header section of more than 8 MiB")
-	ErrCut          = errors.New("ends in the middle of a header line: cut off?")
-	ErrNUL          = errors.New("NUL in the header section")
-	ErrLength       = errors.New("its Content-Length leads to no From_ line; messages behind it may be lost")
+	ErrNotMail = errors.New("neither a message nor an mbox")
+	ErrEmpty   = errors.New("empty: no message")
+	ErrNoFrom  = errors.New("no From_ line at the start of the mbox; skipped up to the first")
+	ErrCut     = errors.New("ends in the middle of a header line: cut off?")
+	ErrNUL     = errors.New("NUL in the header section")
+	ErrLength  = errors.New("its Content-Length leads to no From_ line; messages behind it may be lost")
 )
 
 // A Message is what was read of one message, or what could not be.
@@ -95,18 +92,40 @@ type span struct {
 func (s span) read(buf []byte, wants func(name []byte) bool) *Message {
 	m := s.Message
 	data := buf[s.from:s.to]
-	h, size, whole := parseHeader(data, wants)
-	m.Header = h
-	switch nul := indexNUL(data[:size]); {
+	section := hashheader.Section{Wants: wants}
+	section.Scan(data, true)
+	if m.Err == nil {
+		m.Err = section.Err()
+	}
+	if section.Err() != nil {
+		return &m
+	}
+	m.Header = section.Header(data)
+	switch nul := bytes.IndexByte(data[:section.End], 0); {
 	case m.Err != nil:
-	case size > MaxHeader:
-		m.Err, m.Header = ErrHeaderTooBig, nil
 	case nul >= 0:
 		m.Err, m.Offset = ErrNUL, m.Offset+int64(nul)
-	case !whole && s.last && size > 0 && data[size-1] != '\n':
+	case s.last && isCut(data, &section):
 		m.Err = ErrCut
 	}
 	return &m
+}
+
+// isCut reports whether the input ends within a line of the header section.
+func isCut(data []byte, section *hashheader.Section) bool {
+	rest := data[section.End:]
+	if len(rest) == 0 {
+		return section.End > 0 && data[section.End-1] != '\n'
+	}
+	return bytes.IndexByte(rest, '\n') < 0 && !bytes.ContainsAny(rest, " \t:")
+}
+
+// holdsSection reports whether data, which begins with a message, holds the
+// whole of its header section, or more of it than any program reads.
+func holdsSection(data []byte) bool {
+	var section hashheader.Section
+	section.Wants = func([]byte) bool { return false }
+	return section.Scan(data, false)
 }
 
 // blockSize is how much of a file is read at a time: it fits a core's cache,

@@ -2,71 +2,47 @@ package mailbox
 
 import (
 	"bytes"
+	"io"
 
 	"permalink-milter/hashheader"
 )
 
-// Raw is a message taken apart so that it can be put together again byte by
-// byte.
+// Raw is a message in parts that give it back byte for byte when joined.
 type Raw struct {
-	Envelope []byte   // the From_ lines before the header
+	Envelope []byte   // what stands before the header section: From_ lines, a byte order mark
 	Fields   [][]byte // each with its folds and line ends
 	Rest     []byte   // from the end of the header section on
+	Header   hashheader.Header
 }
 
-// ParseRaw takes apart the start of a message, its header section at least.
-func ParseRaw(data []byte) Raw {
-	pos := skipFromLines(data)
-	raw := Raw{Envelope: data[:pos]}
-	for pos < len(data) {
-		end := fieldEnd(data[pos:])
-		if fieldName(data[pos:]) == nil || data[pos] == ' ' || data[pos] == '\t' {
-			break
-		}
-		raw.Fields = append(raw.Fields, data[pos:pos+end])
-		pos += end
+// ReadRaw reads the start of a message, its header section at least, and leaves
+// the rest in r.
+func ReadRaw(r io.Reader) (Raw, error) {
+	data, section, err := hashheader.ReadSection(r, nil)
+	if err != nil {
+		return Raw{}, err
 	}
-	raw.Rest = data[pos:]
+	return newRaw(data, section), nil
+}
+
+func newRaw(data []byte, section hashheader.Section) Raw {
+	raw := Raw{Envelope: data[:section.Start], Rest: data[section.End:], Header: section.Header(data)}
+	for _, span := range section.Spans {
+		raw.Fields = append(raw.Fields, data[span.Name:span.End])
+	}
 	return raw
 }
 
-// fieldEnd returns the size of the field at the start of data, folds and line
-// end included.
-func fieldEnd(data []byte) int {
-	for pos := 0; ; {
-		end := bytes.IndexByte(data[pos:], '\n')
-		if end < 0 {
-			return len(data)
-		}
-		pos += end + 1
-		if pos == len(data) || data[pos] != ' ' && data[pos] != '\t' {
-			return pos
-		}
-	}
+// Start returns the bytes that were read.
+func (r Raw) Start() []byte {
+	return bytes.Join([][]byte{r.Envelope, bytes.Join(r.Fields, nil), r.Rest}, nil)
 }
 
-// Header returns the fields as a decision reads them.
-func (r Raw) Header() hashheader.Header {
-	h := make(hashheader.Header, len(r.Fields))
-	for i, raw := range r.Fields {
-		h[i] = hashheader.Field{Name: string(fieldName(raw)), Value: string(trimEOL(raw[bytes.IndexByte(raw, ':')+1:]))}
-	}
-	return h
-}
-
-// EOL returns how the message's lines end: as its first does.
+// EOL returns the line end of the message's first line.
 func (r Raw) EOL() string {
-	for _, part := range [][]byte{r.Envelope, bytes.Join(r.Fields, nil), r.Rest} {
-		if end := bytes.IndexByte(part, '\n'); end >= 0 {
-			if end > 0 && part[end-1] == '\r' {
-				return "\r\n"
-			}
-			return "\n"
-		}
+	start := r.Start()
+	if end := bytes.IndexByte(start, '\n'); end > 0 && start[end-1] == '\r' {
+		return "\r\n"
 	}
 	return "\n"
 }
-
-// HeaderSize returns the size of the header section at the start of data up
-// to and with the empty line behind it, -1 where data does not hold its end.
-func HeaderSize(data []byte) int { return headerEnd(data) }

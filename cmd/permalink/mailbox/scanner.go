@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"permalink-milter/hashheader"
 	"slices"
 	"strings"
 )
@@ -226,10 +227,17 @@ func detect(head []byte) Format {
 	switch {
 	case judgeFrom(head, true, true) == yes:
 		return Mbox
-	case fieldName(head[skipFromLines(head):]) != nil:
+	case startsSection(head):
 		return Single
 	}
 	return Auto
+}
+
+// startsSection reports whether a file begins with a header section.
+func startsSection(head []byte) bool {
+	var section hashheader.Section
+	section.Scan(head, true)
+	return len(section.Spans) > 0
 }
 
 // single sends one message. It reads the header section, and of a body only
@@ -238,21 +246,21 @@ func (s *scanner) single(name string, r io.Reader) error {
 	const step = 16 << 10
 	from := len(s.b.buf)
 	m := span{Message: Message{Source: name, Index: 1}, from: from}
+	section := hashheader.Section{Wants: func([]byte) bool { return false }}
 	for {
 		s.b.buf = slices.Grow(s.b.buf, step)
 		n, err := r.Read(s.b.buf[len(s.b.buf) : len(s.b.buf)+step])
 		s.b.buf = s.b.buf[:len(s.b.buf)+n]
-		end := headerEnd(s.b.buf[from:])
-		switch {
-		case end >= 0:
-			s.b.buf = s.b.buf[:from+end]
-		case err != nil:
-			m.last = true
-		case len(s.b.buf)-from > MaxHeader:
-			m.Err = ErrHeaderTooBig
-			s.b.buf = s.b.buf[:from]
-		default:
+		ended := section.Scan(s.b.buf[from:], err != nil)
+		if !ended {
 			continue
+		}
+		m.last = err != nil
+		if section.Err() != nil {
+			m.Err = section.Err()
+			s.b.buf = s.b.buf[:from]
+		} else if !m.last {
+			s.b.buf = s.b.buf[:from+section.End]
 		}
 		m.to = len(s.b.buf)
 		s.report(m)

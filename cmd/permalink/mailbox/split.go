@@ -60,7 +60,7 @@ func (s *splitter) fill() (last bool, err error) {
 		s.base += int64(n)
 	}
 	if len(s.b.buf) == cap(s.b.buf) {
-		s.b.buf = slices.Grow(s.b.buf, min(cap(s.b.buf), MaxHeader))
+		s.b.buf = slices.Grow(s.b.buf, cap(s.b.buf))
 	}
 	for err == nil && len(s.b.buf) < cap(s.b.buf) {
 		var n int
@@ -179,10 +179,8 @@ func (s *splitter) closeLast(end int, ended bool) {
 	m := &s.b.spans[len(s.b.spans)-1]
 	data := s.b.buf[m.from:end]
 	switch {
-	case ended || headerEnd(data) >= 0:
+	case ended || holdsSection(data):
 		m.to, m.last = end, end == len(s.b.buf)
-	case len(data) > MaxHeader:
-		m.Err, m.to = ErrHeaderTooBig, m.from
 	default:
 		s.pos, s.lineStart = m.from, true
 		s.index--

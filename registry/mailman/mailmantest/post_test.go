@@ -214,5 +214,6 @@ func identify(fields []string) string {
 		name, value, _ := strings.Cut(field, ":")
 		h = append(h, hashheader.Field{Name: name, Value: value})
 	}
-	return hashheader.Identify(h, h.CanonicalID(), []string{"message-id", "date"}).String()
+	id, _ := h.MessageID()
+	return hashheader.Identify(h, id, []string{"message-id", "date"}).String()
 }

@@ -1,0 +1,88 @@
+package hashheader
+
+import (
+	"net/url"
+	"strings"
+)
+
+// A place is where a URL points, in a form in which the spellings of one place
+// are equal (RFC 3986, section 6): the scheme left out, since http and https
+// lead to the same archive, the host in lower case without a final dot or a
+// default port, the path and query decoded, without dot segments and empty
+// segments. User information does not count.
+type place struct{ host, path string }
+
+func newPlace(u *url.URL) place {
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if port := u.Port(); port != "" && port != "80" && port != "443" {
+		host += ":" + port
+	}
+	path := cleanPath(u.Path)
+	if u.RawQuery != "" || u.ForceQuery {
+		query, err := url.QueryUnescape(u.RawQuery)
+		if err != nil {
+			query = u.RawQuery
+		}
+		path += "?" + query
+	}
+	return place{host, path}
+}
+
+// cleanPath resolves dot segments (RFC 3986, section 5.2.4) and drops empty
+// segments, as web servers do. It keeps a slash at the end.
+func cleanPath(path string) string {
+	var kept []string
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		last := i == len(segments)-1
+		switch {
+		case segment == "..":
+			kept = kept[:max(len(kept)-1, 0)]
+		case segment != "" && segment != ".":
+			kept = append(kept, segment)
+			continue
+		}
+		if last && len(kept) > 0 {
+			kept = append(kept, "")
+		}
+	}
+	return "/" + strings.Join(kept, "/")
+}
+
+// Covers reports whether the value of an Archived-At field lies under the
+// template: whether its URL, however it is spelled, begins with the template's
+// text before the first placeholder. A value that is not one URL in angle
+// brackets lies under the template if it holds its host anywhere.
+func (t Template) Covers(value string) bool {
+	rawURL, err := ParseArchivedAt(value)
+	if err == nil {
+		return t.coversURL(rawURL)
+	}
+	text := strings.ToLower(stripped(value))
+	if decoded, err := url.PathUnescape(text); err == nil {
+		text = decoded
+	}
+	return strings.Contains(text, t.base.hostname())
+}
+
+// coversURL is Covers for a URL.
+func (t Template) coversURL(rawURL string) bool {
+	if strings.HasPrefix(rawURL, t.Prefix()) {
+		return true
+	}
+	u, err := url.Parse(rawURL)
+	if err == nil && u.Scheme != "http" && u.Scheme != "https" {
+		return false // Parse returns schemes in lower case
+	}
+	if err != nil || u.Host == "" {
+		return strings.Contains(strings.ToLower(rawURL), t.base.hostname())
+	}
+	p := newPlace(u)
+	return p.host == t.base.host && strings.HasPrefix(p.path, t.base.path)
+}
+
+// hostname returns the host without its port.
+func (p place) hostname() string {
+	host, _, _ := strings.Cut(p.host, ":")
+	return host
+}

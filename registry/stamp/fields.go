@@ -1,0 +1,149 @@
+package stamp
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-message/mail"
+
+	"permalink-milter/hashheader"
+)
+
+// writtenLists returns the lists that a list manager's fields may name, the
+// likeliest first. List-Post (RFC 2369) holds an address. The identifier of
+// List-Id (RFC 2919) has a dot in place of the @, and any of its dots may be
+// that one.
+func writtenLists(h hashheader.Header) []string {
+	var lists []string
+	add := func(address string) {
+		if list, err := hashheader.CheckList(address); err == nil {
+			lists = append(lists, list)
+		}
+	}
+	if post, ok := h.First("List-Post"); ok {
+		add(mailto(post))
+	}
+	id := identifier(h)
+	for i := range len(id) {
+		if id[i] == '.' {
+			add(id[:i] + "@" + id[i+1:])
+		}
+	}
+	return lists
+}
+
+// mailto returns the address of the first mailto URL in a List-Post field.
+func mailto(value string) string {
+	const scheme = "<mailto:"
+	i := strings.Index(strings.ToLower(value), scheme)
+	if i < 0 {
+		return ""
+	}
+	address := value[i+len(scheme):]
+	if end := strings.IndexAny(address, ">?"); end >= 0 {
+		address = address[:end]
+	}
+	address, err := url.PathUnescape(address)
+	if err != nil {
+		return ""
+	}
+	return address
+}
+
+// maxIdentifier bounds the identifier of List-Id (RFC 2919, section 3).
+const maxIdentifier = 255
+
+// identifier returns the identifier in the angle brackets of List-Id.
+func identifier(h hashheader.Header) string {
+	value, _ := h.First("List-Id")
+	open, end := strings.LastIndexByte(value, '<'), strings.LastIndexByte(value, '>')
+	if open < 0 || end < open || end-open > maxIdentifier {
+		return ""
+	}
+	return strings.ToLower(strings.TrimSpace(value[open+1 : end]))
+}
+
+// ListID returns the identifier of a list (RFC 2919): what the list manager
+// wrote for this list, else its address with a dot in place of the @.
+func ListID(h hashheader.Header, list string) string {
+	return listID(h, writtenLists(h), list)
+}
+
+// listID is ListID, where written are the lists that the header names.
+func listID(h hashheader.Header, written []string, list string) string {
+	if id := identifier(h); id != "" && slices.Contains(written, list) {
+		return id
+	}
+	return strings.Replace(list, "@", ".", 1)
+}
+
+// destinations are the fields that name recipients openly.
+var destinations = []string{"To", "Cc", "Resent-To", "Resent-Cc"}
+
+// addressees returns the addresses that the destination fields name and that
+// can be a list's, in lower case.
+func addressees(h hashheader.Header) (out []string) {
+	for _, f := range h {
+		if !slices.ContainsFunc(destinations, f.Is) {
+			continue
+		}
+		parsed, _ := mail.ParseAddressList(unfold(f.Value))
+		for _, a := range parsed {
+			if list, err := hashheader.CheckList(a.Address); err == nil {
+				out = append(out, list)
+			}
+		}
+	}
+	return out
+}
+
+// isNamed reports whether a destination field names an address openly. In a
+// field that does not parse, the plain text of the address counts: whoever
+// gets the message can read it.
+func isNamed(h hashheader.Header, address string) bool {
+	for _, f := range h {
+		if !slices.ContainsFunc(destinations, f.Is) || len(f.Value) < len(address) {
+			continue
+		}
+		value := unfold(f.Value)
+		parsed, err := mail.ParseAddressList(value)
+		if err != nil && containsAddress(strings.ToLower(value), address) {
+			return true
+		}
+		if slices.ContainsFunc(parsed, func(a *mail.Address) bool { return strings.EqualFold(a.Address, address) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// containsAddress reports whether a text holds an address that is not a part
+// of a longer one.
+func containsAddress(text, address string) bool {
+	for {
+		before, after, found := strings.Cut(text, address)
+		if !found {
+			return false
+		}
+		inAtom := func(s string, last bool) bool {
+			if s == "" {
+				return false
+			}
+			c := s[0]
+			if last {
+				c = s[len(s)-1]
+			}
+			return !strings.ContainsRune(" \t<>(),;:\"", rune(c))
+		}
+		if !inAtom(before, true) && !inAtom(after, false) {
+			return true
+		}
+		text = after
+	}
+}
+
+// unfold returns a value on one line (RFC 5322, section 2.2.3).
+func unfold(value string) string {
+	return strings.NewReplacer("\r", "", "\n", "").Replace(value)
+}

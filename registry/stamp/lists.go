@@ -1,0 +1,119 @@
+package stamp
+
+import (
+	"slices"
+	"strings"
+
+	"permalink-milter/hashheader"
+)
+
+// maxLists bounds the lists of one message, each of which costs a call of the
+// registry.
+const maxLists = 20
+
+// A target is one list of one archive that a message is for.
+type target struct {
+	archive   *Archive
+	list      string // list@host, lower case
+	listID    string // RFC 2919
+	algorithm hashheader.Algorithm
+}
+
+// targets finds the lists that a message is for, archive by archive, and
+// reports whether more than maxLists of them were left out.
+func (p *Policy) targets(m *Message) (out []target, cut bool) {
+	c := candidates{m: m, written: writtenLists(m.Header)}
+	var lists []string
+	for i := range p.Archives {
+		a := &p.Archives[i]
+		for _, list := range c.of(a) {
+			if !slices.Contains(lists, list) {
+				lists = append(lists, list)
+			}
+			if len(lists) > maxLists {
+				return out, true
+			}
+			out = append(out, target{a, list, listID(m.Header, c.written, list), p.AlgorithmOf(a)})
+		}
+	}
+	return out, false
+}
+
+// candidates are the addresses of a message that may be lists.
+type candidates struct {
+	m       *Message
+	written []string
+}
+
+// of returns the lists of one archive. The first source that names one of them
+// counts: the caller, the list manager's fields, the recipients, the fixed
+// list of the archive.
+func (c *candidates) of(a *Archive) []string {
+	if len(c.m.Lists) > 0 {
+		return held(a, c.m.Lists)
+	}
+	if lists := held(a, c.written); len(lists) > 0 {
+		return lists[:1]
+	}
+	if lists := c.recipients(a); len(lists) > 0 {
+		return lists
+	}
+	if a.List != "" {
+		return []string{strings.ToLower(a.List)}
+	}
+	return nil
+}
+
+// recipients returns the recipients that the archive holds and that every
+// reader of the message may know of: a header field must not reveal a blind
+// copy. One recipient alone reveals nothing to others. Mail from the null
+// sender is a notice to its recipient, not a post (RFC 5321, section 4.5.5).
+func (c *candidates) recipients(a *Archive) []string {
+	e := c.m.Envelope
+	if e == nil {
+		return held(a, addressees(c.m.Header))
+	}
+	if e.From == "" {
+		return nil
+	}
+	lists := held(a, e.To)
+	if len(e.To) == 1 {
+		return lists
+	}
+	return slices.DeleteFunc(lists, func(list string) bool { return !isNamed(c.m.Header, list) })
+}
+
+// held returns the distinct addresses, in lower case, of lists that the
+// archive holds.
+func held(a *Archive, addresses []string) (out []string) {
+	for _, address := range addresses {
+		list, err := hashheader.CheckList(address)
+		if err == nil && a.Holds(list) && !slices.Contains(out, list) {
+			out = append(out, list)
+		}
+	}
+	return out
+}
+
+// unarchived returns why no archive keeps a message, "" for one that may be
+// kept: its author asked for that, or it is a list's own mail. Mailman 3
+// writes List-Archive and Message-ID-Hash into posts to lists that have an
+// archive, and one or neither into digests, notices and requests.
+func unarchived(h hashheader.Header) string {
+	if _, ok := h.First("X-No-Archive"); ok {
+		return "X-No-Archive asks for no archive"
+	}
+	if value, _ := h.First("X-Archive"); strings.EqualFold(strings.TrimLeft(value, " \t"), "no") {
+		return "X-Archive asks for no archive"
+	}
+	version, _ := h.First("X-Mailman-Version")
+	if !strings.HasPrefix(strings.TrimSpace(version), "3.") || identifier(h) == "" {
+		return ""
+	}
+	for _, mark := range []string{"List-Archive", "Message-ID-Hash"} {
+		if _, ok := h.First(mark); !ok {
+			return "Mailman 3 wrote no " + mark + ": not a post, or a list without an archive"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,185 @@
+package stamp
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"permalink-milter/hashheader"
+)
+
+// A MissingMode says what a message without a Message-ID gets.
+type MissingMode string
+
+// A FailureMode says what a message gets while the registry does not answer.
+type FailureMode string
+
+// The modes, by their names in the configuration.
+const (
+	MissingDerive   MissingMode = "derive"   // an id derived from the originator fields, the same on every host
+	MissingGenerate MissingMode = "generate" // a unique id
+	MissingSkip     MissingMode = "skip"     // none
+
+	FailureStamp    FailureMode = "stamp"    // the bare hash, which needs no registry
+	FailureTempfail FailureMode = "tempfail" // 451 4.7.1
+	FailureAccept   FailureMode = "accept"   // no fields of ours
+)
+
+// An Archive is a configured target: the lists it holds, and the URLs of its
+// permalinks.
+type Archive struct {
+	Name   string
+	Lists  []string // glob patterns on list@host
+	Except []string // glob patterns of lists that Lists must not match
+	List   string   // the list of messages that name none; may be empty
+	// URL is the template of the permalinks that messages carry.
+	URL hashheader.Template
+	// Target is the template that the resolver follows for a permalink that is
+	// reserved; URL where it is zero.
+	Target hashheader.Template
+	// Share says that the archive keeps one message per Message-ID, so that its
+	// permalinks never take a collision's suffix.
+	Share bool
+}
+
+// Holds reports whether the archive holds a list, by its address in lower case.
+func (a *Archive) Holds(list string) bool {
+	if list == "" {
+		return false
+	}
+	return strings.EqualFold(a.List, list) || matchAny(a.Lists, list) && !matchAny(a.Except, list)
+}
+
+// Following returns the template that the resolver follows.
+func (a *Archive) Following() hashheader.Template {
+	if a.Target.IsZero() {
+		return a.URL
+	}
+	return a.Target
+}
+
+func matchAny(patterns []string, list string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return MatchList(pattern, list) })
+}
+
+// MatchList reports whether a list's address matches a glob pattern of
+// path.Match, without case. No pattern matches an empty address.
+func MatchList(pattern, list string) bool {
+	ok, _ := path.Match(strings.ToLower(pattern), strings.ToLower(list))
+	return ok && list != ""
+}
+
+// DefaultExcept returns the patterns of the addresses that a list manager
+// uses beside a list's own, each with and without +detail: mail to them is for
+// the manager and is not archived.
+func DefaultExcept() (patterns []string) {
+	for _, suffix := range []string{"bounces", "request", "owner", "join", "leave", "subscribe", "unsubscribe", "confirm"} {
+		patterns = append(patterns, "*-"+suffix+"@*", "*-"+suffix+"+*@*")
+	}
+	return patterns
+}
+
+// A Policy is what Decide goes by. It does not change after NewPolicy
+// returned it.
+type Policy struct {
+	Algorithm     hashheader.Algorithm // of tokens, where an archive's URL shows no other
+	Emit          []string             // hash fields to write
+	Remove        []string             // hash fields to delete
+	Missing       MissingMode
+	HashUnmatched bool     // write the hash fields where no archive matches
+	Identity      []string // of hashheader.IdentityFields
+	Archives      []Archive
+	OnFailure     FailureMode
+	Hostname      string // for generated Message-IDs
+
+	wanted []string
+}
+
+// NewPolicy checks a policy and returns it ready for use.
+func NewPolicy(p Policy) (*Policy, error) {
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	p.wanted = slices.Concat(ownFields, hashheader.IdentityFields, p.Emit, p.Remove)
+	return &p, nil
+}
+
+func (p *Policy) check() error {
+	for _, name := range p.Emit {
+		if err := hashheader.CheckEmittedName(name); err != nil {
+			return fmt.Errorf("header.emit: %w", err)
+		}
+		if a, _ := hashheader.FieldAlgorithm(name); a.Allowed() != nil {
+			return fmt.Errorf("header.emit %s: %w", name, a.Allowed())
+		}
+	}
+	for _, name := range p.Remove {
+		if err := hashheader.CheckFieldName(name); err != nil {
+			return fmt.Errorf("header.remove: %w", err)
+		}
+	}
+	for _, a := range p.Archives {
+		if err := a.URL.Allowed(p.Algorithm); err != nil {
+			return fmt.Errorf("archive %s: %w", a.Name, err)
+		}
+	}
+	if err := p.Algorithm.Allowed(); err != nil {
+		return fmt.Errorf("header.algorithm: %w", err)
+	}
+	return nil
+}
+
+// ownFields are the fields that Decide looks at under every policy, beside
+// hashheader.IdentityFields.
+var ownFields = []string{hashheader.MessageIDField, hashheader.ArchivedAtField,
+	"List-Id", "List-Post", "Resent-To", "Resent-Cc",
+	"X-No-Archive", "X-Archive", "X-Mailman-Version", "List-Archive", "Message-ID-Hash"}
+
+// Wants reports whether Decide looks at fields of this name, so that a caller
+// need not keep the others.
+func (p *Policy) Wants(name string) bool {
+	field := hashheader.Field{Name: name}
+	return slices.ContainsFunc(p.wanted, field.Is)
+}
+
+// Holding returns the archives that hold a list.
+func (p *Policy) Holding(list string) (out []*Archive) {
+	for i := range p.Archives {
+		if p.Archives[i].Holds(list) {
+			out = append(out, &p.Archives[i])
+		}
+	}
+	return out
+}
+
+// AlgorithmOf returns the algorithm of an archive's tokens: the one that its
+// own URL shows, else the policy's. So a stamped URL can always be looked up.
+func (p *Policy) AlgorithmOf(a *Archive) hashheader.Algorithm {
+	return a.URL.Algorithm(p.Algorithm)
+}
+
+// Templates returns the URL templates of all archives.
+func (p *Policy) Templates() (out []hashheader.Template) {
+	for _, a := range p.Archives {
+		out = append(out, a.URL)
+	}
+	return out
+}
+
+// ParseMissingMode reads header.missing_message_id.
+func ParseMissingMode(name string) (MissingMode, error) {
+	return parseMode("missing_message_id", MissingMode(name), MissingDerive, MissingGenerate, MissingSkip)
+}
+
+// ParseFailureMode reads registry.on_failure.
+func ParseFailureMode(name string) (FailureMode, error) {
+	return parseMode("on_failure", FailureMode(name), FailureStamp, FailureTempfail, FailureAccept)
+}
+
+func parseMode[M ~string](key string, mode M, modes ...M) (M, error) {
+	if slices.Contains(modes, mode) {
+		return mode, nil
+	}
+	return "", fmt.Errorf("%s = %q: write one of %s", key, mode, strings.Trim(fmt.Sprint(modes), "[]"))
+}
