@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra/doc"
 
 	"permalink-milter/config"
+	"permalink-milter/hashheader/golden"
 )
 
 // manDate stands in the manual pages; a fixed one makes them reproducible.
@@ -28,7 +29,7 @@ func TestManualPageOfTheCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.WriteString(".SH SEE ALSO\npermalink-milter.toml(5), postconf(5), systemd.socket(5)\n")
-	golden(t, "permalink-milter.8", b.String())
+	golden.Equal(t, "permalink-milter.8", b.String())
 }
 
 const manHead = `PERMALINK-MILTER.TOML 5 "Nov 2026" permalink-milter "File Formats Manual"
@@ -72,7 +73,7 @@ func TestManualPageOfTheConfiguration(t *testing.T) {
 		fmt.Fprintf(&b, "\n**%s**\n: %s Default: %s%s\n", strings.TrimPrefix(k.Path[len(table):], "."), escape(k.Doc), escape(k.Default), reload)
 	}
 	b.WriteString(manTail)
-	golden(t, "permalink-milter.toml.5", string(md2man.Render([]byte(b.String()))))
+	golden.Equal(t, "permalink-milter.toml.5", string(md2man.Render([]byte(b.String()))))
 }
 
 // title heads the keys of a table.
