@@ -13,7 +13,7 @@ import (
 // openHTTP opens the service for archivers and people: API, resolver and page.
 func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.HTTP
-	listeners, err := d.sockets.open("http.listen", c.Listen)
+	listeners, err := d.listen("http", c.MaxConnections, c.Listen)
 	if err != nil || len(listeners) == 0 {
 		return service{}, err
 	}
