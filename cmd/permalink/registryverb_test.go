@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
 	"permalink-milter/registry/redisreg/redistest"
@@ -97,6 +98,7 @@ func TestExportAndImportLoseNothing(t *testing.T) {
 }
 
 func TestCopyToRedisAndBackLosesNothing(t *testing.T) {
+	need.Program(t, "redis-server", "redis-server redis-tools")
 	server, err := redistest.Start(t.TempDir(), "--requirepass", "secret")
 	if err != nil {
 		t.Fatal(err)

@@ -12,13 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/milter/mtatest/need"
 )
 
 // python runs hashed_message_id.py, which was written from the draft's text
 // alone and shares nothing with the code.
 func python(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("python3", append([]string{"hashed_message_id.py"}, args...)...)
+	cmd := exec.Command(need.Program(t, "python3", "python3"), append([]string{"hashed_message_id.py"}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

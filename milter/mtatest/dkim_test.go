@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"permalink-milter/milter/mtatest/need"
 )
 
 const (
@@ -21,9 +23,10 @@ const (
 // without DNS.
 func dkimKey(t *testing.T, dir string) {
 	t.Helper()
-	genkey := exec.Command("opendkim-genkey", "-b", "1024", "-d", dkimDomain, "-s", dkimSelector, "-D", dir)
+	need.Program(t, "openssl", "openssl")
+	genkey := exec.Command(need.Program(t, "opendkim-genkey", "opendkim-tools"), "-b", "1024", "-d", dkimDomain, "-s", dkimSelector, "-D", dir)
 	if out, err := genkey.CombinedOutput(); err != nil {
-		t.Fatalf("opendkim-genkey: %v: %s (install the Debian packages opendkim and opendkim-tools)", err, out)
+		t.Fatalf("opendkim-genkey: %v: %s", err, out)
 	}
 	der, err := exec.Command("openssl", "rsa", "-in", filepath.Join(dir, dkimSelector+".private"), "-pubout", "-outform", "PEM").Output()
 	if err != nil {
@@ -56,7 +59,7 @@ func startSigner(t *testing.T, dir, canonicalization string) (addr string) {
 		t.Fatal(err)
 	}
 	var output logBuffer
-	p, err := startProcess(exec.Command("opendkim", "-f", "-x", file), &output)
+	p, err := startProcess(exec.Command(need.Program(t, "opendkim", "opendkim"), "-f", "-x", file), &output)
 	if err != nil {
 		t.Fatal(err)
 	}
