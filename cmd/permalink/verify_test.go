@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,14 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"permalink-milter/hashheader"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "write the goldens anew")
+	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/golden"
+)
 
 // permalink runs the command line in this process.
 func permalink(t *testing.T, in io.Reader, args ...string) (code int, out, errs string) {
@@ -28,21 +27,8 @@ func permalink(t *testing.T, in io.Reader, args ...string) (code int, out, errs 
 	return code, stdout.String(), stderr.String()
 }
 
-func compareGolden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if diff := cmp.Diff(string(want), got); diff != "" || err != nil {
-		t.Errorf("%s (-update writes it anew): %v\n%s", file, err, diff)
-	}
-}
-
 func TestOddMessagesGolden(t *testing.T) {
-	golden, err := filepath.Abs("testdata/messages.golden")
+	file, err := filepath.Abs("testdata/messages.golden")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +38,7 @@ func TestOddMessagesGolden(t *testing.T) {
 	if code != exitFailed || errs != "" {
 		t.Errorf("exit %d, %s", code, errs)
 	}
-	compareGolden(t, golden, out)
+	golden.Equal(t, file, out)
 	_, plain, _ := permalink(t, nil, "verify", "-v", "mailman3.mboxrd")
 	_, zipped, _ := permalink(t, nil, "verify", "-v", "mailman3.mboxrd.gz")
 	if diff := cmp.Diff(plain, strings.ReplaceAll(zipped, ".gz", "")); diff != "" {

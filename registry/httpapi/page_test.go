@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"permalink-milter/hashheader/golden"
 	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
 )
@@ -48,7 +49,7 @@ func TestPages(t *testing.T) {
 		main, _, _ = strings.Cut(main, "</main>")
 		fmt.Fprintf(&printed, "== %s\n<main%s</main>\n", c.name, main)
 	}
-	golden(t, "pages.golden", printed.String())
+	golden.Equal(t, "testdata/pages.golden", printed.String())
 }
 
 // Each control of a form has its label.

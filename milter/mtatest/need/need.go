@@ -44,6 +44,14 @@ func File(t testing.TB, path, command string) {
 	}
 }
 
+// Root skips a test that only root can run, and fails it with CI=true.
+func Root(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		skip(t, "only root can run this test: use sudo")
+	}
+}
+
 // Time skips a test in -short mode. Why says what takes long.
 func Time(t testing.TB, why string) {
 	t.Helper()
@@ -54,8 +62,13 @@ func Time(t testing.TB, why string) {
 
 func missing(t testing.TB, what, command string) {
 	t.Helper()
+	skip(t, what+" is missing; install it with: "+command)
+}
+
+func skip(t testing.TB, why string) {
+	t.Helper()
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s is missing; install it with: %s", what, command)
+		t.Fatal(why)
 	}
-	t.Skipf("%s is missing; install it with: %s", what, command)
+	t.Skip(why)
 }

@@ -23,9 +23,8 @@ func (v *verdict) end(how, text string) {
 	runtime.Goexit()
 }
 
-func (v *verdict) Skip(args ...any)             { v.end("skip", fmt.Sprint(args...)) }
-func (v *verdict) Skipf(f string, args ...any)  { v.end("skip", fmt.Sprintf(f, args...)) }
-func (v *verdict) Fatalf(f string, args ...any) { v.end("fail", fmt.Sprintf(f, args...)) }
+func (v *verdict) Skip(args ...any)  { v.end("skip", fmt.Sprint(args...)) }
+func (v *verdict) Fatal(args ...any) { v.end("fail", fmt.Sprint(args...)) }
 
 // of returns how a test with these needs ends, "" if it goes on.
 func of(needs func(testing.TB)) string {
