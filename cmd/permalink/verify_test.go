@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 
 	"permalink-milter/hashheader"
 	"permalink-milter/hashheader/golden"
+	"permalink-milter/hashheader/vectors"
 )
 
 // permalink runs the command line in this process.
@@ -49,21 +49,9 @@ func TestOddMessagesGolden(t *testing.T) {
 // Each vector's message is in one mbox, with its hashes; what the rule hashes
 // must verify, a forged hash may not.
 func TestVectorsVerify(t *testing.T) {
-	data, err := os.ReadFile("../../testdata/vectors/message-id.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var mbox bytes.Buffer
 	var names []string
-	for line := range bytes.Lines(data) {
-		var v struct {
-			Name        string
-			Header      []byte
-			MD5, SHA256 *string
-		}
-		if err := json.Unmarshal(line, &v); err != nil {
-			t.Fatal(err)
-		}
+	for _, v := range vectors.Read(t, "../../testdata") {
 		if v.MD5 == nil || bytes.Contains(v.Header, []byte("AAAA")) {
 			continue
 		}

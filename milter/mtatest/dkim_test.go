@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"permalink-milter/milter/mtatest/need"
+	"permalink-milter/milter/mtatest/output"
 )
 
 const (
@@ -58,8 +59,8 @@ func startSigner(t *testing.T, dir, canonicalization string) (addr string) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var output logBuffer
-	p, err := startProcess(exec.Command(need.Program(t, "opendkim", "opendkim"), "-f", "-x", file), &output)
+	var printed output.Buffer
+	p, err := startProcess(exec.Command(need.Program(t, "opendkim", "opendkim"), "-f", "-x", file), &printed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func startSigner(t *testing.T, dir, canonicalization string) (addr string) {
 	})
 	addr = fmt.Sprintf("inet:127.0.0.1:%d", port)
 	if err := waitForListener(limit(t), p, addr); err != nil {
-		t.Fatalf("opendkim: %v: %s", err, output.String())
+		t.Fatalf("opendkim: %v: %s", err, printed.String())
 	}
 	return addr
 }
