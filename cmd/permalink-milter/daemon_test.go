@@ -73,7 +73,7 @@ func TestMessageInProgressEndsBeforeTheDaemon(t *testing.T) {
 	}
 }
 
-// One line a message at info is what operators search their logs for.
+// Operators search their logs for the one line per message at level info.
 func TestLogHasOneLineAMessage(t *testing.T) {
 	p := start(t, "log.format = \"json\"\n"+archive("one.example"))
 	connect(t, "unix", p.socket()).begin(messageID, listID).end()
@@ -169,7 +169,7 @@ func TestOneProcessHoldsTheRegistry(t *testing.T) {
 	p.stop(t)
 }
 
-func TestDaemonWithoutAFileSaysHowToGoOn(t *testing.T) {
+func TestDaemonWithoutAFileExplainsTheNextSteps(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	t.Setenv("STATE_DIRECTORY", t.TempDir())
 	untilFree(t, "127.0.0.1:8899")
@@ -186,7 +186,7 @@ func TestDaemonWithoutAFileSaysHowToGoOn(t *testing.T) {
 	}
 }
 
-// untilFree waits while another test on this machine has the default port.
+// untilFree waits while another test on this machine uses the default port.
 func untilFree(t *testing.T, addr string) {
 	t.Helper()
 	var err error

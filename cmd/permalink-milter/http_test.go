@@ -21,7 +21,7 @@ import (
 	"permalink-milter/registry/httpapi"
 )
 
-// ask makes a request with a bearer token and returns what came.
+// ask makes a request with a bearer token and returns the response.
 func ask(t *testing.T, method, url, token, body string) (code int, location, text string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -114,8 +114,8 @@ func TestHTTPServesTLSWithTheConfiguredCertificate(t *testing.T) {
 	}
 }
 
-// issue writes the files of a certificate for 127.0.0.1 and returns whom to
-// trust for it.
+// issue writes the files of a certificate for 127.0.0.1 and returns the pool
+// that trusts it.
 func issue(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
