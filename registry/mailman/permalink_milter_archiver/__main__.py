@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--jsonl", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.jsonl:
-        for line in sys.stdin:
+        for line in filter(str.strip, sys.stdin):
             print(json.dumps(describe(b64decode(json.loads(line)["header"]))))
         return 0
     return print_hash(Algorithm(arguments.algorithm), sys.stdin.buffer.read())
