@@ -16,7 +16,7 @@ from .header import Field, first
 
 _WHITE_SPACE = b" \t\r\n"
 
-# An id cannot be folded, and a line has at most 998 octets (RFC 5322, section
+# An id must not be folded, and a line has at most 998 octets (RFC 5322, section
 # 2.1.1).  MTAs break longer ones, so these name nothing.
 MAX_ID = 998
 
