@@ -1,6 +1,7 @@
 package mtatest
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -81,10 +82,7 @@ func TestSignatureOfAnotherSiteStaysValid(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			dir := t.TempDir()
 			dkimKey(t, dir)
-			signer := startSite(t, k, Options{Milters: []string{startSigner(t, dir, "relaxed/relaxed")}})
-			header := strings.Replace(common, "a@example.org", "devel@lists.example.org", 1) + "Message-ID: <1@example.org>\r\n"
-			signed := signer.pass(t, signer.mta.Local(), strings.Replace(header, "To: devel@lists", "To: devel@elsewhere", 1)+
-				"Archived-At: <https://elsewhere.example/1>\r\nMessage-ID-MD5: FUGTTHH7KNMNVHLBSZNTOVEALU\r\n", "hello\r\n")
+			signed := signedElsewhere(t, k, startSigner(t, dir, "relaxed/relaxed"))
 			if out, ok := checkSignature(t, dir, signed); !ok {
 				t.Fatalf("does not verify at first:\n%s", out)
 			}
@@ -98,4 +96,20 @@ func TestSignatureOfAnotherSiteStaysValid(t *testing.T) {
 			}
 		})
 	}
+}
+
+// signedElsewhere returns a message of another site, as its MTA signed it.
+func signedElsewhere(t *testing.T, k kind, signer string) Message {
+	t.Helper()
+	dir := t.TempDir()
+	openParents(t, dir)
+	sink := startSink(t)
+	mta := k.start(t, Options{Dir: filepath.Join(dir, "mta"), Sink: sink.Addr(), Milters: []string{signer}})
+	header := strings.Replace(common, "a@example.org", "devel@lists.example.org", 1) + "Message-ID: <1@example.org>\r\nArchived-At: <https://elsewhere.example/1>\r\n"
+	s := site{k, mta, nil, sink}
+	m := s.pass(t, mta.Local(), header, "hello\r\n")
+	if !strings.Contains(strings.ToLower(strings.Join(m.Raw("DKIM-Signature"), "")), "archived-at") {
+		t.Fatalf("Archived-At is not signed:\n%s", m.RawHeader())
+	}
+	return m
 }
