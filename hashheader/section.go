@@ -97,13 +97,15 @@ func (s *Section) line(line []byte) {
 		s.fold(len(line), len(text))
 		return
 	}
-	if s.pos == 0 {
-		text = bytes.TrimPrefix(text, byteOrderMark)
+	begin := s.pos
+	if begin == 0 && bytes.HasPrefix(text, byteOrderMark) {
+		begin = len(byteOrderMark)
+		text = text[begin:]
 	}
 	nameEnd, colon := fieldName(text)
 	switch {
 	case colon >= 0:
-		s.field(line, text, nameEnd, colon)
+		s.field(begin, len(line), text, nameEnd, colon)
 	case s.fields == 0 && isPreamble(text):
 		s.pos += len(line)
 		s.Start, s.End = s.pos, s.pos
@@ -113,18 +115,24 @@ func (s *Section) line(line []byte) {
 	}
 }
 
-// field begins a field. Text is the line without its line end and without a
-// byte order mark.
-func (s *Section) field(line, text []byte, nameEnd, colon int) {
-	begin := s.pos + len(trimLineEnd(line)) - len(text)
+// field begins a field at begin, in a line of n bytes. Text is the line without
+// its line end and without a byte order mark.
+func (s *Section) field(begin, n int, text []byte, nameEnd, colon int) {
 	if s.fields == 0 {
 		s.Start = begin
 	}
-	s.pos += len(line)
+	s.pos += n
 	s.End = s.pos
-	s.count(1, nameEnd+len(bytes.TrimPrefix(text[colon+1:], []byte{' '}))) // MTAs strip one space
+	size := nameEnd + len(text) - colon - 1
+	if colon+1 < len(text) && text[colon+1] == ' ' {
+		size-- // MTAs strip it
+	}
+	s.count(1, size)
 	s.wanted = s.Wants == nil || s.Wants(text[:nameEnd])
 	if s.wanted {
+		if s.Spans == nil {
+			s.Spans = make([]Span, 0, 4) // what most readers want
+		}
 		s.Spans = append(s.Spans, Span{begin, begin + nameEnd, begin + colon + 1, s.End})
 	}
 }
