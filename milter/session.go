@@ -19,6 +19,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	gomilter "github.com/emersion/go-milter"
@@ -36,8 +37,7 @@ const codeUnknown gomilter.Code = 'U'
 
 // What a session asks of the MTA. It agrees on the part that the MTA offers.
 const (
-	neededActions  = gomilter.OptAddHeader | gomilter.OptChangeHeader
-	wantedActions  = neededActions | gomilter.OptSetSymList
+	wantedActions  = gomilter.OptAddHeader | gomilter.OptChangeHeader | gomilter.OptSetSymList
 	wantedProtocol = gomilter.OptNoConnect | gomilter.OptNoHelo | gomilter.OptNoData | gomilter.OptNoEOH |
 		gomilter.OptNoBody | gomilter.OptNoUnknown | gomilter.OptNoMailReply | gomilter.OptNoRcptReply | gomilter.OptNoHeaderReply
 )
@@ -201,13 +201,15 @@ func (s *session) end() {
 	defer s.conn.rest()
 	start := time.Now()
 	if reason := s.unable(); reason != "" {
-		s.server.o.Observe.Refused(reason)
-		s.conn.log.Warn("message passed unmarked", "qid", s.queueID, "reason", reason)
-		s.goOn(0)
+		s.refuse(reason)
 		return
 	}
 	m := stamp.Message{Header: s.header, Envelope: &stamp.Envelope{From: s.from, To: s.to}, MTAMessageID: s.mtaID}
 	d := stamp.Decide(&m, s.policy, s.reserver())
+	if !s.allowed(d.Edits) {
+		s.refuse(noChanges)
+		return
+	}
 	for _, e := range d.Edits {
 		send(s.conn, e)
 	}
@@ -219,6 +221,13 @@ func (s *session) end() {
 	s.goOn(0)
 }
 
+// refuse lets a message pass unmarked.
+func (s *session) refuse(reason string) {
+	s.server.o.Observe.Refused(reason)
+	s.conn.log.Warn("message passed unmarked", "qid", s.queueID, "reason", reason)
+	s.goOn(0)
+}
+
 // unable returns why this message cannot be stamped, "" if it can. A message
 // over the bounds of hashheader is named by no program.
 func (s *session) unable() string {
@@ -227,10 +236,20 @@ func (s *session) unable() string {
 		return "header_limit"
 	case s.envelope > maxEnvelope:
 		return "envelope_limit"
-	case s.actions&neededActions != neededActions:
-		return "mta_allows_no_header_changes"
+	case s.actions&gomilter.OptAddHeader == 0:
+		return noChanges
 	}
 	return ""
+}
+
+// noChanges is the reason for a message that the MTA does not let us edit.
+const noChanges = "mta_allows_no_header_changes"
+
+// allowed reports whether the MTA takes these edits. One that allows adding
+// alone gets a message marked if nothing has to be deleted or replaced.
+func (s *session) allowed(edits []stamp.Edit) bool {
+	adds := func(e stamp.Edit) bool { return e.Op == stamp.Add || e.Op == stamp.Insert }
+	return s.actions&gomilter.OptChangeHeader != 0 || !slices.ContainsFunc(edits, func(e stamp.Edit) bool { return !adds(e) })
 }
 
 // maxEnvelope bounds the addresses that a session keeps of one message, in
