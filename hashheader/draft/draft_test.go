@@ -134,12 +134,7 @@ func TestRegisteredNamesAreTheCodes(t *testing.T) {
 
 func TestLargestOrdinalIsTheCodes(t *testing.T) {
 	found := regexp.MustCompile(`the largest is (\d+)`).FindStringSubmatch(section(t, "## Tokens"))
-<<<<<<< HEAD
 	if found == nil || found[1] != strconv.Itoa(hashheader.MaxOrdinal) {
-		t.Errorf("%q, the code has %d", found, hashheader.MaxOrdinal)
-=======
-	if found == nil || found[1] != strconv.Itoa(registry.MaxOrdinal) {
-		t.Errorf("the draft says %q, the code has %d", found, registry.MaxOrdinal)
->>>>>>> python
+		t.Errorf("the draft says %q, the code has %d", found, hashheader.MaxOrdinal)
 	}
 }
