@@ -44,8 +44,11 @@ func TestSectionsOfTestdata(t *testing.T) {
 			continue
 		}
 		got, bad := h.MessageID()
+		if bad == hashheader.ErrLongID {
+			got, bad = nil, nil // it names nothing, as none does
+		}
 		if want := strings.ReplaceAll(id, `\0`, "\x00"); err != nil || bad != nil || string(got) != want {
-			t.Errorf("%s: %q, %v, %v; want %q", file, got, err, bad, want)
+			t.Errorf("%s: %.99q, %v, %v; want %q", file, got, err, bad, want)
 		}
 	}
 	if rows < 20 {
