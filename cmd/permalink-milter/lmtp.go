@@ -12,7 +12,7 @@ import (
 	"permalink-milter/registry/stamp"
 )
 
-// openLMTP opens the door for archivers that negotiate permalinks.
+// openLMTP opens the service for archivers that negotiate permalinks.
 func openLMTP(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.LMTP
 	listeners, err := d.sockets.open("lmtp.listen", c.Listen)
@@ -32,7 +32,7 @@ func openLMTP(d *daemon, policy *stamp.Policy) (service, error) {
 	return service{"lmtp", listeners, server.Serve, server.Shutdown, nil}, nil
 }
 
-// lmtpDomains returns the domains that checkDomain found good.
+// lmtpDomains returns the domains of a configuration, which load has checked.
 func lmtpDomains(domains []config.Domain, archives []stamp.Archive) (out []lmtp.Domain, err error) {
 	for _, d := range domains {
 		delivery, err := lmtp.ParseDelivery(d.Deliver)
@@ -56,12 +56,13 @@ func urlOf(list string, archives []stamp.Archive) (hashheader.Template, error) {
 	}
 	i := slices.IndexFunc(archives, func(a stamp.Archive) bool { return a.Holds(list) || strings.EqualFold(a.List, list) })
 	if i < 0 {
-		return hashheader.Template{}, fmt.Errorf("%.80q: no archive holds this list: write one with it among its lists", list)
+		return hashheader.Template{}, fmt.Errorf("%.80q: no archive holds this list: add it to the lists of one", list)
 	}
 	return archives[i].URL, nil
 }
 
-// checkDomain adds what is wrong with one table [[lmtp.domain]].
+// checkDomain adds the problems of one table [[lmtp.domain]] that config cannot
+// find.
 func checkDomain(problems *config.Problems, key string, d config.Domain, archives []stamp.Archive) {
 	_, err := urlOf(d.List, archives)
 	problems.Add(key+".list", err)

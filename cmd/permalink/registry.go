@@ -4,20 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"permalink-milter/cmd/setup"
+	"permalink-milter/cmd/internal/setup"
 	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
@@ -127,10 +126,7 @@ func (f registryFlags) token() (string, error) {
 
 // inStateDir completes the URL of a file that is named as from there.
 func inStateDir(url, dir string) string {
-	if file, ok := strings.CutPrefix(url, "bolt:"); ok && file != "" && !filepath.IsAbs(file) {
-		return "bolt:" + filepath.Join(dir, file)
-	}
-	return url
+	return config.InStateDir(url, dir)
 }
 
 // openRegistry opens the registry that a URL names.
@@ -145,39 +141,24 @@ func openRegistry(url string, c config.Registry, create bool) (registry.Registry
 // quietRedis keeps the client library from printing what the errors tell too.
 var quietRedis = sync.OnceFunc(func() { redisreg.LogTo(slog.New(slog.DiscardHandler)) })
 
-// openStore opens the store that a URL names; of the configuration it takes
-// how to log in to it. A file that is not there is made only where create
-// says so.
+// openStore opens the store that a URL names. The configuration says how to log
+// in to it. A file that does not exist is created only if create is set.
 func openStore(url string, c config.Registry, create bool) (registry.Store, error) {
-	scheme, file, _ := strings.Cut(url, ":")
-	family, _, _ := strings.Cut(scheme, "+")
-	switch {
-	case scheme == "bolt" && file != "":
-		return openFile(file, create)
-	case !slices.Contains([]string{"redis", "rediss", "unix"}, family):
+	kind, err := config.StoreKind(url)
+	if err != nil || kind == config.Memory {
 		return nil, fmt.Errorf("--registry %q: write bolt:FILE, or a URL of Redis as in registry.url", config.MaskURL(url))
 	}
 	quietRedis()
-	store, err := setup.Redis(url, c, answerTimeout)
-	if err != nil {
-		return nil, &exitError{exitConfig, err}
-	}
-	return store, nil
-}
-
-func openFile(file string, create bool) (registry.Store, error) {
-	if _, err := os.Stat(file); err != nil && !create {
-		return nil, &exitError{exitFailed, fmt.Errorf("--registry bolt:%s: %w", file, err)}
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		return nil, &exitError{exitFailed, err}
-	}
-	store, err := boltreg.Open(file)
+	store, err := setup.OpenStore(url, c, answerTimeout, create)
 	switch {
+	case err == nil:
+		return store, nil
 	case errors.Is(err, boltreg.ErrInUse):
 		return nil, &exitError{exitTemporary, err}
-	case err != nil:
-		return nil, &exitError{exitFailed, fmt.Errorf("%w; 'permalink registry check' tells what is wrong with it", err)}
+	case kind == config.Redis:
+		return nil, &exitError{exitConfig, err}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &exitError{exitFailed, fmt.Errorf("--registry %w", err)}
 	}
-	return store, nil
+	return nil, &exitError{exitFailed, fmt.Errorf("%w; 'permalink registry check' reports what is wrong with it", err)}
 }

@@ -15,6 +15,7 @@ import (
 	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
+	"permalink-milter/registry/boltreg/salvage"
 )
 
 const registryLong = `Look after a whole registry. A registry file must not be in use: stop
@@ -72,7 +73,7 @@ func (f storeFlags) resolve() (url string, login config.Registry, err error) {
 // is read as it is, however damaged, and not written.
 func recordsOf(ctx context.Context, url string, login config.Registry) iter.Seq2[registry.Record, error] {
 	if file, ok := strings.CutPrefix(url, "bolt:"); ok && file != "" {
-		return boltreg.Inspect(file)
+		return salvage.Read(file)
 	}
 	return func(yield func(registry.Record, error) bool) {
 		store, err := openStore(url, login, false)

@@ -1,6 +1,6 @@
-// Package draft contains the Internet-Draft. Its tests compare the draft's
-// grammar, tables, examples and vectors with what the programs do. Run them
-// with -update to regenerate the examples and the appendix.
+// Package draft holds the Internet-Draft against the code: the grammar, the
+// tables and the examples of hashheader/draft are what the programs do.
+// Run it with -update to write the examples and the appendix anew.
 package draft
 
 import (
@@ -20,10 +20,10 @@ const (
 	text = dir + "/draft-hashed-message-id-00.md"
 )
 
-var update = flag.Bool("update", false, "regenerate the draft's examples and appendix")
+var update = flag.Bool("update", false, "write the draft's generated parts")
 
-// generated compares a file that the draft includes with its content as the
-// code generates it now, or writes it when -update is set.
+// generated compares a file that the draft includes with what the code makes
+// of it now.
 func generated(t *testing.T, name, want string) {
 	t.Helper()
 	file := filepath.Join(dir, name)
@@ -38,7 +38,7 @@ func generated(t *testing.T, name, want string) {
 	}
 	got, err := os.ReadFile(file)
 	if err != nil || string(got) != want {
-		t.Errorf("%s differs from what the programs generate (%v); run make draft and review the change:\n%s", name, err, want)
+		t.Errorf("%s is not what the programs make (%v); look at it after make draft:\n%s", name, err, want)
 	}
 }
 
@@ -56,13 +56,13 @@ func section(t *testing.T, heading string) string {
 	t.Helper()
 	_, rest, ok := strings.Cut(draft(t), "\n"+heading)
 	if !ok {
-		t.Fatalf("the draft has no heading %q", heading)
+		t.Fatalf("no heading %q", heading)
 	}
 	body, _, _ := strings.Cut(rest, "\n#")
 	return body
 }
 
-// table returns the cells of a section's tables, without the head of the first.
+// table returns the cells of a section's table, without its head.
 func table(t *testing.T, heading string) (rows [][]string) {
 	t.Helper()
 	for line := range strings.Lines(section(t, heading)) {
@@ -77,7 +77,7 @@ func table(t *testing.T, heading string) (rows [][]string) {
 		rows = append(rows, cells)
 	}
 	if len(rows) < 3 {
-		t.Fatalf("the section %q has no table", heading)
+		t.Fatalf("%s: no table", heading)
 	}
 	return rows[2:]
 }
@@ -85,7 +85,7 @@ func table(t *testing.T, heading string) (rows [][]string) {
 func TestAlgorithmsAreTheCodes(t *testing.T) {
 	rows := table(t, "## Algorithms")
 	if len(rows) != len(hashheader.Algorithms) {
-		t.Errorf("the draft has %d algorithms, the code has %d", len(rows), len(hashheader.Algorithms))
+		t.Errorf("%d algorithms, the code has %d", len(rows), len(hashheader.Algorithms))
 	}
 	for _, row := range rows {
 		a, err := hashheader.ParseAlgorithm(row[0])
@@ -116,7 +116,7 @@ func TestTemplateNamesAreTheCodes(t *testing.T) {
 	}
 	_, err := hashheader.ParseTemplate("https://a.example/{?}")
 	if listed := strings.Count(err.Error(), "{") - 2; listed != known {
-		t.Errorf("the draft has %d names, the code has %d: %v", known, listed, err)
+		t.Errorf("%d names, the code has %d: %v", known, listed, err)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestRegisteredNamesAreTheCodes(t *testing.T) {
 		}
 		emitted := hashheader.CheckEmittedName(row[0]) == nil
 		if emitted == strings.HasPrefix(row[0], "X-") {
-			t.Errorf("%s: the code may write it: %v", row[0], emitted)
+			t.Errorf("%s: written by the code: %v", row[0], emitted)
 		}
 	}
 }
@@ -135,6 +135,6 @@ func TestRegisteredNamesAreTheCodes(t *testing.T) {
 func TestLargestOrdinalIsTheCodes(t *testing.T) {
 	found := regexp.MustCompile(`the largest is (\d+)`).FindStringSubmatch(section(t, "## Tokens"))
 	if found == nil || found[1] != strconv.Itoa(hashheader.MaxOrdinal) {
-		t.Errorf("the draft says %q, the code has %d", found, hashheader.MaxOrdinal)
+		t.Errorf("%q, the code has %d", found, hashheader.MaxOrdinal)
 	}
 }

@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 ALGORITHMS = {"MD5": 128, "SHA1": 160, "SHA256": 256}  # "Algorithms": name, digest bits
 IDENTITY_ORDER = ("from", "to", "cc", "date", "message-id", "subject")
-MAX_SECTION, MAX_FIELDS, MAX_ID = 1 << 20, 2000, 998  # "Bounds", "Canonical Message-ID"
+MAX_SECTION, MAX_FIELDS, MAX_RAW = 1 << 20, 2000, 1 << 21  # "Bounds"
+MAX_ID = 998  # "Canonical Message-ID"
 _WHITE = b" \t\r\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
@@ -32,8 +33,16 @@ class Field(NamedTuple):
     raw: bytes
 
 
-class OverBound(ValueError):
-    """The header section is over the bounds, so the message has no name ("Bounds")."""
+class Unnamed(ValueError):
+    """Nothing names the message, and no Message-ID is derived for it."""
+
+
+class OverBound(Unnamed):
+    """The header section is over the bounds ("Bounds")."""
+
+
+class LongID(Unnamed):
+    """The canonical Message-ID is too long ("Canonical Message-ID")."""
 
 
 def parse_field(raw: bytes) -> Field:
@@ -46,17 +55,22 @@ def split_message(message: bytes) -> tuple[bytes, list[Field], bytes]:
     """"Header Sections": what is skipped, the fields, and the rest from the line that ends them."""
     start = end = len(_BYTE_ORDER_MARK) if message.startswith(_BYTE_ORDER_MARK) else 0
     raws: list[bytearray] = []
+    size = 0
     for line in io.BytesIO(message[start:]):
-        if raws and line[:1] in (b" ", b"\t"):
+        text = line.rstrip(b"\r\n")
+        name = _FIELD.match(text)
+        if raws and text[:1] in (b" ", b"\t"):
             raws[-1] += line
-        elif _FIELD.match(line):
+            size += 1 + len(text)
+        elif name:
             raws.append(bytearray(line))
+            size += len(name[1]) + len(text[name.end():].removeprefix(b" "))
         elif not raws and (not line.strip(_WHITE) or _MAILBOX_LINE.match(line)):
             start += len(line)
         else:
             break
         end += len(line)
-        if end > MAX_SECTION or len(raws) > MAX_FIELDS:
+        if size > MAX_SECTION or len(raws) > MAX_FIELDS or end > MAX_RAW:
             raise OverBound(f"more than {MAX_SECTION} bytes or {MAX_FIELDS} fields")
     return message[:start], [parse_field(bytes(raw)) for raw in raws], message[end:]
 
@@ -77,14 +91,16 @@ def _first(fields: Iterable[Field], name: str) -> Optional[bytes]:
 def canonical_value(value: bytes) -> bytes:
     """"Canonical Message-ID": the id in one Message-ID field, empty if none is left."""
     value = _squeeze(value)
-    value = value[1:-1] if len(value) >= 2 and value[:1] == b"<" and value[-1:] == b">" else value
-    return value if len(value) <= MAX_ID else b""
+    return value[1:-1] if len(value) >= 2 and value[:1] == b"<" and value[-1:] == b">" else value
 
 
 def canonical(fields: Iterable[Field]) -> bytes:
-    """"Canonical Message-ID": of the first field in which an id is left, empty without one."""
+    """"Canonical Message-ID": of the first field in which an id is left, empty without one; LongID."""
     ids = (canonical_value(field.value) for field in fields if field.name == "message-id")
-    return next(filter(None, ids), b"")
+    message_id = next(filter(None, ids), b"")
+    if len(message_id) > MAX_ID:
+        raise LongID(f"a Message-ID of {len(message_id)} bytes")
+    return message_id
 
 
 def _base32(digest: bytes) -> str:
@@ -204,8 +220,9 @@ def stamp(message: bytes, template: str, list_address: str, algorithm: str = "MD
     """"Border Rules", "URL Templates": the message as a filter without a registry passes it on."""
     try:
         before, fields, rest = split_message(message)
-    except OverBound:
-        return message  # "Bounds": no name, no fields
+        canonical(fields)
+    except Unnamed:
+        return message
     eol = b"\r\n" if message.partition(b"\n")[0].endswith(b"\r") else b"\n"
     if fields and not fields[-1].raw.endswith(b"\n"):
         fields[-1] = parse_field(fields[-1].raw + eol)
@@ -290,9 +307,11 @@ def describe(header: bytes) -> dict[str, object]:
     """What the draft computes from one header section; see main."""
     try:
         fields = split_fields(header)
+        message_id = canonical(fields)
     except OverBound:
         return {"canonical": None, "over": True}
-    message_id = canonical(fields)
+    except LongID:
+        return {"canonical": None, "over": False}
     new = b"" if message_id else derived(fields) or b""
     return {
         "canonical": base64.b64encode(message_id).decode("ascii") or None,
@@ -308,8 +327,9 @@ def main(arguments: Sequence[str]) -> int:
 
     jsonl is for tests that compare implementations. It reads a JSON object a line, whose "header" is
     a message or its header section in base64, and prints one for each: "canonical" is the canonical
-    Message-ID in base64, null if there is none; "over" is true for a section over the bounds, and then
-    nothing else is computed; then the hashes, the identity and the derived id.
+    Message-ID in base64, null if there is none; "over" is true for a section over the bounds. Then
+    come the hashes, the identity and the derived id, unless the section is over the bounds or its
+    Message-ID is too long.
     """
     command = (arguments[0], len(arguments)) if arguments else ("", 0)
     if command == ("vectors", 2):

@@ -82,11 +82,7 @@ func TestPythonAgreesWithTheCode(t *testing.T) {
 		headers = append(headers, []byte(h))
 	}
 	for i, got := range describe(t, headers) {
-		h, err := hashheader.ReadHeader(bytes.NewReader(headers[i]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(compute(h), got); diff != "" {
+		if diff := cmp.Diff(compute(parse(headers[i])), got); diff != "" {
 			t.Errorf("%q:\n%s", headers[i], diff)
 		}
 	}
@@ -105,6 +101,22 @@ func compute(h hashheader.Header) (c computed) {
 		c.Derived = &text
 	}
 	return c
+}
+
+// parse reads a header section by the draft's rule, without its bound.
+func parse(raw []byte) (h hashheader.Header) {
+	for line := range bytes.Lines(raw) {
+		if fold := line[0] == ' ' || line[0] == '\t'; fold && len(h) > 0 {
+			h[len(h)-1].Value += string(line)
+			continue
+		}
+		name, value, ok := strings.Cut(string(line), ":")
+		if !ok || strings.Trim(name, " \t") == "" {
+			break
+		}
+		h = append(h, hashheader.Field{Name: name, Value: value})
+	}
+	return h
 }
 
 func TestPythonStampsAsTheToolDoes(t *testing.T) {

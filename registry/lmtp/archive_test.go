@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 )

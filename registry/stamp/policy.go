@@ -166,20 +166,3 @@ func (p *Policy) Templates() (out []hashheader.Template) {
 	}
 	return out
 }
-
-// ParseMissingMode reads header.missing_message_id.
-func ParseMissingMode(name string) (MissingMode, error) {
-	return parseMode("missing_message_id", MissingMode(name), MissingDerive, MissingGenerate, MissingSkip)
-}
-
-// ParseFailureMode reads registry.on_failure.
-func ParseFailureMode(name string) (FailureMode, error) {
-	return parseMode("on_failure", FailureMode(name), FailureStamp, FailureTempfail, FailureAccept)
-}
-
-func parseMode[M ~string](key string, mode M, modes ...M) (M, error) {
-	if slices.Contains(modes, mode) {
-		return mode, nil
-	}
-	return "", fmt.Errorf("%s = %q: write one of %s", key, mode, strings.Trim(fmt.Sprint(modes), "[]"))
-}

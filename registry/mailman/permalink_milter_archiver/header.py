@@ -13,9 +13,12 @@ import re
 from email.message import Message
 from typing import Iterable, List, Tuple
 
-# The bounds of a header section, which are the same for every reader.
+# The bounds of a header section, which are the same for every reader: of the
+# names and values as an MTA hands them to a milter, of the fields, and of all
+# bytes from the beginning of the message.
 MAX_BYTES = 1 << 20
 MAX_FIELDS = 2000
+MAX_RAW = 2 * MAX_BYTES
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")
@@ -35,20 +38,30 @@ class OverBound(ValueError):
 def raw_fields(message: bytes) -> List[Field]:
     """Return the fields of a message, or of a header section, as they arrived,
     folds included.  Raises OverBound."""
-    size = len(_BYTE_ORDER_MARK) if message.startswith(_BYTE_ORDER_MARK) else 0
+    start = len(_BYTE_ORDER_MARK) if message.startswith(_BYTE_ORDER_MARK) else 0
+    raw, size = start, 0
     found: List[Tuple[str, bytearray]] = []
-    for line in io.BytesIO(message[size:]):
-        name = _NAME.match(line)
-        if found and line[:1] in (b" ", b"\t"):
+    for line in io.BytesIO(message[start:]):
+        text = line.rstrip(b"\r\n")
+        name = _NAME.match(text)
+        if found and text[:1] in (b" ", b"\t"):
             found[-1][1].extend(line)
+            size += 1 + len(text)
         elif name:
             found.append((name[1].decode("ascii").lower(), bytearray(line[name.end() :])))
+            size += len(name[1]) + _sent(text[name.end() :])
         elif found or not _is_skipped(line):
             break
-        size += len(line)
-        if size > MAX_BYTES or len(found) > MAX_FIELDS:
+        raw += len(line)
+        if size > MAX_BYTES or len(found) > MAX_FIELDS or raw > MAX_RAW:
             raise OverBound
     return [(name, bytes(value)) for name, value in found]
+
+
+def _sent(value: bytes) -> int:
+    """Return the size of a value as an MTA hands it to a milter, which is
+    without one leading space."""
+    return len(value) - value.startswith(b" ")
 
 
 def _is_skipped(line: bytes) -> bool:
@@ -68,7 +81,7 @@ def fields(msg: Message) -> List[Field]:
         # have set text or a Header.
         raw = str(value).encode("utf-8", "surrogateescape")
         found.append((name.lower(), raw))
-        size += len(name) + len(": ") + len(raw) + len("\n")
+        size += len(name) + len(raw)
         if size > MAX_BYTES or len(found) > MAX_FIELDS:
             raise OverBound
     return found

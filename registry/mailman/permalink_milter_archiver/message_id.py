@@ -52,7 +52,7 @@ def canonical(value: bytes) -> bytes:
     bare = value.translate(None, _WHITE_SPACE)
     if bare.startswith(b"<") and bare.endswith(b">"):
         bare = bare[1:-1]
-    return bare if len(bare) <= MAX_ID else b""
+    return bare
 
 
 def message_hash(algorithm: Algorithm, message_id: bytes) -> str:
@@ -89,6 +89,8 @@ def field_algorithm(name: str) -> Algorithm:
 
 def message_id_of(found: Iterable[Field]) -> bytes:
     """Return the canonical Message-ID of a header: that of the first Message-ID
-    field in which an id is left, or b"" without one."""
+    field in which an id is left, or b"" if there is none or it is too long to
+    name a message."""
     ids = (canonical(value) for name, value in found if name == "message-id")
-    return next(filter(None, ids), b"")
+    message_id = next(filter(None, ids), b"")
+    return message_id if len(message_id) <= MAX_ID else b""

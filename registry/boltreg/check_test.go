@@ -75,17 +75,18 @@ func TestOpenRefusesADamagedFileAndTellsTheRepair(t *testing.T) {
 		want string
 	}{
 		{"an empty file", nil, "it is empty"},
-		{"a file cut in its meta data", whole[:50], "no readable meta data"},
-		{"a file cut behind its meta data", whole[:2*os.Getpagesize()], "it was cut off"},
-		{"a file cut in half", whole[:len(whole)/2], "it was cut off"},
-		{"a file of text", bytes.Repeat([]byte("list,hash\n"), 5000), "no readable meta data"},
-		{"a bbolt file of another program", foreign(t), `"members" is no bucket`},
-		{"a tree that leads in a circle", each(branch, func(p []byte) { copy(p[firstChild:], p[:8]) }), "stands at two places"},
-		{"a branch with a changed key", each(branch, func(p []byte) { p[bytes.Index(p, []byte(all[0].List))+len(all[0].List)+1] = 'Z' }), "out of order"},
-		{"a list of free pages with one in use", each(free, func(p []byte) { binary.NativeEndian.PutUint64(p[16:], 2) }), "the list of free pages"},
-		{"pages that tell no elements", each(leaf, func(p []byte) { clear(p[10:12]) }), "elements"},
-		{"pages with a longer element", each(leaf, func(p []byte) { p[16+12]++ }), "elements"},
-		{"a page of zeros", each(leaf, func(p []byte) { clear(p) }), "its header is not one"},
+		{"a file cut in its meta data", whole[:50], "its meta data cannot be read"},
+		{"a file cut behind its meta data", whole[:2*os.Getpagesize()], "it was truncated"},
+		{"a file cut in half", whole[:len(whole)/2], "it was truncated"},
+		{"a file of text", bytes.Repeat([]byte("list,hash\n"), 5000), "its meta data cannot be read"},
+		{"a bbolt file of another program", foreign(t), `"members" is not a bucket`},
+		{"a tree that leads in a circle", each(branch, func(p []byte) { copy(p[firstChild:], p[:8]) }), "multiple references"},
+		{"a branch with a changed key", each(branch, func(p []byte) { p[bytes.Index(p, []byte(all[0].List))+len(all[0].List)+1] = 'Z' }), "needs to be >= the key in the ancestor"},
+		{"a list of free pages with one in use", each(free, func(p []byte) { binary.NativeEndian.PutUint64(p[16:], 2) }), "page 2: reachable freed"},
+		{"pages that tell no elements", each(leaf, func(p []byte) { clear(p[10:12]) }), "unreachable"},
+		{"pages with a longer element", each(leaf, func(p []byte) { p[16+12]++ }), "its pages hold"},
+		{"a page that lost its last elements", each(leaf, func(p []byte) { p[10] -= min(p[10]-1, 3) }), "its pages hold"},
+		{"a page of zeros", each(leaf, func(p []byte) { clear(p) }), "self identifies as 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			file := damaged(t, name, func([]byte) []byte { return c.data })

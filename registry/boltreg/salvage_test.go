@@ -15,6 +15,7 @@ import (
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
+	"permalink-milter/registry/boltreg/salvage"
 )
 
 // fill makes a registry file with n hashes, every third one archived, and
@@ -47,9 +48,9 @@ func fill(t testing.TB, n int) (name string, records []registry.Record) {
 	return name, records
 }
 
-// inspect returns what Inspect yields.
+// inspect returns what salvage.Read yields.
 func inspect(name string) (records []registry.Record, problems []error) {
-	for r, err := range boltreg.Inspect(name) {
+	for r, err := range salvage.Read(name) {
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -59,7 +60,7 @@ func inspect(name string) (records []registry.Record, problems []error) {
 	return records, problems
 }
 
-func TestInspectReadsWhatTheStoreWrote(t *testing.T) {
+func TestSalvageReadsWhatTheStoreWrote(t *testing.T) {
 	for _, n := range []int{0, 1, 3, 50, 700} { // from a bucket within its parent's page to a tree of pages
 		name, want := fill(t, n)
 		got, problems := inspect(name)
@@ -88,7 +89,7 @@ func damaged(t testing.TB, name string, change func([]byte) []byte) string {
 	return broken
 }
 
-func TestInspectTellsTheDamage(t *testing.T) {
+func TestSalvageTellsTheDamage(t *testing.T) {
 	name, all := fill(t, 700)
 	distinct := func(records []registry.Record) int {
 		keys := make(map[registry.Key]bool)
@@ -104,16 +105,16 @@ func TestInspectTellsTheDamage(t *testing.T) {
 		want   string
 		saved  func(int) bool
 	}{
-		{"a file that was cut off", func(b []byte) []byte { return b[:len(b)/2] }, "it was cut off", func(n int) bool { return n > 0 && n < len(all) }},
-		{"an empty file", func([]byte) []byte { return nil }, "no registry file", func(n int) bool { return n == 0 }},
-		{"another file", func([]byte) []byte { return bytes.Repeat([]byte("nonsense"), 9999) }, "no registry file", func(n int) bool { return n == 0 }},
-		{"a meta page of zeros", func(b []byte) []byte { clear(b[:page]); return b }, "page 0: its meta data", func(n int) bool { return n == len(all) }},
-		{"the other meta page of zeros", func(b []byte) []byte { clear(b[page : 2*page]); return b }, "page 1: its meta data", func(n int) bool { return n == len(all) }},
+		{"a file that was cut off", func(b []byte) []byte { return b[:len(b)/2] }, "it was truncated", func(n int) bool { return n > 0 && n < len(all) }},
+		{"an empty file", func([]byte) []byte { return nil }, "it is empty", func(n int) bool { return n == 0 }},
+		{"another file", func([]byte) []byte { return bytes.Repeat([]byte("nonsense"), 9999) }, "its meta data cannot be read", func(n int) bool { return n == 0 }},
+		{"a meta page of zeros", func(b []byte) []byte { clear(b[:page]); return b }, "one of its two meta pages", func(n int) bool { return n == len(all) }},
+		{"the other meta page of zeros", func(b []byte) []byte { clear(b[page : 2*page]); return b }, "one of its two meta pages", func(n int) bool { return n == len(all) }},
 		{"zeros in a page of entries", func(b []byte) []byte {
 			at := bytes.LastIndex(b, []byte(all[350].Hash)) / page * page
 			clear(b[at : at+page])
 			return b
-		}, "its header is not one", func(n int) bool { return n > len(all)/2 && n < len(all) }},
+		}, "it has no valid header", func(n int) bool { return n > len(all)/2 && n < len(all) }},
 		{"root pages without elements", func(b []byte) []byte {
 			for at := 0; ; at += page {
 				next := bytes.Index(b[at:], []byte("entries-v1"))
@@ -123,7 +124,7 @@ func TestInspectTellsTheDamage(t *testing.T) {
 				at = (at + next) / page * page
 				b[at+10], b[at+11] = 0, 0
 			}
-		}, "it has not the elements that it tells", func(n int) bool { return n == len(all) }},
+		}, "unreachable", func(n int) bool { return n == len(all) }},
 		{"an entry's version from the future", func(b []byte) []byte {
 			for at := 0; ; at++ { // freed pages have older copies
 				next := bytes.Index(b[at:], []byte(all[350].Hash))
@@ -147,9 +148,9 @@ func TestInspectTellsTheDamage(t *testing.T) {
 	}
 }
 
-// Whatever one bit of a file is, Inspect ends, and what it does not tell to
+// Whatever one bit of a file is, salvage.Read ends, and what it does not tell to
 // be damaged has all its entries.
-func TestInspectOutlivesEveryFlippedBit(t *testing.T) {
+func TestSalvageOutlivesEveryFlippedBit(t *testing.T) {
 	name, all := fill(t, 60)
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -173,10 +174,10 @@ func TestInspectOutlivesEveryFlippedBit(t *testing.T) {
 	}
 }
 
-func TestInspectEndsWhenItsReaderDoes(t *testing.T) {
+func TestSalvageEndsWhenItsReaderDoes(t *testing.T) {
 	name, _ := fill(t, 700)
 	n := 0
-	for range boltreg.Inspect(damaged(t, name, func(b []byte) []byte { return b[:len(b)/2] })) {
+	for range salvage.Read(damaged(t, name, func(b []byte) []byte { return b[:len(b)/2] })) {
 		if n++; n == 3 {
 			break
 		}
@@ -186,7 +187,7 @@ func TestInspectEndsWhenItsReaderDoes(t *testing.T) {
 	}
 }
 
-func TestInspectLeavesAFileInUseAlone(t *testing.T) {
+func TestSalvageLeavesAFileInUseAlone(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "permalinks.db")
 	store, err := boltreg.Open(name)
 	if err != nil {
@@ -198,7 +199,7 @@ func TestInspectLeavesAFileInUseAlone(t *testing.T) {
 	}
 }
 
-func FuzzInspect(f *testing.F) {
+func FuzzSalvage(f *testing.F) {
 	name, _ := fill(f, 5)
 	data, err := os.ReadFile(name)
 	if err != nil {
