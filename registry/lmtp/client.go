@@ -45,7 +45,7 @@ type Receipt struct {
 // and where that is occupied the token that the archive suggests, else the
 // next one. Content ends in LF or CRLF lines; ctx bounds the whole.
 func Deliver(ctx context.Context, r Request, content io.Reader) (Receipt, error) {
-	s, err := receive(skipFrom(content), "")
+	s, err := receive(content, "")
 	if err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrMessage, err)
 	}
@@ -126,7 +126,7 @@ func (n *negotiation) run() (Receipt, error) {
 // offer tries one token.
 func (n *negotiation) offer() (text string, err error) {
 	if !n.open {
-		if err := n.client.Mail(n.from, mailOptions(n.client, n.message.size(), n.from, n.to.String())); err != nil {
+		if err := n.client.Mail(n.from, mailOptions(n.client, n.message.size()-n.message.start, n.from, n.to.String())); err != nil {
 			return "", err
 		}
 		n.open = true
@@ -135,5 +135,5 @@ func (n *negotiation) offer() (text string, err error) {
 		return "", err
 	}
 	n.open = false
-	return transmit(n.client, n.message.reader())
+	return transmit(n.client, n.message.content())
 }

@@ -80,11 +80,11 @@ func (p parcel) recipient() string {
 	return a.String()
 }
 
-// relayed is the message with its trace field (RFC 5321, section 4.4).
+// relayed returns the message with its trace field (RFC 5321, section 4.4).
 func (p parcel) relayed() io.Reader {
 	received := fmt.Sprintf("Received: from %s by %s with LMTP for <%s>;\r\n\t%s\r\n",
 		plainHost(p.message.helo), p.hostname, p.recipient(), time.Now().Format(time.RFC1123Z))
-	return io.MultiReader(strings.NewReader(received), p.message.reader())
+	return io.MultiReader(strings.NewReader(received), p.message.content())
 }
 
 // final is relayed as a last hop writes it.

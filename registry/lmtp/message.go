@@ -1,7 +1,6 @@
 package lmtp
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -62,11 +61,16 @@ func (s *spool) close() {
 }
 
 // reader returns the message from its beginning.
-func (s *spool) reader() io.Reader {
+func (s *spool) reader() io.Reader { return s.after(0) }
+
+// after returns the message without its first n bytes.
+func (s *spool) after(n int64) io.Reader {
+	head := bytes.NewReader(s.head[min(n, int64(len(s.head))):])
 	if s.file == nil {
-		return bytes.NewReader(s.head)
+		return head
 	}
-	return io.MultiReader(bytes.NewReader(s.head), io.NewSectionReader(s.file, 0, s.rest))
+	skip := max(0, n-int64(len(s.head)))
+	return io.MultiReader(head, io.NewSectionReader(s.file, skip, s.rest-skip))
 }
 
 func (s *spool) size() int64 { return int64(len(s.head)) + s.rest }
@@ -77,23 +81,29 @@ type message struct {
 	from      string // reverse-path
 	helo      string // what the client calls itself
 	header    hashheader.Header
+	start     int64  // where the header section begins
 	canonical []byte // the Message-ID, or the one that every host derives
 	identity  hashheader.Identity
 	settle    []func() // to do once the replies are written
 }
 
 func readMessage(s *spool, fields []string) (*message, error) {
-	header, err := hashheader.ReadHeader(s.reader())
+	data, section, err := hashheader.ReadSection(s.reader(), nil)
 	if err != nil {
 		return nil, err
 	}
-	m := &message{spool: s, header: header}
-	if m.canonical, _, err = header.NameID(); err != nil {
+	m := &message{spool: s, header: section.Header(data), start: int64(section.Start)}
+	if m.canonical, _, err = m.header.NameID(); err != nil {
 		return nil, err
 	}
-	m.identity = hashheader.Identify(header, m.canonical, fields)
+	m.identity = hashheader.Identify(m.header, m.canonical, fields)
 	return m, nil
 }
+
+// content returns the message from its header section on. What stands before
+// it, such as a From_ line, would end the section of whoever reads the message
+// behind a Received field.
+func (m *message) content() io.Reader { return m.after(m.start) }
 
 // subject returns the subject for people, decoded where its charset is known,
 // on one line and without control characters.
@@ -109,19 +119,4 @@ func (m *message) subject() string {
 		return r
 	}, text)
 	return strings.Join(strings.Fields(visible), " ")
-}
-
-// skipFrom drops the From_ line of an mbox from the beginning of a message.
-func skipFrom(r io.Reader) io.Reader {
-	b := bufio.NewReader(r)
-	start, _ := b.Peek(len("From "))
-	if string(start) != "From " {
-		return b
-	}
-	for {
-		// What is wrong with the reader shows again at the next read.
-		if _, err := b.ReadSlice('\n'); !errors.Is(err, bufio.ErrBufferFull) {
-			return b
-		}
-	}
 }
