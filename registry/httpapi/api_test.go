@@ -108,6 +108,16 @@ func apiCases(t *testing.T) []apiCase {
 		{"list a state that is none", listOp, at(listOp.target + "&state=vacant"), 400},
 		{"look up", lookupOp, nil, 200},
 		{"look up in the other case", lookupOp, at("/api/v1/reservations/DEVEL@lists.example.org/" + strings.ToLower(hash) + "-2"), 200},
+		{"look up by a claim", lookupOp, at(one + "=" + identity(2).Claim()), 200},
+		{"look up by a claim of nobody", lookupOp, at(one + "=00000000"), 404},
+		{"look up by a claim that is too short", lookupOp, at(one + "=0000"), 400},
+		{"confirm by a claim", confirmOp, with(func(c *call) {
+			c.target, c.body = one+"="+identity(2).Claim()+"/archived", `{"url": "https://one.example/2"}`
+		}), 200},
+		{"confirm by a claim for another", confirmOp, at(one + "=" + identity(2).Claim() + "/archived"), 409},
+		{"confirm by a claim of nobody", confirmOp, at(one + "=00000000/archived"), 404},
+		{"release by a claim", releaseOp, at(one + "=" + identity(2).Claim()), 204},
+		{"release by a claim an archived one", releaseOp, at(one + "=" + archivedClaim), 409},
 		{"look up what nobody holds", lookupOp, at(one + "-9"), 404},
 		{"look up what is no token", lookupOp, at(one + "-1"), 400},
 		{"confirm", confirmOp, nil, 200},
@@ -162,12 +172,19 @@ func apiCases(t *testing.T) []apiCase {
 	return cases
 }
 
+// archivedClaim is the claim of the archived message in prepared.
+var archivedClaim = archivedIdentity().Claim()
+
+func archivedIdentity() hashheader.Identity {
+	header := hashheader.Header{{Name: "Date", Value: "Mon, 23 Nov 2026 10:00:00 +0000"}}
+	return hashheader.Identify(header, []byte(firstID), []string{"message-id", "date"})
+}
+
 // prepared is a registry in which three messages hold the hash: two of no
 // fields that the tests send, the third archived.
 func prepared(t *testing.T) registry.Registry {
 	g := registry.New(memreg.New(), registry.Options{Now: now})
-	header := hashheader.Header{{Name: "Date", Value: "Mon, 23 Nov 2026 10:00:00 +0000"}}
-	ids := []hashheader.Identity{identity(1), identity(2), hashheader.Identify(header, []byte(firstID), []string{"message-id", "date"})}
+	ids := []hashheader.Identity{identity(1), identity(2), archivedIdentity()}
 	for _, id := range ids {
 		must(g.Reserve(t.Context(), registry.Request{List: list, Hash: hash, Identity: id}))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/httpapi/page"
 )
 
 // maxAnswer bounds one answer or one line of a listing, in bytes. A hash's
@@ -87,13 +88,13 @@ func text(id hashheader.Identity) string {
 func (c *Client) one(ctx context.Context, method, list, token, suffix string, request any) (registry.Reservation, error) {
 	list, err := hashheader.CheckList(list)
 	if err == nil {
-		_, _, err = hashheader.ParseToken(token)
+		_, err = hashheader.ParseReference(token)
 	}
 	if err != nil {
 		return registry.Reservation{}, err
 	}
 	var body reservation
-	if err := c.call(ctx, method, path("/reservations", list, token)+suffix, request, &body); err != nil {
+	if err := c.call(ctx, method, page.Path("/reservations", list, token)+suffix, request, &body); err != nil {
 		return registry.Reservation{}, fmt.Errorf("%s on %s: %w", token, list, err)
 	}
 	if method == "DELETE" {
@@ -112,7 +113,7 @@ func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.
 		return nil, err
 	}
 	var body reservations
-	if err := c.call(ctx, "GET", path("/hashes", list, hash), nil, &body); err != nil {
+	if err := c.call(ctx, "GET", page.Path("/hashes", list, hash), nil, &body); err != nil {
 		return nil, fmt.Errorf("look up %s on %s: %w", hash, list, err)
 	}
 	var all []registry.Reservation

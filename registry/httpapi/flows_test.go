@@ -41,7 +41,7 @@ func pages(t *testing.T, b *browser, name string) {
 func resolver(t *testing.T, window func(int64) *browser) {
 	b := window(360)
 	send(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
-	b.open(t, "/"+list+"/"+strings.ToLower(hash))
+	b.open(t, "/users@lists.example.org/"+strings.ToLower(hash))
 	b.shows(t, "Several messages share this permalink", hash+"-2", "Subject not known")
 	b.heard()
 	b.fits(t, "dark-choices")

@@ -74,7 +74,7 @@ func form(fields ...string) []string {
 }
 
 func TestFormOfThePage(t *testing.T) {
-	h := newHandler(t, httpapi.Options{Registry: prepared(t), MaxBody: 3 << 20})
+	h := newHandler(t, httpapi.Options{Registry: prepared(t)})
 	for name, c := range map[string]struct {
 		fields []string
 		status int
@@ -82,7 +82,7 @@ func TestFormOfThePage(t *testing.T) {
 	}{
 		"a pasted message":                   {form("message=" + pasted), 200, hash + "-3"},
 		"a file":                             {form("message=", "file="+pasted), 200, hash + "-3"},
-		"a file without its list":            {form("file=Message-ID: <a@b>\n"), 200, "No archive here holds a list"},
+		"a file without its list":            {form("file=Message-ID: <a@b>\n"), 200, "no archive here holds a list"},
 		"a file and the list":                {form("list="+list, "file=Message-ID: <a@b>\n"), 200, "not reserved"},
 		"HTML in every field":                {form("message=Message-ID: <\"><script>alert(1)</script>@x>\nMessage-ID-MD5: <script>alert(1)</script>\nArchived-At: <script>alert(1)</script>\nList-Post: <mailto:devel@lists.example.org>\nDate: <script>alert(1)</script>\n"), 200, "&lt;script&gt;"},
 		"HTML as the list":                   {form("list=<script>alert(1)</script>@x", "message="+pasted), 400, "Bad Request"},
@@ -91,9 +91,9 @@ func TestFormOfThePage(t *testing.T) {
 		"a body that is no form":             {[]string{"Content-Type: application/json", "Body: {}"}, 415, "multipart/form-data"},
 		"a form without its boundary":        {[]string{"Content-Type: multipart/form-data", "Body: x"}, 400, "Bad Request"},
 		"a form that breaks off":             {[]string{"Content-Type: multipart/form-data; boundary=x", "Body: --x\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\nA: b"}, 400, "Bad Request"},
-		"a message of two megabytes":         {form("message=" + pasted + strings.Repeat("text\n", 400_000)), 200, hash + "-3"},
-		"a message of more than is taken":    {form("message=" + pasted + strings.Repeat("text\n", 700_000)), 413, "header section is enough"},
-		"a header section without an end":    {form("message=X: " + strings.Repeat("a", 2<<20)), 413, "header section of more than"},
+		"a message of 60 KB":                 {form("message=" + pasted + strings.Repeat("text\n", 12_000)), 200, hash + "-3"},
+		"a message of more than is taken":    {form("message=" + pasted + strings.Repeat("text\n", 14_000)), 413, "header section is enough"},
+		"a header section without an end":    {form("message=X: " + strings.Repeat("a", 2<<20)), 413, "more than 65536 bytes"},
 		"a thousand parts that are not ours": {form(strings.Fields(strings.Repeat("x=y ", 1000))...), 422, "cannot be named"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -140,7 +140,7 @@ func TestSearch(t *testing.T) {
 }
 
 // listen serves a handler as the daemon does, with shorter times.
-func listen(t *testing.T, h http.Handler) string {
+func listen(t *testing.T, h *httpapi.Handler) string {
 	t.Helper()
 	server := httpapi.NewServer(h, slog.New(slog.DiscardHandler))
 	if server.ReadHeaderTimeout == 0 || server.ReadTimeout == 0 || server.WriteTimeout == 0 || server.IdleTimeout == 0 {
@@ -188,7 +188,9 @@ func TestSlowAndOddClientsAreCutOff(t *testing.T) {
 
 func TestBusyIsSaidAndPasses(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	h := newHandler(t, httpapi.Options{MaxRequests: 1, Rate: -1})
+	token, tokens := everything(t)
+	h := newHandler(t, httpapi.Options{MaxPublic: 1, MaxRequests: 1, Rate: -1, Tokens: tokens})
+	bearer := "Authorization: Bearer " + token
 	// A body that does not come keeps its request in progress.
 	body := &gate{entered: entered, leave: leave}
 	done := make(chan int)
@@ -200,14 +202,26 @@ func TestBusyIsSaidAndPasses(t *testing.T) {
 		done <- w.Code
 	}()
 	<-entered
-	if answer := do(h, "GET", "/"); answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" {
-		t.Errorf("while busy: %d", answer.StatusCode)
+	send := []string{"Content-Type: message/rfc822", "Body: " + mail}
+	answer := do(h, "POST", "/api/v1/messages", send...)
+	if answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" || answer.Header.Get("Connection") != "close" {
+		t.Errorf("another message while busy: %d %v", answer.StatusCode, answer.Header)
+	}
+	for name, answer := range map[string]*http.Response{
+		"a reader":                 do(h, "GET", "/"),
+		"a message with a token":   do(h, "POST", "/api/v1/messages", append(send, bearer)...),
+		"a question with a token":  do(h, "GET", "/api/v1/stats", bearer),
+		"the status page, with it": do(h, "GET", "/status", "Authorization: "+basic(token)),
+	} {
+		if answer.StatusCode != 200 {
+			t.Errorf("%s while strangers are busy: %d", name, answer.StatusCode)
+		}
 	}
 	close(leave)
 	if status := <-done; status != 422 {
 		t.Errorf("the one in progress: %d", status)
 	}
-	if answer := do(h, "GET", "/"); answer.StatusCode != 200 {
+	if answer := do(h, "POST", "/api/v1/messages", send...); answer.StatusCode != 200 {
 		t.Errorf("afterwards: %d", answer.StatusCode)
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"permalink-milter/registry"
+	"permalink-milter/registry/httpapi/page"
 )
 
 // problemPrefix is before a kind's name in a problem's type.
@@ -112,23 +114,26 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w request: %s", registry.ErrInvalid, fmt.Sprintf(format, args...))
 }
 
-// fail answers with an error, as JSON or as a page.
-func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+// fail answers with an error, as JSON or as a page. Where there is too much to
+// do, it closes the connection.
+func (x *exchange) fail(err error) {
 	p := newProblem(err)
-	if p.Status >= 500 && r.Context().Err() == nil {
-		h.o.Log.Warn("http request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	if p.Status >= 500 && x.r.Context().Err() == nil {
+		x.o.Log.Warn("http request failed", "method", x.r.Method, "path", x.r.URL.Path, "error", err)
 	}
 	switch p.Status {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		w.Header().Set("WWW-Authenticate", challenge(r, err))
+		x.Header().Set("WWW-Authenticate", challenge(x.r, err))
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", retryAfter)
+		x.Header().Set("Retry-After", retryAfter)
+		x.Header().Set("Connection", "close")
+		_ = http.NewResponseController(x).SetReadDeadline(time.Now().Add(refusedReadTimeout)) // a test's writer has none
 	}
-	if !wantsJSON(r) {
-		h.render(w, p.Status, "problem", p)
+	if !wantsJSON(x.r) {
+		x.render(p.Status, page.Problem{Title: p.Title, Detail: p.Detail, Status: p.Status})
 		return
 	}
-	writeJSON(w, "application/problem+json", p.Status, p)
+	writeJSON(x, "application/problem+json", p.Status, p)
 }
 
 func writeJSON(w http.ResponseWriter, contentType string, status int, body any) {
