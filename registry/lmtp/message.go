@@ -5,12 +5,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mime"
 	"os"
-	"strings"
-	"unicode"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/registry"
 )
 
 // inMemory is how many bytes of a message are kept in memory; the rest goes to
@@ -79,36 +77,31 @@ type message struct {
 	header    hashheader.Header
 	canonical []byte // the Message-ID, or the one that every host derives
 	identity  hashheader.Identity
+	body      registry.Body
 	settle    []func() // to do once the replies are written
 }
 
 func readMessage(s *spool, fields []string) (*message, error) {
-	header, err := hashheader.ReadHeader(s.reader())
+	data, section, err := hashheader.ReadSection(s.reader(), nil)
 	if err != nil {
 		return nil, err
 	}
-	m := &message{spool: s, header: header}
-	if m.canonical, _, err = header.NameID(); err != nil {
+	m := &message{spool: s, header: section.Header(data)}
+	if m.canonical, _, err = m.header.NameID(); err != nil {
 		return nil, err
 	}
-	m.identity = hashheader.Identify(header, m.canonical, fields)
-	return m, nil
+	m.identity = hashheader.Identify(m.header, m.canonical, fields)
+	m.body, err = digestBody(s.reader(), section.End)
+	return m, err
 }
 
-// subject returns the subject for people, decoded where its charset is known,
-// on one line and without control characters.
+// maxSubject bounds the subject that the registry is told, in bytes.
+const maxSubject = 300
+
+// subject returns the subject as people read it.
 func (m *message) subject() string {
 	text, _ := m.header.First("Subject")
-	if decoded, err := new(mime.WordDecoder).DecodeHeader(strings.Join(strings.Fields(text), " ")); err == nil {
-		text = decoded
-	}
-	visible := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	return strings.Join(strings.Fields(visible), " ")
+	return hashheader.Display(text, maxSubject)
 }
 
 // skipFrom drops the From_ line of an mbox from the beginning of a message.
