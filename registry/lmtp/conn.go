@@ -1,6 +1,7 @@
 package lmtp
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -18,6 +19,7 @@ const messageWaits = 10
 type conn struct {
 	net.Conn
 	server *Server
+	stream *stream
 	once   sync.Once
 	hungUp atomic.Bool
 
@@ -28,13 +30,43 @@ type conn struct {
 // SetReadDeadline leaves the deadline to Read.
 func (c *conn) SetReadDeadline(time.Time) error { return nil }
 
-// Read waits at most the time-out. Once the server drains, it waits only for
-// a message that has begun. An error is the end: go-smtp would take the rest
-// of a message that came too late as commands.
+// Read reads what the client sends, in the form of a stream.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.hungUp.Load() {
 		return 0, io.EOF
 	}
+	return c.stream.Read(p)
+}
+
+// Write writes a reply. 354 is the one that accepts a DATA command.
+func (c *conn) Write(p []byte) (int, error) {
+	if bytes.HasPrefix(p, []byte("354 ")) {
+		c.stream.begin()
+	}
+	return c.Conn.Write(plain(p))
+}
+
+// plain returns a reply without control characters. go-smtp repeats parts of a
+// command that it does not know.
+func plain(reply []byte) []byte {
+	out := bytes.Clone(reply)
+	for i, b := range out {
+		lineEnd := b == '\n' || b == '\r' && bytes.HasPrefix(out[i+1:], []byte{'\n'})
+		if b < ' ' && !lineEnd || b == 0x7f {
+			out[i] = '?'
+		}
+	}
+	return out
+}
+
+// A waiting reader waits at most the time-out for its connection's client.
+type waiting struct{ c *conn }
+
+// Read waits at most the time-out. Once the server drains, it waits only for
+// a message that has begun. An error is the end: go-smtp would take the rest
+// of a message that came too late as commands.
+func (w waiting) Read(p []byte) (int, error) {
+	c := w.c
 	err := c.setDeadline()
 	n := 0
 	if err == nil {
