@@ -22,6 +22,7 @@ type conn struct {
 	stream *stream
 	once   sync.Once
 	hungUp atomic.Bool
+	column int // of the reply that is being written
 
 	mu    sync.Mutex
 	until time.Time // while a message is received and delivered
@@ -43,17 +44,31 @@ func (c *conn) Write(p []byte) (int, error) {
 	if bytes.HasPrefix(p, []byte("354 ")) {
 		c.stream.begin()
 	}
-	return c.Conn.Write(plain(p))
+	if _, err := c.Conn.Write(c.plain(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
-// plain returns a reply without control characters. go-smtp repeats parts of a
-// command that it does not know.
-func plain(reply []byte) []byte {
-	out := bytes.Clone(reply)
-	for i, b := range out {
-		lineEnd := b == '\n' || b == '\r' && bytes.HasPrefix(out[i+1:], []byte{'\n'})
-		if b < ' ' && !lineEnd || b == 0x7f {
-			out[i] = '?'
+// maxReply bounds a line of a reply. RFC 5321, section 4.5.3.1.5, asks for 512
+// octets with the line end; two of the longest addresses need more.
+const maxReply = 1000
+
+// plain returns a part of a reply without control characters and cut to
+// maxReply: go-smtp repeats what a client says of itself, and commands that it
+// does not know.
+func (c *conn) plain(reply []byte) []byte {
+	out := make([]byte, 0, len(reply))
+	for i, b := range reply {
+		last := i+1 == len(reply)
+		switch {
+		case b == '\n':
+			out, c.column = append(out, "\r\n"...), 0
+		case b == '\r' && (last || reply[i+1] == '\n'), c.column == maxReply:
+		case b < ' ' || b == 0x7f:
+			out, c.column = append(out, '?'), c.column+1
+		default:
+			out, c.column = append(out, b), c.column+1
 		}
 	}
 	return out
