@@ -2,6 +2,7 @@ package lmtp
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"io"
 
@@ -34,26 +35,38 @@ type bodyLines struct {
 }
 
 func (l *bodyLines) Write(p []byte) (int, error) {
-	for _, c := range p {
-		switch c {
-		case '\r':
-			l.crs++
-		case '\n':
-			l.ends, l.crs = l.ends+1, 0
+	for rest := p; len(rest) > 0; {
+		n := bytes.IndexAny(rest, "\r\n")
+		switch n {
+		case -1:
+			l.text(rest)
+			return len(p), nil
+		case 0:
+			l.lineEnd(rest[0])
+			rest = rest[1:]
 		default:
-			l.release()
-			l.w.WriteByte(c)
+			l.text(rest[:n])
+			rest = rest[n:]
 		}
 	}
 	return len(p), nil
 }
 
-// release writes what is held back, since more of the body follows.
-func (l *bodyLines) release() {
+func (l *bodyLines) lineEnd(c byte) {
+	if c == '\r' {
+		l.crs++
+		return
+	}
+	l.ends, l.crs = l.ends+1, 0
+}
+
+// text writes a part of a line, and before it what was held back.
+func (l *bodyLines) text(part []byte) {
 	for ; l.ends > 0; l.ends-- {
 		l.w.WriteByte('\n')
 	}
 	for ; l.crs > 0; l.crs-- {
 		l.w.WriteByte('\r')
 	}
+	l.w.Write(part)
 }

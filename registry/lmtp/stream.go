@@ -61,15 +61,34 @@ func (s *stream) Read(p []byte) (int, error) {
 
 // fill takes what has come, up to the end of data or of a DATA command.
 func (s *stream) fill() error {
-	for {
-		c, err := s.in.ReadByte()
-		if err != nil {
-			return err
+	_, err := s.in.Peek(1)
+	for last := false; err == nil && !last && s.in.Buffered() > 0; {
+		piece, _ := s.in.Peek(s.in.Buffered())
+		n := s.rest(piece)
+		s.out.Write(piece[:n])
+		if n == 0 {
+			last = s.take(piece[0])
+			n = 1
 		}
-		if s.take(c) || s.in.Buffered() == 0 {
-			return nil
-		}
+		_, err = s.in.Discard(n)
 	}
+	return err
+}
+
+// rest returns how many bytes of a piece are within a line whose beginning
+// decided all that matters of it.
+func (s *stream) rest(piece []byte) int {
+	stop := byte('\n')
+	switch {
+	case s.inData && s.place == lineRest && s.crs == 0:
+		stop = '\r'
+	case s.inData || s.word != notData:
+		return 0
+	}
+	if end := bytes.IndexByte(piece, stop); end >= 0 {
+		return end
+	}
+	return len(piece)
 }
 
 func (s *stream) take(c byte) (last bool) {
