@@ -15,15 +15,18 @@ const (
 	hasExpires  = 0x04
 	hasURL      = 0x08
 	hasSubject  = 0x10
-	unknownBits = ^byte(stateBits | hasExpires | hasURL | hasSubject)
+	hasBody     = 0x20
+	unknownBits = ^byte(stateBits | hasExpires | hasURL | hasSubject | hasBody)
 )
 
 // AppendBinary appends the stored form of an entry: a version byte (1), then
 // for each slot, in order of the ordinals: a byte whose two low bits are the
 // state (0 vacant, 1 reserved, 2 archived), bit 2 set where an expiry
-// follows, bit 3 a URL, bit 4 a subject; and unless it is vacant the 16 bytes
-// of the identity, Since as a uvarint of Unix seconds, then those of expiry
-// (uvarint), URL and subject (uvarint length and bytes) that the bits tell.
+// follows, bit 3 a URL, bit 4 a subject, bit 5 a body; and unless it is vacant
+// the 16 bytes of the identity, Since as a uvarint of Unix seconds, then those
+// of expiry (uvarint), URL and subject (uvarint length and bytes) and body (16
+// bytes) that the bits tell. Releases before bit 5 report a slot that has it
+// as corrupt.
 // Uvarints are LEB128, as Go's encoding/binary and protobuf have them.
 func (e Entry) AppendBinary(dst []byte) []byte {
 	dst = append(dst, codecVersion)
@@ -52,6 +55,10 @@ func (s Slot) appendBinary(dst []byte) []byte {
 	if s.Subject != "" {
 		dst[head] |= hasSubject
 		dst = append(binary.AppendUvarint(dst, uint64(len(s.Subject))), s.Subject...)
+	}
+	if s.Body != (Body{}) {
+		dst[head] |= hasBody
+		dst = append(dst, s.Body[:]...)
 	}
 	return dst
 }
@@ -104,6 +111,9 @@ func (r *reader) slot() Slot {
 	}
 	if bits&hasSubject != 0 {
 		s.Subject = string(r.bytes(r.uvarint()))
+	}
+	if bits&hasBody != 0 {
+		copy(s.Body[:], r.bytes(uint64(len(s.Body))))
 	}
 	return s
 }

@@ -25,6 +25,7 @@ func (s State) String() string { return [...]string{"vacant", "reserved", "archi
 type Slot struct {
 	State    State
 	Identity hashheader.Identity
+	Body     Body  // zero: unknown
 	Since    int64 // Unix seconds
 	Expires  int64 // Unix seconds; 0: never
 	URL      string
@@ -40,8 +41,8 @@ type Entry struct{ Slots []Slot }
 // are taken.
 func (e Entry) reserve(r Request, now time.Time, ttl time.Duration) (next Entry, ordinal int, outcome Outcome, changed bool) {
 	for i, s := range e.Slots {
-		if s.State != Vacant && s.Identity == r.Identity {
-			next, changed = e.renew(i, now, ttl)
+		if s.isOf(r) {
+			next, changed = e.renew(i, r.Body, now, ttl)
 			return next, i + 1, Held, changed
 		}
 	}
@@ -52,19 +53,36 @@ func (e Entry) reserve(r Request, now time.Time, ttl time.Duration) (next Entry,
 	if len(next.Slots) >= hashheader.MaxOrdinal {
 		return e, 0, Fresh, false
 	}
-	slot := Slot{State: Reserved, Identity: r.Identity, Since: now.Unix(), Expires: expiry(now, ttl)}
+	slot := Slot{State: Reserved, Identity: r.Identity, Body: r.Body, Since: now.Unix(), Expires: expiry(now, ttl)}
 	return Entry{append(next.Slots, slot)}, len(next.Slots) + 1, Fresh, true
 }
 
-// renew puts off the expiry of a slot that has used up half of its time, so
-// that a message seen often is written seldom.
-func (e Entry) renew(i int, now time.Time, ttl time.Duration) (Entry, bool) {
+// isOf reports whether a slot is that of a request's message. Where the request
+// has a body, so must the slot, unless it is reserved and waits for the body.
+func (s Slot) isOf(r Request) bool {
+	if s.State == Vacant || s.Identity != r.Identity {
+		return false
+	}
+	waits := s.State == Reserved && s.Body == Body{}
+	return r.Body == Body{} || s.Body == r.Body || waits
+}
+
+// renew notes the body of a slot that has none, and puts off the expiry of one
+// that has used up half of its time, so that a message seen often is written
+// seldom.
+func (e Entry) renew(i int, body Body, now time.Time, ttl time.Duration) (Entry, bool) {
 	s := e.Slots[i]
-	if s.State != Reserved || s.Expires == 0 || s.Expires > now.Add(ttl/2).Unix() {
+	if s.Body == (Body{}) {
+		s.Body = body
+	}
+	if s.State == Reserved && s.Expires != 0 && s.Expires <= now.Add(ttl/2).Unix() {
+		s.Expires = expiry(now, ttl)
+	}
+	if s == e.Slots[i] {
 		return e, false
 	}
 	next := e.clone()
-	next.Slots[i].Expires = expiry(now, ttl)
+	next.Slots[i] = s
 	return next, true
 }
 

@@ -30,10 +30,17 @@ type Request struct {
 	List     string // list@host
 	Hash     string // base32, as hashheader writes it
 	Identity hashheader.Identity
+	// Body distinguishes messages that have one identity. Where it is zero, as a
+	// milter asks, the identity alone decides.
+	Body Body
 	// Share asks for the bare hash even where another message holds it, for
 	// archives that keep one message per Message-ID.
 	Share bool
 }
+
+// A Body is a digest of a message's body, for those who see it. The zero Body
+// is unknown.
+type Body [16]byte
 
 // An Outcome tells how a request was met.
 type Outcome uint8
@@ -58,6 +65,7 @@ type Reservation struct {
 	Hash     string
 	Ordinal  int // 1 for the bare hash
 	Identity hashheader.Identity
+	Body     Body // zero unless a Request had one
 	State    State
 	Since    time.Time // when it was reserved, to the second
 	Expires  time.Time // zero: never

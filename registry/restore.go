@@ -75,22 +75,22 @@ func (r Reservation) restorable(k Key) error {
 	case r.URL == "":
 		return nil
 	}
-	return checkURL(r.URL)
+	return CheckURL(r.URL)
 }
 
 // restore is Restore on one entry.
 func (e Entry) restore(back []Reservation, now time.Time) (Entry, error) {
 	next := e.clone()
 	for _, r := range back {
-		if i := slices.IndexFunc(next.Slots, func(s Slot) bool { return s.held(now) && s.Identity == r.Identity }); i >= 0 && i+1 != r.Ordinal {
-			return e, fmt.Errorf("%s is of a message that holds %s: %w", r.Token(), hashheader.Token(r.Hash, i+1), ErrOccupied)
-		}
 		for len(next.Slots) < r.Ordinal {
 			next.Slots = append(next.Slots, Slot{})
 		}
 		there := &next.Slots[r.Ordinal-1]
 		if there.held(now) && there.Identity != r.Identity {
 			return e, fmt.Errorf("%s: %w", r.Token(), ErrOccupied)
+		}
+		if i := slices.IndexFunc(next.Slots, func(s Slot) bool { return s.held(now) && s.Identity == r.Identity && s.Body == r.Body }); i >= 0 && i+1 != r.Ordinal {
+			return e, fmt.Errorf("%s is of a message that holds %s: %w", r.Token(), hashheader.Token(r.Hash, i+1), ErrOccupied)
 		}
 		*there = there.join(r.slot())
 	}
@@ -100,6 +100,9 @@ func (e Entry) restore(back []Reservation, now time.Time) (Entry, error) {
 // join returns what stands of a slot and what is restored to it.
 func (s Slot) join(back Slot) Slot {
 	same := s.State != Vacant && s.Identity == back.Identity
+	if same && back.Body == (Body{}) {
+		back.Body = s.Body
+	}
 	switch {
 	case !same, s.State == Reserved && back.State == Archived:
 		return back
@@ -110,7 +113,7 @@ func (s Slot) join(back Slot) Slot {
 }
 
 func (r Reservation) slot() Slot {
-	s := Slot{State: r.State, Identity: r.Identity, Since: r.Since.Unix(), URL: r.URL, Subject: r.Subject}
+	s := Slot{State: r.State, Identity: r.Identity, Body: r.Body, Since: r.Since.Unix(), URL: r.URL, Subject: r.Subject}
 	if !r.Expires.IsZero() {
 		s.Expires = r.Expires.Unix()
 	}

@@ -95,7 +95,7 @@ func (g *rules) reservations(rec Record) []Reservation {
 func (g *rules) Confirm(ctx context.Context, c Confirmation) (Reservation, error) {
 	k, ordinal, err := tokenKey(c.List, c.Token)
 	if err == nil {
-		err = checkURL(c.URL)
+		err = CheckURL(c.URL)
 	}
 	if err != nil {
 		return Reservation{}, err
@@ -218,7 +218,7 @@ func (k Key) full() error {
 }
 
 func (k Key) reservation(ordinal int, s Slot) Reservation {
-	r := Reservation{List: k.List, Hash: k.Hash, Ordinal: ordinal, Identity: s.Identity, State: s.State,
+	r := Reservation{List: k.List, Hash: k.Hash, Ordinal: ordinal, Identity: s.Identity, Body: s.Body, State: s.State,
 		Since: time.Unix(s.Since, 0).UTC(), URL: s.URL, Subject: s.Subject}
 	if s.Expires != 0 {
 		r.Expires = time.Unix(s.Expires, 0).UTC()

@@ -80,9 +80,9 @@ func (r Request) address(m *message) (Address, error) {
 	if err != nil {
 		return Address{}, err
 	}
-	a := Address{Hash: hash, Ordinal: 1, Name: r.ListName, Domain: r.Domain}
+	a := Address{hashheader.Reference{Hash: hash, Ordinal: 1}, r.ListName, r.Domain}
 	if len(r.Identity) > 0 {
-		a.Claim = m.identity.String()[:minClaim]
+		a.Claim = m.identity.String()[:hashheader.MinClaim]
 	}
 	return ParseAddress(a.String())
 }

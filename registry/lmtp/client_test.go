@@ -277,7 +277,7 @@ func FuzzSuggestion(f *testing.F) {
 	f.Add("Permalink already occupied, try <" + hash + "-2@archive.example.org>")
 	f.Add("<<<" + hash + "@archive.example.org>>")
 	f.Fuzz(func(t *testing.T, text string) {
-		a := Address{Hash: hash, Ordinal: 1, Domain: "archive.example.org"}
+		a := Address{Reference: hashheader.Reference{Hash: hash, Ordinal: 1}, Domain: "archive.example.org"}
 		got, ok := a.suggestion(text)
 		if got.at(1) != a || got.Ordinal < 1 || got.Ordinal > hashheader.MaxOrdinal || !ok && got != a {
 			t.Errorf("%q: %+v, %t", text, got, ok)

@@ -1,6 +1,7 @@
 package lmtp
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -18,8 +19,10 @@ const messageWaits = 10
 type conn struct {
 	net.Conn
 	server *Server
+	stream *stream
 	once   sync.Once
 	hungUp atomic.Bool
+	column int // of the reply that is being written
 
 	mu    sync.Mutex
 	until time.Time // while a message is received and delivered
@@ -28,13 +31,57 @@ type conn struct {
 // SetReadDeadline leaves the deadline to Read.
 func (c *conn) SetReadDeadline(time.Time) error { return nil }
 
-// Read waits at most the time-out. Once the server drains, it waits only for
-// a message that has begun. An error is the end: go-smtp would take the rest
-// of a message that came too late as commands.
+// Read reads what the client sends, in the form of a stream.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.hungUp.Load() {
 		return 0, io.EOF
 	}
+	return c.stream.Read(p)
+}
+
+// Write writes a reply. 354 is the one that accepts a DATA command.
+func (c *conn) Write(p []byte) (int, error) {
+	if bytes.HasPrefix(p, []byte("354 ")) {
+		c.stream.begin()
+	}
+	if _, err := c.Conn.Write(c.plain(p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// maxReply bounds a line of a reply. RFC 5321, section 4.5.3.1.5, asks for 512
+// octets with the line end; two of the longest addresses need more.
+const maxReply = 1000
+
+// plain returns a part of a reply without control characters and cut to
+// maxReply: go-smtp repeats what a client says of itself, and commands that it
+// does not know.
+func (c *conn) plain(reply []byte) []byte {
+	out := make([]byte, 0, len(reply))
+	for i, b := range reply {
+		last := i+1 == len(reply)
+		switch {
+		case b == '\n':
+			out, c.column = append(out, "\r\n"...), 0
+		case b == '\r' && (last || reply[i+1] == '\n'), c.column == maxReply:
+		case b < ' ' || b == 0x7f:
+			out, c.column = append(out, '?'), c.column+1
+		default:
+			out, c.column = append(out, b), c.column+1
+		}
+	}
+	return out
+}
+
+// A waiting reader waits at most the time-out for its connection's client.
+type waiting struct{ c *conn }
+
+// Read waits at most the time-out. Once the server drains, it waits only for
+// a message that has begun. An error is the end: go-smtp would take the rest
+// of a message that came too late as commands.
+func (w waiting) Read(p []byte) (int, error) {
+	c := w.c
 	err := c.setDeadline()
 	n := 0
 	if err == nil {

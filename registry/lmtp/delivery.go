@@ -62,15 +62,16 @@ type parcel struct {
 	hostname string
 }
 
-// name tells the parcel from all others, and is the same whenever the message
-// comes: token, identity and list.
+// name returns the parcel's own name, which is the same whenever the message
+// comes: token, identity, body and list.
 func (p parcel) name() string {
-	return parcelName(p.to.Token(), p.message.identity.String(), p.list)
+	return fmt.Sprintf("%s.%s.%x%s", p.to.Token(), p.message.identity, p.message.body, listSuffix(p.list))
 }
 
-func parcelName(token, identity, list string) string {
+// listSuffix ends the names of a list's parcels.
+func listSuffix(list string) string {
 	sum := sha256.Sum256([]byte(list))
-	return fmt.Sprintf("%s.%s.%x", token, identity, sum[:8])
+	return fmt.Sprintf(".%x", sum[:8])
 }
 
 // recipient is the address without the claim, which is for this server.

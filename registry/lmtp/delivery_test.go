@@ -69,7 +69,7 @@ func TestMaildirFollowsNoLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := parcel{message: m, to: Address{Hash: hash, Ordinal: 1, Domain: "archive.example.org"}, list: devel, hostname: "h"}
+	p := parcel{message: m, to: Address{Reference: hashheader.Reference{Hash: hash, Ordinal: 1}, Domain: "archive.example.org"}, list: devel, hostname: "h"}
 	target := filepath.Join(t.TempDir(), "target")
 	dir := &maildir{path: t.TempDir()}
 	if err := errors.Join(dir.prepare(), os.Symlink(target, dir.file("tmp", p.name()))); err != nil {
@@ -147,17 +147,21 @@ func TestNextHopThatIsDown(t *testing.T) {
 	}
 }
 
+// Were it delivered, the registry could never confirm it, and another message
+// could get its token.
 func TestPermalinkThatTheRegistryDoesNotTake(t *testing.T) {
 	s := start(t, func(o *Options) {
 		o.Domains[0].URL, _ = hashheader.ParseTemplate("https://lists.example.org/{message_id}")
 	})
 	text := "From: a@example.org\nDate: x\nMessage-ID: <" + strings.Repeat("#", 998) + ">\n\nhello\n"
-	for range 2 {
-		if _, err := Deliver(t.Context(), request(s.addr), strings.NewReader(text)); err != nil {
-			t.Error(err)
-		}
+	_, err := Deliver(t.Context(), request(s.addr), strings.NewReader(text))
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "554 ") || !strings.Contains(err.Error(), "at most 2000 bytes") {
+		t.Error(err)
 	}
-	if got := stored(t, s.devel); len(got) != 1 {
+	if got := stored(t, s.devel); len(got) != 0 {
 		t.Errorf("%d messages are stored", len(got))
+	}
+	for r, err := range s.registry.List(t.Context(), "") {
+		t.Errorf("reserved: %+v, %v", r, err)
 	}
 }

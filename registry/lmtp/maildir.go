@@ -177,8 +177,6 @@ func (m *maildir) unsettled(list, token string) bool {
 	entries, _ := os.ReadDir(m.file("pending"))
 	return slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
 		name, marked := strings.CutSuffix(entry.Name(), sentSuffix)
-		first, rest, _ := strings.Cut(name, ".")
-		identity, _, _ := strings.Cut(rest, ".")
-		return marked && first == token && name == parcelName(token, identity, list)
+		return marked && strings.HasPrefix(name, token+".") && strings.HasSuffix(name, listSuffix(list))
 	})
 }

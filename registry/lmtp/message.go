@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"mime"
 	"os"
-	"strings"
-	"unicode"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/registry"
 )
 
 // inMemory is how many bytes of a message are kept in memory; the rest goes to
@@ -84,6 +82,7 @@ type message struct {
 	start     int64  // where the header section begins
 	canonical []byte // the Message-ID, or the one that every host derives
 	identity  hashheader.Identity
+	body      registry.Body
 	settle    []func() // to do once the replies are written
 }
 
@@ -97,7 +96,8 @@ func readMessage(s *spool, fields []string) (*message, error) {
 		return nil, err
 	}
 	m.identity = hashheader.Identify(m.header, m.canonical, fields)
-	return m, nil
+	m.body, err = digestBody(s.reader(), section.End)
+	return m, err
 }
 
 // content returns the message from its header section on. What stands before
@@ -105,18 +105,11 @@ func readMessage(s *spool, fields []string) (*message, error) {
 // behind a Received field.
 func (m *message) content() io.Reader { return m.after(m.start) }
 
-// subject returns the subject for people, decoded where its charset is known,
-// on one line and without control characters.
+// maxSubject bounds the subject that the registry is told, in bytes.
+const maxSubject = 300
+
+// subject returns the subject as people read it.
 func (m *message) subject() string {
 	text, _ := m.header.First("Subject")
-	if decoded, err := new(mime.WordDecoder).DecodeHeader(strings.Join(strings.Fields(text), " ")); err == nil {
-		text = decoded
-	}
-	visible := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	return strings.Join(strings.Fields(visible), " ")
+	return hashheader.Display(text, maxSubject)
 }

@@ -160,6 +160,7 @@ func (s *Server) each(visit func(*conn)) {
 
 func (s *Server) track(nc net.Conn) *conn {
 	c := &conn{Conn: nc, server: s}
+	c.stream = newStream(waiting{c})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[c] = true
