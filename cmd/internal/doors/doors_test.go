@@ -3,6 +3,7 @@
 package doors
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -99,16 +100,20 @@ func inProcess(t testing.TB) []door {
 	}
 }
 
-// generated is how many messages TestDoorsAgree makes, and seed makes them
-// others.
-const generated, seed = 3000, 1
+var (
+	generated = flag.Int("messages", 3000, "how many messages TestDoorsAgree generates")
+	seed      = flag.Uint64("seed", 1, "of the generated messages")
+)
+
+// maxShown is how many disagreements are printed.
+const maxShown = 20
 
 func TestDoorsAgree(t *testing.T) {
 	messages, err := headertest.Testdata("../../../testdata")
 	if err != nil {
 		t.Fatal(err)
 	}
-	messages = slices.Concat(messages, headertest.Bounds(), headertest.Generate(seed, generated))
+	messages = slices.Concat(messages, headertest.Bounds(), headertest.Generate(*seed, *generated))
 	doors := slices.Concat(inProcess(t), toolDoors(t), pythonDoors(t))
 	answers := make([][]answer, len(doors))
 	for i, d := range doors {
@@ -129,7 +134,7 @@ func TestDoorsAgree(t *testing.T) {
 			said += len(answers[i][n])
 		}
 		if text := compare(m.Data, doors, all); text != "" {
-			if bad++; bad <= 2000 {
+			if bad++; bad <= maxShown {
 				t.Errorf("%s\n%s", m.Name, text)
 			}
 		}
