@@ -115,6 +115,9 @@ func (im *importer) candidate(m *mailbox.Message) *candidate {
 	if errors.Is(m.Err, mailbox.ErrNUL) { // the archive holds it all the same
 		c.err, c.odd = nil, m.Err.Error()
 	}
+	if c.err == nil {
+		_, c.err = m.Header.MessageID()
+	}
 	if c.err != nil {
 		return c
 	}

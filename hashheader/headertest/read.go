@@ -9,23 +9,21 @@ import (
 
 var (
 	fieldLine = regexp.MustCompile(`(?s)\A([!-9;-~]+)[ \t]*:(.*)\z`)
-	skipLine  = regexp.MustCompile(`\A([ \t\r\v\f]*|>?From .*)\z`)
+	skipLine  = regexp.MustCompile(`(?s)\A([ \t\r]*|>?From .*)\z`)
 )
 
 // Read reads a header section as an MTA does that follows the rule, and returns
 // its fields as a milter gets them: without the space behind the colon, folded
-// by LF. Over is set for a section over a bound, which has no fields.
+// by LF. Over is set for a section over a bound: no reader but this one finds
+// fields in it.
 //
 // It shares no code with package hashheader, and says the rule in other words,
 // so that a mistake in one of them shows.
 func Read(message []byte) (h hashheader.Header, over bool) {
 	var names []string
 	var values [][]string // of each field, line by line
-	for line := range strings.SplitSeq(string(message), "\n") {
+	for line := range strings.SplitSeq(strings.TrimPrefix(string(message), "\xef\xbb\xbf"), "\n") {
 		line = strings.TrimRight(line, "\r")
-		if len(names) == 0 {
-			line = strings.TrimPrefix(line, "\xef\xbb\xbf")
-		}
 		field := fieldLine.FindStringSubmatch(line)
 		last := len(values) - 1
 		switch {
@@ -47,8 +45,5 @@ func Read(message []byte) (h hashheader.Header, over bool) {
 		size += len(names[i]) + len(value)
 		h = append(h, hashheader.Field{Name: names[i], Value: value})
 	}
-	if len(h) > 2000 || size > 1<<20 {
-		return nil, true
-	}
-	return h, false
+	return h, len(h) > 2000 || size > 1<<20
 }
