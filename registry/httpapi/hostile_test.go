@@ -157,6 +157,7 @@ func listen(t *testing.T, h *httpapi.Handler) string {
 }
 
 func TestSlowAndOddClientsAreCutOff(t *testing.T) {
+	t.Parallel()
 	addr := listen(t, newHandler(t, httpapi.Options{}))
 	for name, c := range map[string]struct{ sent, want string }{
 		"one that says nothing":          {"", ""},

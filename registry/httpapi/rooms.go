@@ -18,7 +18,7 @@ const (
 
 // maxWork bounds the requests of strangers that keep the processor or the
 // registry busy at once. Others wait, so that mail does not.
-const maxWork = 4
+const maxWork = 2
 
 // rooms bounds the requests in progress. Those with a token have a room of
 // their own, which strangers cannot fill. Among strangers, bodies that do not
