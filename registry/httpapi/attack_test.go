@@ -208,8 +208,7 @@ func TestUnfinishedBodiesHoldNobodyUp(t *testing.T) {
 	t.Logf("all were cut off after %v", time.Since(began))
 }
 
-// However a URL of the resolver is spelled, it is no place that it redirects
-// to.
+// The resolver does not redirect to itself, however its URL is spelled.
 func TestTheResolverIsNoTargetInAnySpelling(t *testing.T) {
 	token, tokens := everything(t)
 	at := "/" + list + "/" + hash

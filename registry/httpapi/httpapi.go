@@ -29,7 +29,7 @@ import (
 type Options struct {
 	Registry registry.Registry
 	Policy   *stamp.Policy
-	// Tokens says who may use the API; nil: nobody. See LoadTokens.
+	// Tokens says who may use the API; nil lets nobody. See LoadTokens.
 	Tokens *Tokens
 	// BaseURL is the URL of the handler's / from outside, such as
 	// https://permalink.example.org. Without one, permalinks are paths.
