@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"runtime"
@@ -262,5 +263,37 @@ func TestThePageSpellsOutWhatHasNoLook(t *testing.T) {
 		if name != "problem" && !strings.Contains(page, `\u202egpj`) {
 			t.Errorf("%s does not spell it out: %s", name, page)
 		}
+	}
+}
+
+// A hostile archiver's large messages are few at once, and hold no other
+// request up.
+func TestLargeMessagesWithATokenAreFew(t *testing.T) {
+	var logged strings.Builder
+	token, tokens := everything(t)
+	h := newHandler(t, httpapi.Options{Registry: prepared(t), Tokens: tokens, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+	bearer := "Authorization: Bearer " + token
+	leave := make(chan struct{})
+	var all sync.WaitGroup
+	for range 16 {
+		g := &gate{entered: make(chan struct{}), leave: leave}
+		all.Go(func() {
+			r, _ := http.NewRequest("POST", "http://x/api/v1/messages", g)
+			r.Header.Set("Authorization", "Bearer "+token)
+			r.Header.Set("Content-Type", "message/rfc822")
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		})
+		<-g.entered
+	}
+	if answer := do(h, "POST", "/api/v1/messages", bearer, "Content-Type: message/rfc822", "Body: "+mail); answer.StatusCode != 503 {
+		t.Errorf("one more: %d", answer.StatusCode)
+	}
+	if answer := do(h, "GET", one, bearer); answer.StatusCode != 200 {
+		t.Errorf("another request: %d", answer.StatusCode)
+	}
+	close(leave)
+	all.Wait()
+	if logged.Len() > 0 {
+		t.Errorf("a refusal is logged: %s", logged.String())
 	}
 }

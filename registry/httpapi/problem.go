@@ -118,7 +118,7 @@ func invalid(format string, args ...any) error {
 // do, it closes the connection.
 func (x *exchange) fail(err error) {
 	p := newProblem(err)
-	if p.Status >= 500 && x.r.Context().Err() == nil {
+	if p.Status >= 500 && x.r.Context().Err() == nil && !errors.Is(err, errBusy) { // a flood must not flood the log
 		x.o.Log.Warn("http request failed", "method", x.r.Method, "path", x.r.URL.Path, "error", err)
 	}
 	switch p.Status {
