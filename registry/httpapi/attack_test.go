@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"runtime"
@@ -45,8 +46,8 @@ func dial(t *testing.T, addr string) net.Conn {
 }
 
 // exchange sends a request on a connection and returns the answer.
-func exchange[T string | []byte](conn net.Conn, request T) (*http.Response, error) {
-	if _, err := conn.Write([]byte(request)); err != nil {
+func exchange(conn net.Conn, request string) (*http.Response, error) {
+	if _, err := io.WriteString(conn, request); err != nil {
 		return nil, err
 	}
 	return http.ReadResponse(bufio.NewReader(conn), nil)
@@ -75,9 +76,9 @@ func peakHeap(f func()) uint64 {
 	}
 }
 
-// A stranger's message is small, so that many at once need little memory.
+// A stranger's message is small, so that many at once need little memory,
+// whether they come from one client or from as many.
 func TestStrangersMessagesNeedLittleMemory(t *testing.T) {
-	addr := serve(t, newHandler(t, httpapi.Options{Registry: prepared(t)}))
 	for name, header := range map[string]string{
 		"one long Message-ID": "Message-ID: <" + strings.Repeat("a", 1<<20-200) + "@b>\n",
 		"thousands of ids":    strings.Repeat("Message-ID: <"+strings.Repeat("a", 500)+"@b>\n", 1900),
@@ -85,29 +86,42 @@ func TestStrangersMessagesNeedLittleMemory(t *testing.T) {
 		"60 KB of addresses":  "Message-ID: <a@b>\nTo: x@example.org" + strings.Repeat(",\n a@one.example.org", 2_800) + "\n",
 		"60 KB of fields":     "Message-ID: <a@b>\n" + strings.Repeat("Archived-At: <http:x>\n", 1_900),
 	} {
-		request := fmt.Appendf(nil, "POST /api/v1/messages HTTP/1.1\r\nHost: x\r\nContent-Type: message/rfc822\r\nContent-Length: %d\r\n\r\n%s", len(header), header)
-		peak := peakHeap(func() {
-			var all sync.WaitGroup
-			for range 100 {
-				all.Go(func() {
-					conn, err := net.Dial("tcp", addr)
-					if err != nil {
-						return
-					}
-					defer conn.Close()
-					_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
-					if answer, err := exchange(conn, request); err == nil {
-						_, _ = io.Copy(io.Discard, answer.Body)
-					}
-				})
+		for _, clients := range []int{1, 100} {
+			addr := serve(t, newHandler(t, httpapi.Options{Registry: prepared(t)}))
+			began := time.Now()
+			peak := peakHeap(func() { flood(addr, header, clients) })
+			t.Logf("%s, %d clients: %d MB, %v", name, clients, peak>>20, time.Since(began))
+			if peak > 60<<20 {
+				t.Errorf("100 messages with %s from %d clients need %d MB", name, clients, peak>>20)
 			}
-			all.Wait()
-		})
-		t.Logf("%s: %d MB", name, peak>>20)
-		if peak > 30<<20 {
-			t.Errorf("100 messages with %s need %d MB", name, peak>>20)
 		}
 	}
+}
+
+// flood sends a message 100 times at once, from so many clients.
+func flood(addr, header string, clients int) {
+	var all sync.WaitGroup
+	for n := range 100 {
+		all.Go(func() {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+			fmt.Fprintf(conn, "POST /api/v1/messages HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.%d\r\nContent-Type: message/rfc822\r\nContent-Length: %d\r\n\r\n",
+				n%clients, len(header))
+			for rest := header; rest != ""; rest = rest[min(len(rest), 1<<14):] {
+				if _, err := io.WriteString(conn, rest[:min(len(rest), 1<<14)]); err != nil {
+					break // the answer came first
+				}
+			}
+			if answer, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
+				_, _ = io.Copy(io.Discard, answer.Body)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // One client cannot hold all connections, and holds none for long.
@@ -195,8 +209,7 @@ func TestUnfinishedBodiesHoldNobodyUp(t *testing.T) {
 	t.Logf("all were cut off after %v", time.Since(began))
 }
 
-// However a URL of the resolver is spelled, it is no place that it redirects
-// to.
+// The resolver does not redirect to itself, however its URL is spelled.
 func TestTheResolverIsNoTargetInAnySpelling(t *testing.T) {
 	token, tokens := everything(t)
 	at := "/" + list + "/" + hash
@@ -250,5 +263,37 @@ func TestThePageSpellsOutWhatHasNoLook(t *testing.T) {
 		if name != "problem" && !strings.Contains(page, `\u202egpj`) {
 			t.Errorf("%s does not spell it out: %s", name, page)
 		}
+	}
+}
+
+// A hostile archiver's large messages are few at once, and hold no other
+// request up.
+func TestLargeMessagesWithATokenAreFew(t *testing.T) {
+	var logged strings.Builder
+	token, tokens := everything(t)
+	h := newHandler(t, httpapi.Options{Registry: prepared(t), Tokens: tokens, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+	bearer := "Authorization: Bearer " + token
+	leave := make(chan struct{})
+	var all sync.WaitGroup
+	for range 16 {
+		g := &gate{entered: make(chan struct{}), leave: leave}
+		all.Go(func() {
+			r, _ := http.NewRequest("POST", "http://x/api/v1/messages", g)
+			r.Header.Set("Authorization", "Bearer "+token)
+			r.Header.Set("Content-Type", "message/rfc822")
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		})
+		<-g.entered
+	}
+	if answer := do(h, "POST", "/api/v1/messages", bearer, "Content-Type: message/rfc822", "Body: "+mail); answer.StatusCode != 503 {
+		t.Errorf("one more: %d", answer.StatusCode)
+	}
+	if answer := do(h, "GET", one, bearer); answer.StatusCode != 200 {
+		t.Errorf("another request: %d", answer.StatusCode)
+	}
+	close(leave)
+	all.Wait()
+	if logged.Len() > 0 {
+		t.Errorf("a refusal is logged: %s", logged.String())
 	}
 }

@@ -56,6 +56,8 @@ func TestInChromium(t *testing.T) {
 		"pages on a phone":                 func(t *testing.T, open func(int64) *browser) { pages(t, open(360), "phone") },
 		"the resolver's pages in the dark": resolver,
 		"a file is read without its body":  files,
+		"a mailbox is read":                mailboxes,
+		"a long message is pasted":         longPaste,
 		"without JavaScript":               withoutJavaScript,
 		"by keyboard alone":                byKeyboard,
 		"the policy keeps others out":      policyHolds,

@@ -15,7 +15,7 @@ import (
 	"permalink-milter/registry/httpapi"
 )
 
-func TestWrongMethodsAreToldWhichAreRight(t *testing.T) {
+func TestWrongMethodsGetTheRightOnes(t *testing.T) {
 	h := newHandler(t, httpapi.Options{})
 	for _, c := range []struct{ method, target, allow string }{
 		{"PUT", "/api/v1/reservations", "GET, HEAD, POST"},
@@ -88,7 +88,7 @@ func TestFormOfThePage(t *testing.T) {
 		"HTML as the list":                   {form("list=<script>alert(1)</script>@x", "message="+pasted), 400, "Bad Request"},
 		"a script as Archived-At":            {form("message=Message-ID: <a@b>\nArchived-At: <javascript:alert(1)>\n"), 200, "javascript:alert"},
 		"nothing":                            {form("message=", "file="), 422, "cannot be named"},
-		"a body that is no form":             {[]string{"Content-Type: application/json", "Body: {}"}, 415, "multipart/form-data"},
+		"a body of another type":             {[]string{"Content-Type: application/json", "Body: {}"}, 415, "multipart/form-data"},
 		"a form without its boundary":        {[]string{"Content-Type: multipart/form-data", "Body: x"}, 400, "Bad Request"},
 		"a form that breaks off":             {[]string{"Content-Type: multipart/form-data; boundary=x", "Body: --x\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\nA: b"}, 400, "Bad Request"},
 		"a message of 60 KB":                 {form("message=" + pasted + strings.Repeat("text\n", 12_000)), 200, hash + "-3"},
@@ -116,18 +116,18 @@ func TestSearch(t *testing.T) {
 		status int
 		want   string
 	}{
-		"a token":                        {"q=" + hash + "-3&list=" + list, 200, "https://one.example/3"},
-		"a token on the known lists":     {"q=" + strings.ToLower(hash) + "-3", 200, "https://one.example/3"},
-		"a Message-ID":                   {"q=%3C" + firstID + "%3E", 200, "3 messages share this hash"},
-		"a field":                        {"q=Message-Id:%20%3C" + firstID + "%3E", 200, "3 messages share this hash"},
-		"a permalink":                    {"q=https://x.example/y/" + list + "/" + hash + "-3", 200, "https://one.example/3"},
-		"a Message-ID that nobody holds": {"q=a@b", 200, "Not reserved"},
-		"a token that nobody holds":      {"q=" + hash + "-9", 404, "Not reserved"},
-		"nothing":                        {"q=", 400, "write a Message-ID"},
-		"empty brackets":                 {"q=%3C%3E", 400, "nothing is left"},
-		"HTML":                           {"q=%3Cscript%3Ealert(1)%3C/script%3E", 200, "script&gt;alert"},
-		"what is no list":                {"q=a@b&list=%3Cscript%3E", 400, "invalid list"},
-		"more than anybody types":        {"q=" + strings.Repeat("a", 5000), 400, "write a Message-ID"},
+		"a token":                    {"q=" + hash + "-3&list=" + list, 200, "https://one.example/3"},
+		"a token on the known lists": {"q=" + strings.ToLower(hash) + "-3", 200, "https://one.example/3"},
+		"a Message-ID":               {"q=%3C" + firstID + "%3E", 200, "3 messages share this hash"},
+		"a field":                    {"q=Message-Id:%20%3C" + firstID + "%3E", 200, "3 messages share this hash"},
+		"a permalink":                {"q=https://x.example/y/" + list + "/" + hash + "-3", 200, "https://one.example/3"},
+		"an unknown Message-ID":      {"q=a@b", 200, "Not reserved"},
+		"an unknown token":           {"q=" + hash + "-9", 404, "Not reserved"},
+		"nothing":                    {"q=", 400, "write a Message-ID"},
+		"empty brackets":             {"q=%3C%3E", 400, "nothing is left"},
+		"HTML":                       {"q=%3Cscript%3Ealert(1)%3C/script%3E", 200, "script&gt;alert"},
+		"an invalid list":            {"q=a@b&list=%3Cscript%3E", 400, "invalid list"},
+		"a very long text":           {"q=" + strings.Repeat("a", 5000), 400, "write a Message-ID"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := do(h, "GET", "/search?"+c.query)
@@ -157,6 +157,7 @@ func listen(t *testing.T, h *httpapi.Handler) string {
 }
 
 func TestSlowAndOddClientsAreCutOff(t *testing.T) {
+	t.Parallel()
 	addr := listen(t, newHandler(t, httpapi.Options{}))
 	for name, c := range map[string]struct{ sent, want string }{
 		"one that says nothing":          {"", ""},

@@ -29,7 +29,7 @@ import (
 type Options struct {
 	Registry registry.Registry
 	Policy   *stamp.Policy
-	// Tokens says who may use the API; nil: nobody. See LoadTokens.
+	// Tokens says who may use the API; nil lets nobody. See LoadTokens.
 	Tokens *Tokens
 	// BaseURL is the URL of the handler's / from outside, such as
 	// https://permalink.example.org. Without one, permalinks are paths.
@@ -40,7 +40,7 @@ type Options struct {
 	// 64 KiB.
 	MaxBody int64
 	// Rate is how many requests per second a client may make without a token,
-	// ten times as many at once; default 10, below zero: no limit. Requests
+	// ten times as many at once; default 20, below zero: no limit. Requests
 	// that cost more count as several. IPv6 clients count by their /64.
 	Rate float64
 	// TrustedProxies are the peers whose X-Forwarded-For names the client, by
@@ -76,7 +76,7 @@ type Counter = page.Counter
 func (o *Options) setDefaults() {
 	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
 	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
-	o.Rate = cmp.Or(o.Rate, 10)
+	o.Rate = cmp.Or(o.Rate, 20)
 	o.MaxRequests = cmp.Or(o.MaxRequests, 1000)
 	o.MaxPublic = cmp.Or(o.MaxPublic, 256)
 	o.MaxClient = cmp.Or(o.MaxClient, 16)

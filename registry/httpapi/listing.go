@@ -20,7 +20,7 @@ const (
 	someLines   = 256
 )
 
-// A listing is what a request to list asks for.
+// A listing is what a request for a list of reservations asks for.
 type listing struct {
 	list, state string // "" for all
 	limit       int
@@ -40,7 +40,8 @@ func readListing(query url.Values) (l listing, err error) {
 	return l, nil
 }
 
-// list answers GET /api/v1/reservations: a line of JSON for each reservation.
+// list answers GET /api/v1/reservations with a line of JSON for each
+// reservation.
 func (x *exchange) list() error {
 	asked, err := readListing(x.r.URL.Query())
 	if err == nil {

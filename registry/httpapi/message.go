@@ -35,9 +35,14 @@ func (x *exchange) message() error {
 	if err := wantType(x.r, "message/rfc822", "message/global", "text/rfc822-headers"); err != nil {
 		return err
 	}
-	limit := x.o.MaxBody
-	if x.isStranger() {
-		limit = min(limit, maxPublic)
+	limit := min(x.o.MaxBody, maxPublic)
+	if !x.isStranger() {
+		leave, err := take(x.rooms.large)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		limit = x.o.MaxBody
 	}
 	if x.r.ContentLength > limit {
 		return fmt.Errorf("%w: %d bytes, at most %d are taken", errTooLarge, x.r.ContentLength, limit)

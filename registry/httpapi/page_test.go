@@ -63,7 +63,7 @@ func TestPages(t *testing.T) {
 	} {
 		page := text(do(h, c.method, c.target, c.fields...))
 		if !strings.HasPrefix(page, "<!DOCTYPE html>\n<html lang=\"en\">") || !strings.HasSuffix(page, "</html>\n\n") || strings.Count(page, "<h1>") != 1 {
-			t.Errorf("%s is no whole page: %s", c.name, page)
+			t.Errorf("%s is not a whole page: %s", c.name, page)
 		}
 		_, main, _ := strings.Cut(page, "<main")
 		main, _, _ = strings.Cut(main, "</main>")
@@ -268,7 +268,7 @@ func luminance(t *testing.T, style, name string) (sum float64) {
 	return sum
 }
 
-func TestObserveIsToldOfEveryRequest(t *testing.T) {
+func TestObserveIsCalledForEveryRequest(t *testing.T) {
 	var told []string
 	h := newHandler(t, httpapi.Options{Registry: prepared(t), Observe: func(pattern string, status int, _ time.Duration) {
 		told = append(told, fmt.Sprint(pattern, " ", status))

@@ -73,28 +73,28 @@ func TestResolver(t *testing.T) {
 		"a claim in upper case":                  {"/two@one.example.org/" + hash + "=" + strings.ToUpper(claim(2)), "", 301, "https://archive.example/2"},
 		"a claim behind another's token":         {"/two@one.example.org/" + hash + "-3=" + claim(2), "", 301, "https://archive.example/2"},
 		"a claim of a reserved one":              {"/two@one.example.org/" + hash + "=" + claim(3), "", 302, "https://one.example/two@one.example.org/" + hash + "-3"},
-		"a claim that nobody has":                {"/two@one.example.org/" + hash + "=00000000", "", 404, "letter by letter"},
-		"a claim that is too short":              {"/two@one.example.org/" + hash + "=" + claim(2)[:7], "", 404, "no permalink of ours"},
+		"an unknown claim":                       {"/two@one.example.org/" + hash + "=00000000", "", 404, "letter by letter"},
+		"a claim that is too short":              {"/two@one.example.org/" + hash + "=" + claim(2)[:7], "", 404, "ot a permalink of this server"},
 		"several archives offer the choice":      {"/users@lists.example.org/" + hash, "", 300, `<a href="https://second.example/users/` + hash + `"`},
 		"several archives as JSON":               {"/users@lists.example.org/" + hash, asJSON, 300, `"archive": "second"`},
 		"a template of Message-IDs waits":        {"/ids@lists.example.org/" + hash, "", 404, "No archive has confirmed it yet"},
-		"a template of ours is no loop":          {"/loop@lists.example.org/" + hash, "", 404, "No archive has confirmed it yet"},
-		"a list of no archive waits":             {"/nobody@lists.example.org/" + hash, asJSON, 404, `"links": []`},
+		"a template of ours makes no loop":       {"/loop@lists.example.org/" + hash, "", 404, "No archive has confirmed it yet"},
+		"a list without an archive waits":        {"/nobody@lists.example.org/" + hash, asJSON, 404, `"links": []`},
 		"a confirmed ftp URL is not followed":    {"/script@one.example.org/" + hash, "", 302, "https://one.example/script@one.example.org/" + hash},
-		"one confirmed as itself is no loop":     {"/self@one.example.org/" + hash, "", 302, "https://one.example/self@one.example.org/" + hash},
+		"one confirmed as itself makes no loop":  {"/self@one.example.org/" + hash, "", 302, "https://one.example/self@one.example.org/" + hash},
 		"a name in a URL is not followed":        {"/name@one.example.org/" + hash, "", 302, "https://one.example/name@one.example.org/" + hash},
 		"an unknown one is a page":               {"/other@one.example.org/" + hash, "", 404, "letter by letter"},
 		"an unknown one as JSON":                 {"/other@one.example.org/" + hash, asJSON, 404, "urn:permalink-milter:problem:no-permalink"},
-		"what is no token is a page":             {"/x@one.example.org/index.php", "", 404, "Find a permalink"},
-		"what is no list is a page":              {"/wp-admin/" + hash, "", 404, "no permalink of ours"},
-		"a line end in the list is no header":    {"/x%0d%0aSet-Cookie:%20a=b@one.example.org/" + hash, "", 404, "no permalink of ours"},
-		"a line end in the token is no header":   {"/x@one.example.org/" + hash + "%0d%0aLocation:%20https:%2f%2fevil.example", "", 404, "no permalink of ours"},
+		"an invalid token is a page":             {"/x@one.example.org/index.php", "", 404, "Find a permalink"},
+		"an invalid list is a page":              {"/wp-admin/" + hash, "", 404, "ot a permalink of this server"},
+		"a line end in the list ends no header":  {"/x%0d%0aSet-Cookie:%20a=b@one.example.org/" + hash, "", 404, "ot a permalink of this server"},
+		"a line end in the token ends no header": {"/x@one.example.org/" + hash + "%0d%0aLocation:%20https:%2f%2fevil.example", "", 404, "ot a permalink of this server"},
 		"HTML in the list is text":               {"/%3Cscript%3Ealert(1)%3C%2Fscript%3E@a.example/" + hash, "", 404, "&lt;script&gt;alert(1)&lt;/script&gt;"},
 		"HTML in the token is text":              {"/x@a.example/%3Cscript%3Ealert(1)%3C%2Fscript%3E", "", 404, "&lt;script&gt;"},
-		"two slashes are no other host":          {"//evil.example/x", "", 307, "/evil.example/x"},
-		"a backslash is no other host":           {`/\evil.example/` + hash, "", 404, "no permalink of ours"},
+		"two slashes lead to no other host":      {"//evil.example/x", "", 307, "/evil.example/x"},
+		"a backslash leads to no other host":     {`/\evil.example/` + hash, "", 404, "ot a permalink of this server"},
 		"a path that climbs stays here":          {"/a/../../evil@one.example.org/" + hash, "", 307, "/evil@one.example.org/" + hash},
-		"a URL as the list is none":              {"/https:%2f%2fevil.example@x.example/" + hash, "", 404, "no permalink of ours"},
+		"a URL as the list is none":              {"/https:%2f%2fevil.example@x.example/" + hash, "", 404, "ot a permalink of this server"},
 		"a bad byte in the list is text":         {"/%ff%fe@one.example.org/" + hash, asJSON, 404, "no-permalink"},
 		"a path of thousands of segments is 404": {strings.Repeat("/a", 3000), "", 404, "There is nothing here"},
 	} {
@@ -126,6 +126,32 @@ func TestAnArchiveThatMovesIsFollowed(t *testing.T) {
 	h.SetPolicy(moved)
 	if got := do(h, "GET", "/"+list+"/"+hash).Header.Get("Location"); got != "https://new.example/"+hash {
 		t.Errorf("it leads to %s", got)
+	}
+}
+
+// A reloading registry is asked while the configuration is reloaded.
+type reloading struct {
+	registry.Registry
+	reload func()
+}
+
+func (r reloading) LookupHash(ctx context.Context, list, hash string) ([]registry.Reservation, error) {
+	r.reload()
+	return r.Registry.LookupHash(ctx, list, hash)
+}
+
+func TestARequestKeepsThePolicyThatItBeganWith(t *testing.T) {
+	next := policy(t)
+	next.Archives = nil
+	token, tokens := everything(t)
+	var h *httpapi.Handler
+	g := reloading{reserved(t, list, 1), func() { h.SetPolicy(next); h.SetTokens(nil) }}
+	h = newHandler(t, httpapi.Options{Registry: g, Tokens: tokens})
+	if got := do(h, "GET", "/"+list+"/"+hash, "Authorization: "+basic(token)).Header.Get("Location"); got != "https://one.example/"+list+"/"+hash {
+		t.Errorf("the resolver leads to %q", got)
+	}
+	if got := do(h, "GET", "/"+list+"/"+hash); got.StatusCode != 404 {
+		t.Errorf("the next request: %d", got.StatusCode)
 	}
 }
 

@@ -18,7 +18,11 @@ const (
 
 // maxWork bounds the requests of strangers that keep the processor or the
 // registry busy at once. Others wait, so that mail does not.
-const maxWork = 4
+const maxWork = 2
+
+// maxLarge bounds the messages with a token that are read at once: each may
+// have a header section as large as the reader takes.
+const maxLarge = 16
 
 // rooms bounds the requests in progress. Those with a token have a room of
 // their own, which strangers cannot fill. Among strangers, bodies that do not
@@ -28,6 +32,7 @@ type rooms struct {
 	reading chan struct{} // strangers' requests without a body
 	sending chan struct{} // strangers' requests with one
 	work    chan struct{} // see turn
+	large   chan struct{} // messages with a token
 
 	maxClient int
 	mu        sync.Mutex
@@ -36,7 +41,7 @@ type rooms struct {
 
 func newRooms(o Options) *rooms {
 	room := func(size int) chan struct{} { return make(chan struct{}, size) }
-	return &rooms{known: room(o.MaxRequests), reading: room(o.MaxPublic), sending: room(max(o.MaxPublic/2, 1)), work: room(maxWork),
+	return &rooms{known: room(o.MaxRequests), reading: room(o.MaxPublic), sending: room(max(o.MaxPublic/2, 1)), work: room(maxWork), large: room(maxLarge),
 		maxClient: o.MaxClient, clients: make(map[netip.Addr]int)}
 }
 

@@ -113,21 +113,25 @@ func (x *exchange) readMessageID(text string) (canonical []byte, ref hashheader.
 // maxSearched bounds the lists that are searched where none is named.
 const maxSearched = 500
 
-// find looks for the message on its list, or on all that are known.
+// find looks for the message on its list, or on all that are known, as far as
+// the time goes.
 func (x *exchange) find(ctx context.Context, q query, v *page.Found) error {
-	lists := []string{q.list}
-	if q.list == "" {
-		lists = x.knownLists(ctx)
+	if q.list != "" {
+		return x.findOn(ctx, q, q.list, v)
 	}
-	if len(lists) > maxSearched {
-		lists = lists[:maxSearched]
-		v.Searched = maxSearched
-	}
-	for _, list := range lists {
-		for _, ref := range x.references(q, list) {
-			if err := x.findOn(ctx, q, list, ref, v); err != nil {
-				return err
-			}
+	lists := x.knownLists(ctx)
+	for n, list := range lists {
+		if n == maxSearched {
+			v.Searched = n
+			return nil
+		}
+		err := x.findOn(ctx, q, list, v)
+		if n > 0 && ctx.Err() != nil {
+			v.Searched = n
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -212,19 +216,21 @@ func (x *exchange) algorithms(list string) (all []hashheader.Algorithm) {
 	return all
 }
 
-// findOn looks for one reference on one list.
-func (x *exchange) findOn(ctx context.Context, q query, list string, ref hashheader.Reference, v *page.Found) error {
-	held, err := x.behind(ctx, list, ref)
-	if errors.Is(err, registry.ErrNotFound) {
-		return nil
+// findOn looks for the message on one list.
+func (x *exchange) findOn(ctx context.Context, q query, list string, v *page.Found) error {
+	for _, ref := range x.references(q, list) {
+		held, err := x.behind(ctx, list, ref)
+		if errors.Is(err, registry.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		found := x.choices(held, ref)
+		if len(held) == 1 {
+			found.Choices[0].Links = x.links(held[0], q.messageID)
+		}
+		v.Found = append(v.Found, found)
 	}
-	if err != nil {
-		return err
-	}
-	found := x.choices(held, ref)
-	if len(held) == 1 {
-		found.Choices[0].Links = x.links(held[0], q.messageID)
-	}
-	v.Found = append(v.Found, found)
 	return nil
 }
