@@ -45,7 +45,7 @@ type Receipt struct {
 // and where that is occupied the token that the archive suggests, else the
 // next one. Content ends in LF or CRLF lines; ctx bounds the whole.
 func Deliver(ctx context.Context, r Request, content io.Reader) (Receipt, error) {
-	s, err := receive(skipFrom(content), "")
+	s, err := receive(skipFrom(content), unnamedFile)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrMessage, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -29,8 +30,10 @@ type Delivery interface {
 	unsettled(list, token string) bool
 	// down is the reply where deliver failed.
 	down() *smtp.SMTPError
-	// spoolDir is where long messages are kept while they come in.
-	spoolDir() string
+	// spool returns a file without a name, for a long message while it comes in.
+	spool() (*os.File, error)
+	// close gives up what prepare made.
+	close()
 }
 
 // ParseDelivery reads a configured delivery:

@@ -23,8 +23,8 @@ type spool struct {
 	rest int64    // bytes in the file
 }
 
-// receive reads a message to its end. The file is made in dir.
-func receive(r io.Reader, dir string) (*spool, error) {
+// receive reads a message to its end. NewFile makes the file for a long one.
+func receive(r io.Reader, newFile func() (*os.File, error)) (*spool, error) {
 	var head bytes.Buffer
 	_, err := io.CopyN(&head, r, inMemory)
 	s := &spool{head: head.Bytes()}
@@ -32,7 +32,7 @@ func receive(r io.Reader, dir string) (*spool, error) {
 		return s, nil
 	}
 	if err == nil {
-		err = s.fill(r, dir)
+		err = s.fill(r, newFile)
 	}
 	if err != nil {
 		s.close()
@@ -41,15 +41,26 @@ func receive(r io.Reader, dir string) (*spool, error) {
 	return s, nil
 }
 
-func (s *spool) fill(r io.Reader, dir string) (err error) {
-	if s.file, err = os.CreateTemp(dir, "lmtp-"); err != nil {
-		return err
-	}
-	if err = os.Remove(s.file.Name()); err != nil {
+func (s *spool) fill(r io.Reader, newFile func() (*os.File, error)) (err error) {
+	if s.file, err = newFile(); err != nil {
 		return err
 	}
 	s.rest, err = io.Copy(s.file, r)
 	return err
+}
+
+// unnamedFile makes a file in the system's folder for temporary files. It goes
+// when it is closed.
+func unnamedFile() (*os.File, error) {
+	file, err := os.CreateTemp("", "lmtp-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // close gives the file's space back.

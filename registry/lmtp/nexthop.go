@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -72,7 +73,8 @@ type nextHop struct{ network, address string }
 func (nextHop) prepare() error                { return nil }
 func (nextHop) settle(parcel)                 {}
 func (nextHop) unsettled(string, string) bool { return false }
-func (nextHop) spoolDir() string              { return "" }
+func (nextHop) spool() (*os.File, error)      { return unnamedFile() }
+func (nextHop) close()                        {}
 func (nextHop) down() *smtp.SMTPError         { return nextHopDown() }
 
 func (n nextHop) deliver(ctx context.Context, p parcel) error {

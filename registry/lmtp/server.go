@@ -136,6 +136,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-done
 	}
 	s.cut()
+	for _, a := range s.archives {
+		a.Delivery.close()
+	}
 	return err
 }
 

@@ -119,7 +119,7 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 	if len(accepted) == 0 {
 		return interrupted()
 	}
-	spool, err := receive(r, accepted[0].archive.Delivery.spoolDir())
+	spool, err := receive(r, accepted[0].archive.Delivery.spool)
 	if err != nil {
 		s.log.Info("message not received", "error", err)
 		return receiveError(err)
