@@ -24,8 +24,10 @@ type conn struct {
 	hungUp atomic.Bool
 	column int // of the reply that is being written
 
-	mu    sync.Mutex
-	until time.Time // while a message is received and delivered
+	mu      sync.Mutex
+	until   time.Time // while a message is received and delivered
+	since   time.Time // when the last message ended, or the connection began
+	waiting bool      // for a command
 }
 
 // SetReadDeadline leaves the deadline to Read.
@@ -82,20 +84,22 @@ type waiting struct{ c *conn }
 // of a message that came too late as commands.
 func (w waiting) Read(p []byte) (int, error) {
 	c := w.c
-	err := c.setDeadline()
+	err := c.beginWait()
 	n := 0
 	if err == nil {
 		n, err = c.Conn.Read(p)
 	}
+	c.endWait()
 	if err != nil {
 		c.hangUp()
 	}
 	return n, err
 }
 
-func (c *conn) setDeadline() error {
+func (c *conn) beginWait() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.waiting = c.until.IsZero()
 	deadline := time.Now().Add(c.server.o.Timeout)
 	switch {
 	case c.until.IsZero() && c.server.draining.Load():
@@ -104,6 +108,12 @@ func (c *conn) setDeadline() error {
 		deadline = c.until
 	}
 	return c.Conn.SetReadDeadline(deadline)
+}
+
+func (c *conn) endWait() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = false
 }
 
 // begin and end enclose a message.
@@ -116,16 +126,24 @@ func (c *conn) begin() {
 func (c *conn) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.until = time.Time{}
+	c.until, c.since = time.Time{}, time.Now()
 }
 
-// drain ends a Read that waits for a command. The error is Read's to return.
+// drain ends a wait for a command. The error is Read's to return.
 func (c *conn) drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.until.IsZero() {
 		_ = c.Conn.SetReadDeadline(time.Now())
 	}
+}
+
+// idle returns since when a client that is waited for has sent no message. It
+// reports false for a client that is served.
+func (c *conn) idle() (since time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.since, c.waiting
 }
 
 // hangUp lets the reply that is being made be the last.
@@ -135,39 +153,4 @@ func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.once.Do(func() { c.server.forget(c) })
 	return err
-}
-
-// A listener takes at most the server's number of connections at once; more
-// wait in its backlog.
-type listener struct {
-	net.Listener
-	server *Server
-}
-
-func (l listener) Accept() (net.Conn, error) {
-	if err := l.takeSlot(); err != nil {
-		return nil, err
-	}
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		<-l.server.slots
-		return nil, err
-	}
-	return l.server.track(nc), nil
-}
-
-// takeSlot waits until one more connection may be served.
-func (l listener) takeSlot() error {
-	select {
-	case l.server.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	l.server.o.Log.Warn("all LMTP connections are in use, the client has to wait", "listener", l.Addr(), "max_connections", l.server.o.MaxConnections)
-	select {
-	case l.server.slots <- struct{}{}:
-		return nil
-	case <-l.server.drained:
-		return net.ErrClosed
-	}
 }

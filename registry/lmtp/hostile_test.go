@@ -235,6 +235,54 @@ func TestConnectionsOverTheLimitWait(t *testing.T) {
 	expect(t, second.line(), "220 ")
 }
 
+// Whether it said LHLO or began a transaction does not matter: a client that
+// sends no message gives way.
+func TestIdleClientsGiveWay(t *testing.T) {
+	const idle = 100
+	s := start(t, func(o *Options) { o.MaxConnections = idle })
+	clients := make([]raw, idle)
+	for i := range clients {
+		clients[i] = s.dial(t)
+		switch i % 3 {
+		case 0:
+			clients[i].line()
+		case 1:
+			clients[i].begin(t, "a@example.org")
+		case 2:
+			io.WriteString(clients[i], "LHLO")
+			clients[i].line()
+		}
+	}
+	for n := range 5 {
+		begun := time.Now()
+		if _, err := Deliver(t.Context(), request(s.addr), strings.NewReader(withBody(fmt.Sprint(n)))); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("the message took %v", took)
+		}
+	}
+	// The first that came gave way.
+	expect(t, clients[0].line(), "421 ")
+}
+
+func TestClientThatSendsAMessageKeepsItsConnection(t *testing.T) {
+	s := start(t, func(o *Options) { o.MaxConnections = 1 })
+	c := s.dial(t)
+	c.begin(t, "a@example.org")
+	c.talk(recipient1, "DATA")
+	other := make(chan error, 1)
+	go func() {
+		_, err := Deliver(t.Context(), request(s.addr), strings.NewReader(message1(bobID)))
+		other <- err
+	}()
+	time.Sleep(minIdle + minIdle/2)
+	expect(t, c.talk(message1(aliceID) + ".")[0], "250 2.1.5 ")
+	if err := <-other; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestShutdownLetsTheMessageEnd(t *testing.T) {
 	s := start(t, nil)
 	idle, busy := s.dial(t), s.dial(t)

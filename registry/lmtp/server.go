@@ -162,7 +162,7 @@ func (s *Server) each(visit func(*conn)) {
 }
 
 func (s *Server) track(nc net.Conn) *conn {
-	c := &conn{Conn: nc, server: s}
+	c := &conn{Conn: nc, server: s, since: time.Now()}
 	c.stream = newStream(waiting{c})
 	s.mu.Lock()
 	defer s.mu.Unlock()
