@@ -43,8 +43,32 @@ type Receipt struct {
 
 // Deliver hands a message over to an archive. It offers the message's hash,
 // and where that is occupied the token that the archive suggests, else the
-// next one. Content ends in LF or CRLF lines; ctx bounds the whole.
+// next one. The lines of content end in LF or CRLF; ctx bounds the whole.
+//
+// The receipt's text and the errors repeat what the server says, with control
+// characters spelled out, so that they can be shown on a terminal.
 func Deliver(ctx context.Context, r Request, content io.Reader) (Receipt, error) {
+	receipt, err := deliver(ctx, r, content)
+	receipt.Text = printable(receipt.Text)
+	if err != nil {
+		err = shownError{err}
+	}
+	return receipt, err
+}
+
+// A shownError is an error with control characters spelled out.
+type shownError struct{ error }
+
+func (e shownError) Error() string { return printable(e.error.Error()) }
+func (e shownError) Unwrap() error { return e.error }
+
+// printable returns text of a server, whose replies may have several lines, on
+// one line.
+func printable(text string) string {
+	return hashheader.Printable(strings.ReplaceAll(text, "\n", " "))
+}
+
+func deliver(ctx context.Context, r Request, content io.Reader) (Receipt, error) {
 	s, err := receive(skipFrom(content), unnamedFile)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrMessage, err)

@@ -195,6 +195,22 @@ func TestDeliverToOtherServers(t *testing.T) {
 	}
 }
 
+// A server's reply must not reach the terminal as commands to it.
+func TestDeliverSpellsOutControlCharacters(t *testing.T) {
+	for name, c := range map[string]struct{ prefix, reply, want string }{
+		"a refusal":           {"RCPT", "550-5.1.1 no\x1b[2J\r\n550 5.1.1 \u202enever\r\n", `550 no\u001b[2J \u202enever`},
+		"a success":           {".", "250 2.1.5 \x1b]0;title\x07\xff\r\n", `\u001b]0;title\u0007\xff`},
+		"a line of no reply":  {"MAIL", "x\x1b[31m\r\n", `x\x1b[31m`},
+		"a greeting refused":  {"LHLO", "554 5.0.0 \x1b[31m\r\n", `\u001b[31m`},
+		"a temporary refusal": {"RCPT", "451 4.0.0 \x9b31m\r\n", `\x9b31m`},
+	} {
+		got, err := Deliver(t.Context(), request(script(t, archiveLike(c.prefix, c.reply))), strings.NewReader(message1(aliceID)))
+		if shown := got.Text + fmt.Sprint(err); !strings.Contains(shown, c.want) || strings.ContainsAny(shown, "\x1b\x07\n\u202e") {
+			t.Errorf("%s: %q", name, shown)
+		}
+	}
+}
+
 func TestDeliverErrors(t *testing.T) {
 	good := message1(aliceID)
 	for name, c := range map[string]struct {
