@@ -16,18 +16,18 @@ import (
 var (
 	ErrRefused   = errors.New("the archive refuses the message")
 	ErrTemporary = errors.New("the archive does not take the message now, try again later")
-	// ErrMessage is for a message that has no permalink.
+	// ErrMessage is for a message that cannot have a permalink.
 	ErrMessage = errors.New("not a message with a permalink")
 )
 
-// maxTokens is how many tokens Deliver offers for one message.
+// maxTokens bounds the tokens that Deliver offers for one message.
 const maxTokens = 20
 
 // A Request tells Deliver where a message goes.
 type Request struct {
 	Server    string // HOST:PORT or unix:/PATH
 	Domain    string // the archive's host, for recipients
-	ListName  string // the list's local part; may be empty
+	ListName  string // the list's local part; empty for the domain's first list
 	Algorithm hashheader.Algorithm
 	Identity  []string // of hashheader.IdentityFields; empty: no claim is made
 	From      string   // reverse-path; may be empty
@@ -117,7 +117,7 @@ type negotiation struct {
 	from    string
 	message *message
 	to      Address
-	open    bool // a transaction is, which a refused RCPT does not end
+	open    bool // a transaction is open; a refused RCPT does not end it
 }
 
 func (n *negotiation) run() (Receipt, error) {

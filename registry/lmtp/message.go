@@ -11,12 +11,12 @@ import (
 	"permalink-milter/registry"
 )
 
-// inMemory is how many bytes of a message are kept in memory; the rest goes to
-// a file.
+// inMemory bounds the bytes of a message that are kept in memory. The rest goes
+// to a file.
 const inMemory = 128 << 10
 
-// A spool holds a message: the beginning in memory, the rest in a file that
-// has no name, so that nothing is left of it when the process ends.
+// A spool holds a message: the beginning in memory, the rest in a file without a
+// name, which goes with the process.
 type spool struct {
 	head []byte
 	file *os.File // nil for a short message
@@ -80,16 +80,16 @@ func (s *spool) reader() io.Reader {
 
 func (s *spool) size() int64 { return int64(len(s.head)) + s.rest }
 
-// A message is a received one and what the registry needs to know of it.
+// A message is a received message and what the registry needs to know of it.
 type message struct {
 	*spool
 	from      string // reverse-path
-	helo      string // what the client calls itself
+	helo      string // the client's name, as LHLO gives it
 	header    hashheader.Header
-	canonical []byte // the Message-ID, or the one that every host derives
+	canonical []byte // the Message-ID, or the one that all hosts derive
 	identity  hashheader.Identity
 	body      registry.Body
-	settle    []func() // to do once the replies are written
+	settle    []func() // to be called once the replies are written
 }
 
 func readMessage(s *spool, fields []string) (*message, error) {
@@ -115,7 +115,7 @@ func (m *message) subject() string {
 	return hashheader.Display(text, maxSubject)
 }
 
-// skipFrom drops the From_ line of an mbox from the beginning of a message.
+// skipFrom skips the From_ line of a mailbox at the beginning of a message.
 func skipFrom(r io.Reader) io.Reader {
 	b := bufio.NewReader(r)
 	start, _ := b.Peek(len("From "))
@@ -123,7 +123,7 @@ func skipFrom(r io.Reader) io.Reader {
 		return b
 	}
 	for {
-		// What is wrong with the reader shows again at the next read.
+		// The next read returns the error again.
 		if _, err := b.ReadSlice('\n'); !errors.Is(err, bufio.ErrBufferFull) {
 			return b
 		}
