@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -24,7 +25,8 @@ func (*box) prepare() error                { return nil }
 func (*box) settle(parcel)                 {}
 func (*box) unsettled(string, string) bool { return false }
 func (*box) down() *smtp.SMTPError         { return unavailable("box") }
-func (*box) spoolDir() string              { return "" }
+func (*box) spool() (*os.File, error)      { return unnamedFile() }
+func (*box) close()                        {}
 
 func (b *box) deliver(_ context.Context, p parcel) error {
 	b.mu.Lock()
