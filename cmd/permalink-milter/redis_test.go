@@ -7,12 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry/redisreg"
 	"permalink-milter/registry/redisreg/redistest"
 )
 
 func startRedis(t *testing.T, args ...string) *redistest.Server {
 	t.Helper()
+	need.Program(t, "redis-server", "redis-server redis-tools")
 	s, err := redistest.Start(t.TempDir(), args...)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
 	"permalink-milter/registry/httpapi"
@@ -148,6 +149,7 @@ func TestTokensAreKept(t *testing.T) {
 // Redis is asked with what the configuration says, and one that is away is
 // temporary trouble.
 func TestRedisServesEachVerb(t *testing.T) {
+	need.Program(t, "redis-server", "redis-server redis-tools")
 	server, err := redistest.Start(t.TempDir(), "--requirepass", "secret")
 	if err != nil {
 		t.Fatal(err)

@@ -15,11 +15,10 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
 )
-
-const chromium = "/usr/bin/chromium"
 
 // A browser is one window of a real Chromium, and what its console said.
 type browser struct {
@@ -33,9 +32,7 @@ type browser struct {
 
 // All flows share one Chromium; each has a window and a server of its own.
 func TestInChromium(t *testing.T) {
-	if _, err := os.Stat(chromium); err != nil {
-		t.Fatalf("%v: install the Debian package chromium", err)
-	}
+	chromium := need.Program(t, "chromium", "chromium")
 	profile, err := os.MkdirTemp("", "chromium")
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"permalink-milter/hashheader/golden"
 	"permalink-milter/registry/httpapi"
 )
 
@@ -62,7 +63,7 @@ func TestAPIAndItsDocument(t *testing.T) {
 	if diff := cmp.Diff(doc.statuses(), slices.Sorted(maps.Keys(seen))); diff != "" {
 		t.Errorf("document and cases differ (-document +cases):\n%s", diff)
 	}
-	golden(t, "api.golden", printed.String())
+	golden.Equal(t, "testdata/api.golden", printed.String())
 }
 
 func print(answer *http.Response, body string) string {

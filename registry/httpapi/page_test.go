@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/golden"
 	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
 	"permalink-milter/registry/memreg"
@@ -69,7 +70,7 @@ func TestPages(t *testing.T) {
 		main, _, _ = strings.Cut(main, "</main>")
 		fmt.Fprintf(&printed, "== %s\n<main%s</main>\n", c.name, main)
 	}
-	golden(t, "pages.golden", printed.String())
+	golden.Equal(t, "testdata/pages.golden", printed.String())
 }
 
 func TestAMailboxOfManyMessagesIsCut(t *testing.T) {
