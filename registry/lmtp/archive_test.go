@@ -49,6 +49,10 @@ func TestRecipientsAreJudgedBeforeTheMessage(t *testing.T) {
 		{"an archived one of this sender, who claims another message", unknown, held(kept), true, "Permalink already occupied, try <" + hash + "-2" + unknown + "@"},
 		{"an archived one that is claimed", first, held(kept), false, ""},
 		{"a claim holds another token", second, held(kept, reserved), false, "Permalink already occupied, try <" + hash + "-2" + second + "@"},
+		{"an archived message is claimed under the next token: its body may differ", "-2" + first, held(kept), false, ""},
+		{"the same under a token that is reserved", "-2" + first, held(kept, reserved), false, ""},
+		{"the same under a later token", "-3" + first, held(kept), false, "Permalink not in use yet, try <" + hash + first + "@"},
+		{"the same under a token of another message", "-2" + first, held(kept, kept), false, "Permalink already occupied, try <" + hash + first + "@"},
 		{"a claim holds a lower token", "-3" + second, held(kept, reserved), false, "Permalink not in use yet, try <" + hash + "-2" + second + "@"},
 		{"the last token is taken", "-999", all, false, "Permalink already occupied, and so are all"},
 	} {
@@ -56,7 +60,7 @@ func TestRecipientsAreJudgedBeforeTheMessage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := judge(a, c.held, c.again)
+		got := judge(a, devel, c.held, c.again)
 		if c.want == "" && got != nil {
 			t.Errorf("%s: refused: %v", c.name, got)
 		}
