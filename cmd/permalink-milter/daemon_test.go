@@ -92,9 +92,16 @@ func TestLogHasOneLineAMessage(t *testing.T) {
 		t.Fatalf("%d lines:\n%s", len(lines), &p.log)
 	}
 	got := lines[0]
-	hk, _ := got["hk"].(map[string]any)
+	first := func(key string) any {
+		values, _ := got[key].([]any)
+		if len(values) != 1 {
+			return nil
+		}
+		return values[0]
+	}
 	if got["msg"] != "message stamped" || got["level"] != "INFO" || got["qid"] != "4XyZ" || got["conn"] == nil || got["hash"] != md5Hash ||
-		hk["list"] != "devel@lists.example.org" || hk["token"] != md5Hash || hk["outcome"] != "reserved" {
+		first("lists") != "devel@lists.example.org" || first("tokens") != md5Hash || first("outcomes") != "reserved" ||
+		first("permalinks") != "https://one.example/devel@lists.example.org/"+md5Hash {
 		t.Errorf("%v", got)
 	}
 }
