@@ -8,17 +8,17 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// A State tells what a slot of an entry is.
+// A State is the state of a slot of an entry.
 type State uint8
 
-// The states. A vacant slot keeps its place while a later one is held.
+// The states. A vacant slot keeps its place as long as a later one is held.
 const (
 	Vacant State = iota
 	Reserved
 	Archived
 )
 
-// String returns the state as the API names it.
+// String returns the name of the state in the API.
 func (s State) String() string { return [...]string{"vacant", "reserved", "archived"}[s] }
 
 // A Slot is one token of an entry.
@@ -32,13 +32,12 @@ type Slot struct {
 	Subject  string
 }
 
-// An Entry is all that one list holds of one hash: the slot of ordinal n is
-// Slots[n-1]. Its methods do not change it; they return what it becomes.
+// An Entry holds the slots of one hash on one list: the slot of ordinal n is
+// Slots[n-1]. Its methods do not change it. They return the new entry.
 type Entry struct{ Slots []Slot }
 
-// reserve finds or makes the slot of an identity and returns its ordinal.
-// changed is false where the entry serves as it is; ordinal is 0 where all
-// are taken.
+// reserve finds or makes the slot of an identity and returns its ordinal, 0 if
+// all ordinals are taken. changed is false if the entry stays as it is.
 func (e Entry) reserve(r Request, now time.Time, ttl time.Duration) (next Entry, ordinal int, outcome Outcome, changed bool) {
 	for i, s := range e.Slots {
 		if s.isOf(r) {
@@ -93,9 +92,9 @@ func expiry(now time.Time, ttl time.Duration) int64 {
 	return now.Add(ttl).Unix()
 }
 
-// trim drops the trailing slots that nobody holds. One in the middle stays: a
-// token is given out anew only when no later ordinal of its hash is held, for
-// a reader may know the later ones as its sequels.
+// trim drops the trailing slots that no message holds. A slot in the middle
+// stays: a token is given to another message only if no later ordinal of its
+// hash is held, since readers may know those as its successors.
 func (e Entry) trim(now time.Time) Entry {
 	slots := slices.Clone(e.Slots)
 	for len(slots) > 0 && !slots[len(slots)-1].held(now) {
@@ -110,8 +109,8 @@ func (s Slot) held(now time.Time) bool {
 
 func (e Entry) clone() Entry { return Entry{slices.Clone(e.Slots)} }
 
-// holder returns the slot of an ordinal if a message holds it. An identity
-// other than zero must be the holder's.
+// holder returns the slot of an ordinal if a message holds it. Unless id is
+// zero, it must be the identity of the holder.
 func (e Entry) holder(ordinal int, id hashheader.Identity, now time.Time) (Slot, error) {
 	if ordinal > len(e.Slots) || !e.Slots[ordinal-1].held(now) {
 		return Slot{}, ErrNotFound
@@ -123,7 +122,8 @@ func (e Entry) holder(ordinal int, id hashheader.Identity, now time.Time) (Slot,
 	return s, nil
 }
 
-// confirm marks an ordinal archived. changed is false where it was, alike.
+// confirm marks an ordinal archived. changed is false if it already is, with the
+// same URL and subject.
 func (e Entry) confirm(ordinal int, c Confirmation, now time.Time) (next Entry, changed bool, err error) {
 	s, err := e.holder(ordinal, c.Identity, now)
 	if err != nil {
@@ -142,7 +142,7 @@ func (e Entry) confirm(ordinal int, c Confirmation, now time.Time) (next Entry, 
 	return next, true, nil
 }
 
-// cut bounds a subject, whole runes kept.
+// cut shortens a subject to maxSubject bytes at most, at the end of a rune.
 func cut(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), maxSubject)], "")
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"permalink-milter/config"
+	"permalink-milter/hashheader/golden"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
 )
@@ -159,5 +160,5 @@ func TestMetricNames(t *testing.T) {
 			fmt.Fprintf(&b, "%s{%s} %s\n\t%s\n", f.GetName(), strings.Join(labels, ","), strings.ToLower(f.GetType().String()), f.GetHelp())
 		}
 	}
-	golden(t, "testdata/metrics.golden", b.String())
+	golden.Equal(t, "testdata/metrics.golden", b.String())
 }

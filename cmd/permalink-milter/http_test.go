@@ -139,3 +139,28 @@ func issue(t *testing.T, dir string) *x509.CertPool {
 	roots.AppendCertsFromPEM(chain)
 	return roots
 }
+
+// A flood of connections must not take the descriptors that MTAs need.
+func TestConnectionsOverTheBoundWait(t *testing.T) {
+	addr := "127.0.0.1:" + freePort(t)
+	p := start(t, "[http]\nlisten = \""+addr+"\"\nmax_connections = 1\n")
+	idle, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan error)
+	go func() {
+		r, err := http.Get("http://" + addr + "/")
+		if err == nil {
+			r.Body.Close()
+		}
+		answer <- err
+	}()
+	p.log.wait(t, "all connections are in use, clients have to wait")
+	p.log.wait(t, "service=http")
+	idle.Close()
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+	p.stop(t)
+}

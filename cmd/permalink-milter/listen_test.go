@@ -95,7 +95,7 @@ func TestListenersThatCannotBeOpened(t *testing.T) {
 	c := config.Default().Milter
 	for address, want := range map[string]string{
 		"unix:" + filepath.Join(dir, "live"):   "another process listens",
-		"unix:" + filepath.Join(dir, "file"):   "is no socket",
+		"unix:" + filepath.Join(dir, "file"):   "is not a socket",
 		"unix:" + filepath.Join(dir, "no/dir"): "no such file",
 		"systemd:milter":                       "systemd passed no such socket",
 		"inet:192.0.2.1:1":                     "cannot assign requested address",
@@ -167,7 +167,7 @@ func TestSocketOfSystemdThatNobodyNamesIsAnError(t *testing.T) {
 	cmd.Env = os.Environ()
 	passed(t, "mta:other", "127.0.0.1:0", "127.0.0.1:0")(cmd)
 	out, err := cmd.CombinedOutput()
-	if err == nil || cmd.ProcessState.ExitCode() != exitUnavailable || !strings.Contains(string(out), "write systemd:other there") {
+	if err == nil || cmd.ProcessState.ExitCode() != exitUnavailable || !strings.Contains(string(out), "write systemd:other in one") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"permalink-milter/registry/stamp"
 )
 
-// openLMTP opens the door for archivers that negotiate permalinks.
+// openLMTP opens the service for archivers that negotiate permalinks.
 func openLMTP(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.LMTP
 	listeners, err := d.sockets.open("lmtp.listen", c.Listen)
@@ -30,7 +30,7 @@ func openLMTP(d *daemon, policy *stamp.Policy) (service, error) {
 	return service{"lmtp", listeners, server.Serve, server.Shutdown, nil}, nil
 }
 
-// lmtpDomains returns the domains that checkDomain found good.
+// lmtpDomains returns the domains of a configuration, which load has checked.
 func lmtpDomains(domains []config.Domain, archives []stamp.Archive) (out []lmtp.Domain, err error) {
 	for _, d := range domains {
 		delivery, err := lmtp.ParseDelivery(d.Deliver)
@@ -57,10 +57,11 @@ func archiveOf(list string, archives []stamp.Archive) (*stamp.Archive, error) {
 			return &archives[i], nil
 		}
 	}
-	return nil, fmt.Errorf("%.80q: no archive holds this list: write one with it among its lists", list)
+	return nil, fmt.Errorf("%.80q: no archive holds this list: add it to the lists of one", list)
 }
 
-// checkDomain adds what is wrong with one table [[lmtp.domain]].
+// checkDomain adds the problems of one table [[lmtp.domain]] that config cannot
+// find.
 func checkDomain(problems *config.Problems, key string, d config.Domain, archives []stamp.Archive) {
 	_, err := archiveOf(d.List, archives)
 	problems.Add(key+".list", err)

@@ -115,7 +115,7 @@ func TestOperatorIsToldOfEachLogMessage(t *testing.T) {
 	delete(told, "message")
 	// What the milter logs of a message at level error when its registry failed.
 	there := map[string]bool{"message unmarked": true, "message tempfail": true, "message stamped": true, "message unchanged": true}
-	for _, dir := range []string{".", "../../milter", "../../registry"} {
+	for _, dir := range []string{".", "../internal/door", "../../milter", "../../registry"} {
 		for _, message := range troubles(t, dir) {
 			there[message] = true
 		}

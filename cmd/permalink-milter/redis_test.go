@@ -26,7 +26,7 @@ func redisConfig(s *redistest.Server) string {
 }
 
 func TestTwoHostsAgreeOnOneRedisAlsoWhenItWasGone(t *testing.T) {
-	server := startRedis(t, "--appendonly", "yes")
+	server := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 	var hosts []*process
 	for range 2 {
 		hosts = append(hosts, start(t, redisConfig(server)+archive("one.example")))

@@ -5,11 +5,11 @@ import (
 	"runtime/debug"
 )
 
-// release is the version of a package; its build sets it.
+// release is the version of a Debian or RPM package, which its build sets.
 var release string
 
-// version returns the package's, or what the go command wrote into the
-// program: a release's tag, or the commit that it was built from.
+// version returns the version of the package, or the one that the go command
+// recorded: the tag of a release, or the commit.
 func version() string {
 	if release != "" {
 		return release + ", " + runtime.Version()

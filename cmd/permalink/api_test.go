@@ -128,7 +128,7 @@ func TestTokensAreKept(t *testing.T) {
 		want string
 		args []string
 	}{
-		{exitUsage, "the token would be sent in clear: write https", []string{"--api", "http://permalink.example.org", "--token-file", file}},
+		{exitUsage, "the token would be sent unencrypted: write https", []string{"--api", "http://permalink.example.org", "--token-file", file}},
 		{exitUsage, "write the base_url of permalink-milter", []string{"--api", "permalink.example.org"}},
 		{exitConfig, "--token-file: open", []string{"--api", "https://permalink.example.org", "--token-file", file + "-none"}},
 		{exitUsage, "none of the others can be", []string{"--api", "https://permalink.example.org", "--registry", "bolt:x"}},

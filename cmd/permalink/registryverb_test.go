@@ -15,6 +15,7 @@ import (
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
+	"permalink-milter/registry/boltreg/salvage"
 	"permalink-milter/registry/redisreg/redistest"
 )
 
@@ -57,7 +58,7 @@ func fillRegistry(t *testing.T, n int) (url string) {
 func entries(t *testing.T, url string) map[registry.Key]string {
 	t.Helper()
 	all := make(map[registry.Key]string)
-	for r, err := range boltreg.Inspect(strings.TrimPrefix(url, "bolt:")) {
+	for r, err := range salvage.Read(strings.TrimPrefix(url, "bolt:")) {
 		if err != nil {
 			t.Fatal(err)
 		}

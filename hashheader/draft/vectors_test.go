@@ -33,8 +33,8 @@ func vectors(t *testing.T) (rows []vector) {
 	return rows
 }
 
-// form names what is special about a vector: the shape of a mailer's field,
-// the oddity of an odd one.
+// form returns the form that a vector stands for: the shape of a mailer's
+// field, or what is wrong with an odd one.
 func (v vector) form() string {
 	first, second, _ := strings.Cut(v.Name, "/")
 	if v.Class == "mailer" && first != "published" && first != "long" {
@@ -43,7 +43,7 @@ func (v vector) form() string {
 	return first
 }
 
-// fields returns the fields whose names have to do with Message-IDs.
+// fields returns the fields whose names contain Message-ID.
 func (v vector) fields() string {
 	var out strings.Builder
 	inside := false
@@ -59,7 +59,7 @@ func (v vector) fields() string {
 	return out.String()
 }
 
-// escape writes bytes as the appendix explains.
+// escape escapes bytes as the appendix describes.
 func escape(s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {
@@ -81,17 +81,17 @@ func escape(s string) string {
 	return b.String()
 }
 
-// width is what the text form of a draft has room for.
+// width is the number of columns of a draft's text form.
 const width = 69
 
-// entryLine is one line of an entry of the appendix.
+// entryLine returns one line of an entry in the appendix, wrapped.
 func entryLine(label, value string) string {
 	return wrap(fmt.Sprintf("  %-7s ", label), value, "          ")
 }
 
-// wrap breaks a line at width and indents what follows. It breaks neither
-// behind a backslash nor before a space, since a reader strips the spaces of
-// the next line.
+// wrap breaks a line at width and indents the rest. It breaks neither after a
+// backslash nor before a space, since a reader strips the spaces at the start
+// of the next line.
 func wrap(start, value, indent string) string {
 	line := start
 	var b strings.Builder
@@ -138,7 +138,7 @@ func TestAppendix(t *testing.T) {
 		}
 	}
 	if len(entries) < 40 {
-		t.Errorf("%d forms, want at least 40", len(entries))
+		t.Errorf("the vectors have %d forms, want at least 40", len(entries))
 	}
 	generated(t, "vectors.txt", strings.Join(entries, "\n"))
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/emersion/go-msgauth/dkim"
 )
 
 const (
@@ -73,8 +75,28 @@ func startSigner(t *testing.T, dir, canonicalization string) (addr string) {
 	return addr
 }
 
-// checkSignature runs opendkim on a delivered message as its receiver would.
+// checkSignature verifies a delivered message's signature as its receiver
+// would, by two independent verifiers. It fails the test where they disagree.
 func checkSignature(t *testing.T, dir string, m Message) (output string, ok bool) {
+	t.Helper()
+	output, ok = checkByOpenDKIM(t, dir, m)
+	record, err := os.ReadFile(filepath.Join(dir, "testkeys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key, _ := strings.Cut(strings.TrimSpace(string(record)), " ")
+	checks, err := dkim.VerifyWithOptions(bytes.NewReader(m.Data), &dkim.VerifyOptions{LookupTXT: func(string) ([]string, error) { return []string{key}, nil }})
+	if err != nil || len(checks) != 1 {
+		t.Fatalf("%d signatures, %v", len(checks), err)
+	}
+	if again := checks[0].Err == nil; again != ok {
+		return fmt.Sprintf("opendkim %v, go-msgauth %v\n%s", ok, checks[0].Err, output), false
+	}
+	return output, ok
+}
+
+// checkByOpenDKIM runs opendkim on a message.
+func checkByOpenDKIM(t *testing.T, dir string, m Message) (output string, ok bool) {
 	t.Helper()
 	file := filepath.Join(dir, "message")
 	if err := os.WriteFile(file, m.Data, 0o600); err != nil {

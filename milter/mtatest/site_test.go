@@ -33,12 +33,12 @@ var (
 	postfixKind = kind{name: "Postfix", start: func(t *testing.T, o Options) MTA { return startPostfix(t, o) }, smtputf8: true, down: "451 4.7.1",
 		snippet: "../../config/postfix/main.cf", comment: "#",
 		address: func(host, port string) string { return "inet:" + host + ":" + port },
-		order:   []string{"Received", "From", "Date", "To", "Archived-At", "Message-ID", "X-Last", "Message-ID-MD5", "Archived-At"}}
+		order:   []string{"Received", "Archived-At", "From", "Date", "To", "Archived-At", "Message-ID", "X-Last", "Message-ID-MD5"}}
 	sendmailKind = kind{name: "Sendmail", start: func(t *testing.T, o Options) MTA { return startSendmail(t, o) }, down: "451 4.3.2",
 		snippet: "../../config/sendmail/permalink-milter.mc", comment: "dnl ",
 		address: func(host, port string) string { return "inet:" + port + "@" + host },
 		// Sendmail puts an added field where the name is already, or was before the filter deleted it.
-		order:      []string{"Received", "Message-ID-MD5", "From", "Date", "To", "Archived-At", "Archived-At", "Message-ID", "X-Last"},
+		order:      []string{"Received", "Archived-At", "Message-ID-MD5", "From", "Date", "To", "Archived-At", "Message-ID", "X-Last"},
 		longHeader: []string{"define(`confMAX_HEADERS_LENGTH', `4194304')dnl"}}
 	kinds = []kind{postfixKind, sendmailKind}
 )

@@ -83,7 +83,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 			want = append(want, strings.ToUpper(method)+" /api/v1"+path)
 		}
 	}
-	got := newHandler(t, httpapi.Options{}).Operations()
+	got := httpapi.Operations()
 	slices.Sort(got)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -182,7 +182,7 @@ func values(t *testing.T, body string) func(func(any) bool) {
 	}
 }
 
-// fits tells why a value is not of a schema: by types, and by the names of
+// fits returns why a value does not fit a schema: by types, and by the names of
 // fields. All asks for every property, not the required ones alone.
 func (d document) fits(value, schema any, all bool) error {
 	s, _ := d.follow(schema).(map[string]any)

@@ -69,7 +69,7 @@ func printable(text string) string {
 }
 
 func deliver(ctx context.Context, r Request, content io.Reader) (Receipt, error) {
-	s, err := receive(skipFrom(content), unnamedFile)
+	s, err := receive(content, unnamedFile)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrMessage, err)
 	}
@@ -150,7 +150,7 @@ func (n *negotiation) run() (Receipt, error) {
 // offer tries one token.
 func (n *negotiation) offer() (text string, err error) {
 	if !n.open {
-		if err := n.client.Mail(n.from, mailOptions(n.client, n.message.size(), n.from, n.to.String())); err != nil {
+		if err := n.client.Mail(n.from, mailOptions(n.client, n.message.size()-n.message.start, n.from, n.to.String())); err != nil {
 			return "", err
 		}
 		n.open = true
@@ -159,5 +159,5 @@ func (n *negotiation) offer() (text string, err error) {
 		return "", err
 	}
 	n.open = false
-	return transmit(n.client, n.message.reader())
+	return transmit(n.client, n.message.content())
 }

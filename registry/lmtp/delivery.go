@@ -91,7 +91,7 @@ func (p parcel) recipient() string {
 func (p parcel) relayed() io.Reader {
 	received := fmt.Sprintf("Received: from %s by %s with LMTP for <%s>;\r\n\t%s\r\n",
 		plainHost(p.message.helo), p.hostname, p.recipient(), time.Now().Format(time.RFC1123Z))
-	return io.MultiReader(strings.NewReader(received), p.message.reader())
+	return io.MultiReader(strings.NewReader(received), p.message.content())
 }
 
 // final returns the message as the last hop writes it.

@@ -1,7 +1,6 @@
 package lmtp
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -71,11 +70,16 @@ func (s *spool) close() {
 }
 
 // reader returns the message from its beginning.
-func (s *spool) reader() io.Reader {
+func (s *spool) reader() io.Reader { return s.after(0) }
+
+// after returns the message without its first n bytes.
+func (s *spool) after(n int64) io.Reader {
+	head := bytes.NewReader(s.head[min(n, int64(len(s.head))):])
 	if s.file == nil {
-		return bytes.NewReader(s.head)
+		return head
 	}
-	return io.MultiReader(bytes.NewReader(s.head), io.NewSectionReader(s.file, 0, s.rest))
+	skip := max(0, n-int64(len(s.head)))
+	return io.MultiReader(head, io.NewSectionReader(s.file, skip, s.rest-skip))
 }
 
 func (s *spool) size() int64 { return int64(len(s.head)) + s.rest }
@@ -86,6 +90,7 @@ type message struct {
 	from      string // reverse-path
 	helo      string // the client's name, as LHLO gives it
 	header    hashheader.Header
+	start     int64  // where the header section begins
 	canonical []byte // the Message-ID, or the one that all hosts derive
 	identity  hashheader.Identity
 	body      registry.Body
@@ -97,14 +102,19 @@ func readMessage(s *spool, fields []string) (*message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &message{spool: s, header: section.Header(data)}
+	m := &message{spool: s, header: section.Header(data), start: int64(section.Start)}
 	if m.canonical, _, err = m.header.NameID(); err != nil {
 		return nil, err
 	}
 	m.identity = hashheader.Identify(m.header, m.canonical, fields)
-	m.body, err = digestBody(s.reader(), section.End)
+	m.body, err = digestBody(s.after(int64(section.End)))
 	return m, err
 }
+
+// content returns the message from its header section on. What stands before
+// it, such as a From_ line, would end the section of whoever reads the message
+// behind a Received field.
+func (m *message) content() io.Reader { return m.after(m.start) }
 
 // maxSubject bounds the subject that the registry is told, in bytes.
 const maxSubject = 300
@@ -113,19 +123,4 @@ const maxSubject = 300
 func (m *message) subject() string {
 	text, _ := m.header.First("Subject")
 	return hashheader.Display(text, maxSubject)
-}
-
-// skipFrom skips the From_ line of a mailbox at the beginning of a message.
-func skipFrom(r io.Reader) io.Reader {
-	b := bufio.NewReader(r)
-	start, _ := b.Peek(len("From "))
-	if string(start) != "From " {
-		return b
-	}
-	for {
-		// The next read returns the error again.
-		if _, err := b.ReadSlice('\n'); !errors.Is(err, bufio.ErrBufferFull) {
-			return b
-		}
-	}
 }
