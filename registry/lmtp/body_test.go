@@ -60,7 +60,7 @@ func TestBodyDigestDoesNotDependOnThePieces(t *testing.T) {
 		t.Fatal(err)
 	}
 	if pieces, err := digestBody(iotest.OneByteReader(strings.NewReader(text))); err != nil || pieces != whole {
-		t.Errorf("%x, want %x (%v)", pieces, whole, err)
+		t.Errorf("%s, want %s (%v)", pieces, whole, err)
 	}
 }
 
