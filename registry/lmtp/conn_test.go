@@ -74,6 +74,7 @@ func TestIdleClientsGiveWay(t *testing.T) {
 		}
 	}
 	// The first that came gave way.
+	clients[0].SetReadDeadline(time.Now().Add(5 * time.Second))
 	expect(t, clients[0].line(), "421 ")
 }
 
