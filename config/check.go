@@ -16,7 +16,11 @@ import (
 // complete sets the defaults that depend on other keys.
 func (c *Config) complete() {
 	for i := range c.Archives {
-		c.Archives[i].OnCollision = cmp.Or(c.Archives[i].OnCollision, "suffix")
+		a := &c.Archives[i]
+		a.OnCollision = cmp.Or(a.OnCollision, "suffix")
+		if a.Except == nil {
+			a.Except = DefaultExcept()
+		}
 	}
 	if c.LMTP.Listen != "" {
 		c.LMTP.Hostname = cmp.Or(c.LMTP.Hostname, c.Hostname)
@@ -141,6 +145,7 @@ func (a *Archive) check(p *Problems, key string, algorithm hashheader.Algorithm)
 		p.addf(key+".lists", `missing: write patterns, such as ["*@lists.example.org"]`)
 	}
 	p.checkEach(key+".lists", a.Lists, checkPattern)
+	p.checkEach(key+".except", a.Except, checkPattern)
 	if a.List != "" {
 		_, err := hashheader.CheckList(a.List)
 		p.Add(key+".list", err)

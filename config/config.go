@@ -34,8 +34,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"permalink-milter/hashheader"
 )
 
 // Config is the whole file. Every key has a default.
@@ -60,16 +58,14 @@ type Log struct {
 
 // Milter is the table [milter].
 type Milter struct {
-	Listen          []Address `toml:"listen" comment:"Addresses where MTAs connect: inet:HOST:PORT, inet6:[HOST]:PORT, unix:/PATH, or systemd:NAME for a socket that systemd passes."`
-	SocketMode      string    `toml:"socket_mode" comment:"Permissions of unix sockets, in octal."`
-	SocketOwner     string    `toml:"socket_owner" comment:"Owner of unix sockets. If empty, the user that runs the daemon."`
-	SocketGroup     string    `toml:"socket_group" comment:"Group of unix sockets, which lets the MTA connect. If empty, the group of the daemon."`
-	MaxConnections  int       `toml:"max_connections" min:"1" comment:"Maximum number of connections from MTAs. Further connections wait."`
-	IdleTimeout     Duration  `toml:"idle_timeout" min:"1" comment:"How long a connection may be idle. Must be longer than the MTA's own timeout."`
-	MessageBudget   Duration  `toml:"message_budget" min:"1" comment:"Time limit of all registry calls for one message. Must be shorter than the MTA's own timeout."`
-	ShutdownBudget  Duration  `toml:"shutdown_budget" min:"1" comment:"How long the daemon waits for messages in progress after SIGTERM."`
-	MaxHeaderFields int       `toml:"max_header_fields" min:"1" comment:"A message with more header fields passes without a permalink."`
-	MaxHeaderBytes  Size      `toml:"max_header_bytes" min:"1" comment:"A message whose relevant header fields are larger passes without a permalink."`
+	Listen         []Address `toml:"listen" comment:"Addresses where MTAs connect: inet:HOST:PORT, inet6:[HOST]:PORT, unix:/PATH, or systemd:NAME for a socket that systemd passes."`
+	SocketMode     string    `toml:"socket_mode" comment:"Permissions of unix sockets, in octal."`
+	SocketOwner    string    `toml:"socket_owner" comment:"Owner of unix sockets. If empty, the user that runs the daemon."`
+	SocketGroup    string    `toml:"socket_group" comment:"Group of unix sockets, which lets the MTA connect. If empty, the group of the daemon."`
+	MaxConnections int       `toml:"max_connections" min:"1" comment:"Maximum number of connections from MTAs. Further connections wait."`
+	IdleTimeout    Duration  `toml:"idle_timeout" min:"1" comment:"How long a connection may be idle. Must be longer than the MTA's own timeout."`
+	MessageBudget  Duration  `toml:"message_budget" min:"1" comment:"Time limit of all registry calls for one message. Must be shorter than the MTA's own timeout."`
+	ShutdownBudget Duration  `toml:"shutdown_budget" min:"1" comment:"How long the daemon waits for messages in progress after SIGTERM."`
 }
 
 // Header is the table [header].
@@ -86,6 +82,7 @@ type Header struct {
 type Archive struct {
 	Name        string   `toml:"name" reload:"yes" comment:"Name of the archive in the log. Must be unique."`
 	Lists       []string `toml:"lists" reload:"yes" comment:"Glob patterns of the addresses of its lists, such as *@lists.example.org."`
+	Except      []string `toml:"except" default:"the list manager's own addresses" reload:"yes" comment:"Glob patterns of addresses that lists must not match. Without the key: those that a list manager uses beside a list's own, such as *-bounces@* and *-request+*@*."`
 	List        string   `toml:"list" reload:"yes" comment:"List of the messages that name no list. May be empty."`
 	URL         string   `toml:"url" reload:"yes" comment:"Template of its permalinks, with {token} {hash} {md5} {sha1} {sha256} {message_id} {list} {listname} {host} {list_id}."`
 	Target      string   `toml:"target" reload:"yes" comment:"Template of the URLs to which the resolver of [http] redirects, if url is that of the resolver itself. Permalinks then survive a move of the archive. If empty, url."`
@@ -158,8 +155,7 @@ func Default() *Config {
 		StateDir: stateDir(),
 		Log:      Log{Level: "info", Format: "text"},
 		Milter: Milter{Listen: []Address{"inet:127.0.0.1:8899"}, SocketMode: "0660", MaxConnections: 500, IdleTimeout: Duration(2 * time.Hour),
-			MessageBudget: Duration(5 * time.Second), ShutdownBudget: Duration(10 * time.Second),
-			MaxHeaderFields: hashheader.MaxSectionFields, MaxHeaderBytes: hashheader.MaxSectionSize},
+			MessageBudget: Duration(5 * time.Second), ShutdownBudget: Duration(10 * time.Second)},
 		Header: Header{Algorithm: "md5", Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"},
 			MissingMessageID: "derive", Unmatched: "hash", Identity: []string{"message-id", "date"}},
 		Registry: Registry{URL: "bolt:permalinks.db", Timeout: Duration(500 * time.Millisecond), OnFailure: "stamp",
@@ -169,12 +165,22 @@ func Default() *Config {
 	}
 }
 
+// DefaultExcept returns the default of archive.except: the addresses that list
+// managers use beside a list's own, each with and without +detail. Mail to them
+// is not a post, and the detail may be a subscriber's address or a cookie.
+func DefaultExcept() (patterns []string) {
+	for _, suffix := range []string{"bounces", "request", "owner", "join", "leave", "subscribe", "unsubscribe", "confirm"} {
+		patterns = append(patterns, "*-"+suffix+"@*", "*-"+suffix+"+*@*")
+	}
+	return patterns
+}
+
 // Example returns the configuration of example.toml: the defaults, and one of
 // each table that may occur several times.
 func Example() *Config {
 	c := Default()
 	c.Hostname, c.StateDir = "mx1.example.org", "/var/lib/permalink-milter"
-	c.Archives = []Archive{{Name: "hyperkitty", Lists: []string{"*@lists.example.org"},
+	c.Archives = []Archive{{Name: "hyperkitty", Lists: []string{"*@lists.example.org"}, Except: DefaultExcept(),
 		URL: "https://lists.example.org/archives/list/{list}/message/{sha1}/", OnCollision: "suffix"}}
 	c.LMTP.Domains = []Domain{{Domain: "archive.example.org", List: "devel@lists.example.org",
 		Deliver: "maildir:/var/lib/permalink-milter/devel"}}

@@ -117,9 +117,9 @@ func TestFileOverridesTheDefaults(t *testing.T) {
 		t.Errorf("an empty file changes a default:\n%s", diff)
 	}
 	c := load(t, `hostname = "mx.example.org"
-milter = {listen = ["127.0.0.1:1", "[::1]:2", "unix:/run//a/../s", "systemd:m"], max_header_bytes = 65536}
+milter = {listen = ["127.0.0.1:1", "[::1]:2", "unix:/run//a/../s", "systemd:m"]}
 http.listen = "inet:127.0.0.1:3"
-lmtp = {listen = "127.0.0.1:24", domain = [{domain = "d", list = "l@d", deliver = "lmtp:127.0.0.1:25"}]}
+lmtp = {listen = "127.0.0.1:24", max_message = 65536, domain = [{domain = "d", list = "l@d", deliver = "lmtp:127.0.0.1:25"}]}
 http.max_body = "10 KiB"
 registry.timeout = "1s"
 [[archive]]
@@ -131,8 +131,11 @@ url = "https://a.example/{token}"
 	if diff := cmp.Diff(want, c.Milter.Listen); diff != "" {
 		t.Error(diff)
 	}
-	if c.Milter.MaxHeaderBytes != 64<<10 || c.HTTP.MaxBody != 10<<10 || time.Duration(c.Registry.Timeout) != time.Second {
+	if c.LMTP.MaxMessage != 64<<10 || c.HTTP.MaxBody != 10<<10 || time.Duration(c.Registry.Timeout) != time.Second {
 		t.Errorf("%+v", c)
+	}
+	if diff := cmp.Diff(config.DefaultExcept(), c.Archives[0].Except); diff != "" {
+		t.Error(diff)
 	}
 	if c.Archives[0].OnCollision != "suffix" || c.LMTP.Hostname != "mx.example.org" {
 		t.Errorf("defaults that other keys give: %+v", c)

@@ -128,8 +128,8 @@ func TestNobodyNegotiates(t *testing.T) {
 		t.Error(err)
 	}
 	s.untilFree(t)
-	if got := s.load.refused["no_negotiation"]; got != 1 || len(s.log.loud()) != 0 {
-		t.Errorf("%d refused, log %q; a stranger is no reason for a warning", got, s.log.loud())
+	if got := s.load.refused["no_negotiation"]; got != 1 || len(loud(&s.log)) != 0 {
+		t.Errorf("%d refused, log %q; a stranger is no reason for a warning", got, loud(&s.log))
 	}
 }
 

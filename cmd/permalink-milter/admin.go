@@ -4,17 +4,21 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"permalink-milter/registry/httpapi"
 	"permalink-milter/registry/stamp"
 )
 
 // maxAdminConnections is far more than monitoring needs.
 const maxAdminConnections = 100
+
+// adminTimeout bounds a request, and the wait for the next one. Reading the
+// metrics may take three times as long.
+const adminTimeout = 10 * time.Second
 
 // The key that readiness looks up to find out whether the registry answers.
 const (
@@ -25,7 +29,8 @@ const (
 // openAdmin opens the service for monitoring.
 func openAdmin(d *daemon, _ *stamp.Policy) (service, error) {
 	listeners, err := d.listen("admin", maxAdminConnections, d.config.Admin.Listen)
-	server := httpapi.NewServer(d.adminHandler(), d.log)
+	server := &http.Server{Handler: d.adminHandler(), ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout,
+		WriteTimeout: 3 * adminTimeout, IdleTimeout: adminTimeout, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
 	return service{name: "admin", listeners: listeners, serve: server.Serve, shutdown: httpShutdown(server)}, err
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"permalink-milter/config"
 	"permalink-milter/milter/mtatest"
+	"permalink-milter/milter/mtatest/need"
 )
 
 func freePort(t *testing.T) string {
@@ -37,9 +38,7 @@ func TestEveryKindOfListenerServes(t *testing.T) {
 }
 
 func TestUnixSocketsHaveTheirModeOwnerAndGroup(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Fatal("run as root: only root gives a socket away")
-	}
+	need.Root(t) // who alone gives a socket away
 	nobody, err := user.Lookup("nobody")
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"permalink-milter/config"
 	"permalink-milter/hashheader/golden"
+	"permalink-milter/milter/mtatest/need"
 )
 
 // manDate is the date of the manual pages. It is fixed, so that they are
@@ -94,10 +95,11 @@ func escape(s string) string {
 }
 
 func TestManualPagesAreSoundRoff(t *testing.T) {
+	groff := need.Program(t, "groff", "groff-base")
 	for _, page := range []string{"permalink-milter.8", "permalink-milter.toml.5"} {
-		out, err := exec.Command("groff", "-man", "-ww", "-z", "-Tutf8", page).CombinedOutput()
+		out, err := exec.Command(groff, "-man", "-ww", "-z", "-Tutf8", page).CombinedOutput()
 		if err != nil || len(out) > 0 {
-			t.Errorf("%s: %v (apt-get install groff-base)\n%s", page, err, out)
+			t.Errorf("%s: %v\n%s", page, err, out)
 		}
 	}
 }

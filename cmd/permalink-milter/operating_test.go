@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"permalink-milter/milter/mtatest/need"
 )
 
 const monitoring = "../../config/monitoring/"
@@ -70,11 +72,12 @@ func TestMonitoringNamesMetricsThatThereAre(t *testing.T) {
 }
 
 func TestAlertsFire(t *testing.T) {
+	promtool := need.Program(t, "promtool", "prometheus")
 	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_test.yml"}} {
-		cmd := exec.Command("promtool", args...)
+		cmd := exec.Command(promtool, args...)
 		cmd.Dir = monitoring
 		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%v (apt-get install prometheus)\n%s", err, out)
+			t.Errorf("%v\n%s", err, out)
 		}
 	}
 }

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,28 +13,14 @@ import (
 	gomilter "github.com/emersion/go-milter"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/milter/mtatest/output"
 )
 
 // patience bounds every wait of a test; none is meant to take that long.
 const patience = 20 * time.Second
 
 // A logBuffer is a log that a test reads while the daemon writes.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
+type logBuffer struct{ output.Buffer }
 
 // wait returns when the log has text.
 func (l *logBuffer) wait(t *testing.T, text string) {

@@ -46,7 +46,7 @@ func openMilter(d *daemon, policy *stamp.Policy) (service, error) {
 	server := milter.NewServer(milter.Options{
 		Policy: policy, Reserve: d.metrics.countCollisions(d.registry.Reserve), Log: d.log, Observe: d.metrics,
 		MaxConnections: c.MaxConnections, IdleTimeout: time.Duration(c.IdleTimeout),
-		MessageBudget: time.Duration(c.MessageBudget), MaxHeaderFields: c.MaxHeaderFields, MaxHeaderBytes: int(c.MaxHeaderBytes),
+		MessageBudget: time.Duration(c.MessageBudget),
 	})
 	reload := func(_ *config.Config, p *stamp.Policy) {
 		next := *p

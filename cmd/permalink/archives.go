@@ -51,7 +51,7 @@ func (a archiveFlags) config() (*config.Config, error) {
 func (a archiveFlags) archive(template string) config.Archive {
 	archive := config.Archive{Name: template, URL: template, List: a.list}
 	if a.list == "" {
-		archive.Lists = []string{"*"}
+		archive.Lists, archive.Except = []string{"*"}, config.DefaultExcept()
 	}
 	return archive
 }

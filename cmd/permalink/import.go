@@ -28,17 +28,12 @@ Message-ID or an odd one are reported, a line each:
   SOURCE:OFFSET: missing: what was done about it
   SOURCE:OFFSET: odd: MESSAGE-ID: in which way
 
-With --format jsonl, the input is what 'permalink lookup --all --json' printed,
-of all lists or of --list; times of reservation are not kept.
+To restore an export, use 'permalink registry import' instead.
 
 Exit codes: 0 all is reserved, 1 some could not be, 2 usage, 75 the registry
 did not answer, 78 configuration.`
 
-const importExample = `  permalink import --list devel@lists.example.org --config /etc/permalink-milter/permalink-milter.toml 2024.mbox 2025.mbox.gz Maildir/
-  permalink lookup --all --json --registry bolt:old.db | permalink import --format jsonl --registry bolt:new.db`
-
-// formatRecords is the format of lookup --json.
-const formatRecords = "jsonl"
+const importExample = `  permalink import --list devel@lists.example.org --config /etc/permalink-milter/permalink-milter.toml 2024.mbox 2025.mbox.gz Maildir/`
 
 // importOptions are the flags of import.
 type importOptions struct {
@@ -60,18 +55,13 @@ func newImport(std stdio) *cobra.Command {
 	o.registry.add(cmd)
 	cmd.Flags().StringVar(&o.config, "config", "", "permalink-milter's configuration `FILE`: how messages are named, and the registry")
 	cmd.Flags().StringVar(&o.list, "list", "", "the list's `ADDRESS`")
-	cmd.Flags().Lookup("format").Usage += ", or jsonl: what lookup --json printed"
 	cmd.RunE = func(cmd *cobra.Command, inputs []string) error { return o.run(cmd.Context(), inputs, std) }
 	return cmd
 }
 
 func (o *importOptions) run(ctx context.Context, inputs []string, std stdio) error {
-	records := o.sources.format == formatRecords
-	if _, err := hashheader.CheckList(o.list); err != nil && !(records && o.list == "") {
+	if _, err := hashheader.CheckList(o.list); err != nil {
 		return fmt.Errorf("--list: %w", err)
-	}
-	if records {
-		o.sources.format = "auto"
 	}
 	source, bar, err := o.sources.open(inputs, std)
 	if err != nil {
@@ -82,10 +72,7 @@ func (o *importOptions) run(ctx context.Context, inputs []string, std stdio) err
 		return err
 	}
 	defer reg.Close()
-	im := &importer{stdio: std, registry: reg, list: o.list, bar: bar}
-	if records {
-		return im.records(ctx, stdinIfNone(inputs))
-	}
+	im := &importer{stdio: std, registry: reg, bar: bar}
 	if im.policy, err = importPolicy(c, o.list); err != nil {
 		return err
 	}
@@ -107,7 +94,6 @@ type importer struct {
 	stdio
 	registry registry.Registry
 	policy   *stamp.Policy
-	list     string
 	bar      *progress
 	count    struct{ messages, reserved, held, collisions, missing, odd, errors int }
 }

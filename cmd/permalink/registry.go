@@ -24,8 +24,7 @@ import (
 	"permalink-milter/registry/redisreg"
 )
 
-// registryFlags name a registry: a store, or the API of a daemon that holds
-// one.
+// registryFlags name a registry: a store, or the API of a daemon.
 type registryFlags struct{ url, api, tokenFile string }
 
 func (f *registryFlags) add(cmd *cobra.Command) {
@@ -45,8 +44,8 @@ func (f registryFlags) open(c *config.Config, create bool) (registry.Registry, e
 	return openRegistry(f.url, c.Registry, create)
 }
 
-// openOr returns the registry that the flags name, else the one of the
-// configuration in file: through the daemon where that holds it.
+// openOr returns the registry that the flags name, or else that of the
+// configuration in file, through the daemon if that holds it.
 func (f registryFlags) openOr(file string, create bool) (registry.Registry, *config.Config, error) {
 	c, err := archiveFlags{file: file}.config()
 	switch {
@@ -67,8 +66,8 @@ func (f registryFlags) openOr(file string, create bool) (registry.Registry, *con
 	return reg, c, err
 }
 
-// ownAPI returns where the daemon of a configuration serves its API on this
-// host, "" where it does not: it answers for the file that it holds.
+// ownAPI returns the URL of the API of a configuration's daemon on this host, ""
+// if there is none. The daemon answers for the file that it holds.
 func ownAPI(c *config.Config) string {
 	scheme, address := c.HTTP.Listen.Split()
 	switch {
@@ -82,8 +81,8 @@ func ownAPI(c *config.Config) string {
 	return "http://" + address
 }
 
-// answerTimeout is how long a registry may take to answer, and an API to begin
-// a listing.
+// answerTimeout bounds an answer of a registry, and the begin of a listing of an
+// API.
 const answerTimeout = 30 * time.Second
 
 // reserveWithin reserves with a deadline.
@@ -93,8 +92,8 @@ func reserveWithin(ctx context.Context, reg registry.Registry, r registry.Reques
 	return reg.Reserve(ctx, r)
 }
 
-// client returns the registry behind an API. A token is sent in clear to this
-// host alone.
+// client returns the registry behind an API. It refuses to send a token
+// unencrypted to another host.
 func (f registryFlags) client() (registry.Registry, error) {
 	u, err := url.Parse(f.api)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
@@ -105,7 +104,7 @@ func (f registryFlags) client() (registry.Registry, error) {
 		return nil, err
 	}
 	if ip, err := netip.ParseAddr(u.Hostname()); token != "" && u.Scheme == "http" && u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("--api %s: the token would be sent in clear: write https", f.api)
+		return nil, fmt.Errorf("--api %s: the token would be sent unencrypted: write https", f.api)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = answerTimeout
@@ -124,7 +123,8 @@ func (f registryFlags) token() (string, error) {
 	return strings.TrimSpace(string(data)), nil
 }
 
-// inStateDir completes the URL of a file that is named as from there.
+// inStateDir makes the name of a file in a URL absolute: a relative one is in
+// dir.
 func inStateDir(url, dir string) string {
 	return config.InStateDir(url, dir)
 }
@@ -138,7 +138,7 @@ func openRegistry(url string, c config.Registry, create bool) (registry.Registry
 	return registry.New(store, registry.Options{TTL: time.Duration(c.ReservationTTL)}), nil
 }
 
-// quietRedis keeps the client library from printing what the errors tell too.
+// quietRedis keeps the client library from printing what the errors say, too.
 var quietRedis = sync.OnceFunc(func() { redisreg.LogTo(slog.New(slog.DiscardHandler)) })
 
 // openStore opens the store that a URL names. The configuration says how to log

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
 	"permalink-milter/registry/boltreg/salvage"
@@ -98,6 +99,7 @@ func TestExportAndImportLoseNothing(t *testing.T) {
 }
 
 func TestCopyToRedisAndBackLosesNothing(t *testing.T) {
+	need.Program(t, "redis-server", "redis-server redis-tools")
 	server, err := redistest.Start(t.TempDir(), "--requirepass", "secret")
 	if err != nil {
 		t.Fatal(err)

@@ -11,13 +11,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/vectors"
+	"permalink-milter/milter/mtatest/need"
 )
 
 // python runs hashed_message_id.py, which implements the draft's text alone and
 // shares nothing with the Go code.
 func python(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command("python3", append([]string{"hashed_message_id.py"}, args...)...)
+	cmd := exec.Command(need.Program(t, "python3", "python3"), append([]string{"hashed_message_id.py"}, args...)...)
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -75,7 +77,7 @@ var oddHeaders = []string{
 
 func TestPythonAgreesWithTheCode(t *testing.T) {
 	var headers [][]byte
-	for _, v := range vectors(t) {
+	for _, v := range vectors.Read(t, "../../testdata") {
 		headers = append(headers, v.Header)
 	}
 	for _, h := range oddHeaders {

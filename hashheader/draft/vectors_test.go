@@ -1,41 +1,17 @@
 package draft
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/vectors"
 )
-
-// A vector is one row of testdata/vectors/message-id.jsonl.
-type vector struct {
-	Name, Class       string
-	Header, Canonical []byte
-}
-
-func vectors(t *testing.T) (rows []vector) {
-	t.Helper()
-	data, err := os.ReadFile("../../testdata/vectors/message-id.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(data) {
-		var v vector
-		if err := json.Unmarshal(line, &v); err != nil {
-			t.Fatal(err)
-		}
-		rows = append(rows, v)
-	}
-	return rows
-}
 
 // form returns the form that a vector stands for: the shape of a mailer's
 // field, or what is wrong with an odd one.
-func (v vector) form() string {
+func form(v vectors.Vector) string {
 	first, second, _ := strings.Cut(v.Name, "/")
 	if v.Class == "mailer" && first != "published" && first != "long" {
 		return second
@@ -44,7 +20,7 @@ func (v vector) form() string {
 }
 
 // fields returns the fields whose names contain Message-ID.
-func (v vector) fields() string {
+func fields(v vectors.Vector) string {
 	var out strings.Builder
 	inside := false
 	for line := range strings.Lines(string(v.Header)) {
@@ -106,8 +82,8 @@ func wrap(start, value, indent string) string {
 	return b.String() + line + value + "\n"
 }
 
-func (v vector) entry(t *testing.T) string {
-	out := v.Name + "\n" + entryLine("field", orDash(escape(v.fields()))) + entryLine("id", orDash(escape(string(v.Canonical))))
+func entry(t *testing.T, v vectors.Vector) string {
+	out := v.Name + "\n" + entryLine("field", orDash(escape(fields(v)))) + entryLine("id", orDash(escape(string(v.Canonical))))
 	if len(v.Canonical) == 0 {
 		return out
 	}
@@ -131,10 +107,10 @@ func orDash(s string) string {
 func TestAppendix(t *testing.T) {
 	var entries []string
 	seen := make(map[string]bool)
-	for _, v := range vectors(t) {
-		if !seen[v.form()] {
-			seen[v.form()] = true
-			entries = append(entries, v.entry(t))
+	for _, v := range vectors.Read(t, "../../testdata") {
+		if !seen[form(v)] {
+			seen[form(v)] = true
+			entries = append(entries, entry(t, v))
 		}
 	}
 	if len(entries) < 40 {

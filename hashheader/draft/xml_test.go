@@ -8,18 +8,20 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"permalink-milter/milter/mtatest/need"
 )
 
 // document returns the XML that mmark makes of the draft.
 func document(t *testing.T) string {
 	t.Helper()
-	cmd := exec.Command("mmark", filepath.Base(text))
+	cmd := exec.Command(need.Program(t, "mmark", "mmark"), filepath.Base(text))
 	cmd.Dir = dir
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("mmark: %v (install the Debian package mmark)\n%s", err, stderr.String())
+		t.Fatalf("mmark: %v\n%s", err, stderr.String())
 	}
 	// mmark warns about a file that it cannot include, and succeeds.
 	if warnings := strings.TrimSpace(stderr.String()); warnings != "" {

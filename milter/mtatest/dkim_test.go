@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"github.com/emersion/go-msgauth/dkim"
+
+	"permalink-milter/milter/mtatest/need"
+	"permalink-milter/milter/mtatest/output"
 )
 
 const (
@@ -23,9 +26,10 @@ const (
 // without DNS.
 func dkimKey(t *testing.T, dir string) {
 	t.Helper()
-	genkey := exec.Command("opendkim-genkey", "-b", "1024", "-d", dkimDomain, "-s", dkimSelector, "-D", dir)
+	need.Program(t, "openssl", "openssl")
+	genkey := exec.Command(need.Program(t, "opendkim-genkey", "opendkim-tools"), "-b", "1024", "-d", dkimDomain, "-s", dkimSelector, "-D", dir)
 	if out, err := genkey.CombinedOutput(); err != nil {
-		t.Fatalf("opendkim-genkey: %v: %s (install the Debian packages opendkim and opendkim-tools)", err, out)
+		t.Fatalf("opendkim-genkey: %v: %s", err, out)
 	}
 	der, err := exec.Command("openssl", "rsa", "-in", filepath.Join(dir, dkimSelector+".private"), "-pubout", "-outform", "PEM").Output()
 	if err != nil {
@@ -57,8 +61,8 @@ func startSigner(t *testing.T, dir, canonicalization string) (addr string) {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var output logBuffer
-	p, err := startProcess(exec.Command("opendkim", "-f", "-x", file), &output)
+	var printed output.Buffer
+	p, err := startProcess(exec.Command(need.Program(t, "opendkim", "opendkim"), "-f", "-x", file), &printed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +74,7 @@ func startSigner(t *testing.T, dir, canonicalization string) (addr string) {
 	})
 	addr = fmt.Sprintf("inet:127.0.0.1:%d", port)
 	if err := waitForListener(limit(t), p, addr); err != nil {
-		t.Fatalf("opendkim: %v: %s", err, output.String())
+		t.Fatalf("opendkim: %v: %s", err, printed.String())
 	}
 	return addr
 }

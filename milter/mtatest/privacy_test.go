@@ -27,7 +27,7 @@ func blindListIsNamedToNobody(t *testing.T, s site) {
 	}
 	m = s.deliver(t, "a@example.org", []string{"devel@lists.example.org", blind}, plain+"Cc: Devel <DEVEL@lists.example.org>\r\n")
 	checkStamped(t, m)
-	if strings.Contains(s.daemon.Stderr()+string(m.RawHeader()), "list="+blind) {
+	if strings.Contains(s.daemon.Stderr()+string(m.RawHeader()), blind) {
 		t.Error("the log or the message names the blind list")
 	}
 }
@@ -40,7 +40,7 @@ func managerIsNotAList(t *testing.T, s site) {
 		"alice@example.com": "devel-owner@lists.example.org",
 	} {
 		m := s.deliver(t, from, []string{to}, plain+"To: "+to+"\r\n")
-		if got := m.Raw("Archived-At"); len(got) != 0 || strings.Contains(s.daemon.Stderr(), "list="+to) {
+		if got := m.Raw("Archived-At"); len(got) != 0 || strings.Contains(s.daemon.Stderr(), to) {
 			t.Errorf("%s: Archived-At %q", to, got)
 		}
 	}

@@ -70,16 +70,6 @@ func MatchList(pattern, list string) bool {
 	return ok && list != ""
 }
 
-// DefaultExcept returns the patterns of the addresses that a list manager
-// uses beside a list's own, each with and without +detail: mail to them is for
-// the manager and is not archived.
-func DefaultExcept() (patterns []string) {
-	for _, suffix := range []string{"bounces", "request", "owner", "join", "leave", "subscribe", "unsubscribe", "confirm"} {
-		patterns = append(patterns, "*-"+suffix+"@*", "*-"+suffix+"+*@*")
-	}
-	return patterns
-}
-
 // A Policy is what Decide goes by. It does not change after NewPolicy
 // returned it.
 type Policy struct {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"permalink-milter/milter/mtatest"
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry/redisreg"
 )
 
@@ -26,6 +27,10 @@ var daemonBin string
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	flag.Parse()
+	if testing.Short() {
+		return m.Run() // each test that starts the daemon is skipped
+	}
 	redisreg.LogTo(slog.New(slog.DiscardHandler))
 	dir, err := os.MkdirTemp("", "hosts-")
 	if err == nil {
@@ -71,6 +76,7 @@ func limit(t testing.TB) context.Context {
 
 func startHosts(t *testing.T, names ...string) (hosts []*Host) {
 	t.Helper()
+	need.Program(t, "postfix", "postfix")
 	for _, name := range names {
 		h, err := Start(t.Context(), name)
 		must(t, err)

@@ -41,7 +41,7 @@ func Archives(c *config.Config) (out []stamp.Archive) {
 	for _, a := range c.Archives {
 		url, _ := hashheader.ParseTemplate(a.URL)
 		target, _ := hashheader.ParseTemplate(a.Target)
-		out = append(out, stamp.Archive{Name: a.Name, Lists: a.Lists, List: a.List, Except: stamp.DefaultExcept(),
+		out = append(out, stamp.Archive{Name: a.Name, Lists: a.Lists, List: a.List, Except: a.Except,
 			URL: url, Target: target, Share: a.OnCollision == "share"})
 	}
 	return out

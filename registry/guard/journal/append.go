@@ -1,4 +1,4 @@
-package guard
+package journal
 
 import (
 	"context"
@@ -11,42 +11,46 @@ import (
 // maxBatch bounds the records that share an fsync.
 const maxBatch = 1024
 
-// append writes a record and returns when it is on disk. Records that arrive
-// while others are being synced share the next fsync.
-func (j *journal) append(ctx context.Context, r record) error {
-	return j.appends.Do(ctx, appendRecord(nil, r))
+// Append writes a record and returns when it is on disk. Records that arrive
+// while others are being synced share the next fsync. It returns ErrFull if
+// there is no room.
+func (j *Journal) Append(ctx context.Context, record []byte) error {
+	if len(record) == 0 || len(record) > MaxRecord {
+		return fmt.Errorf("a record of %d bytes cannot be journalled: want 1 to %d", len(record), MaxRecord)
+	}
+	return j.appends.Do(ctx, appendFrame(nil, record))
 }
 
 // write commits the records that there is room for.
-func (j *journal) write(records [][]byte) []error {
+func (j *Journal) write(frames [][]byte) []error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	room := j.max - j.bytes
+	room := j.o.MaxBytes - j.bytes
 	if j.active == nil {
 		room -= int64(len(segmentHeader))
 	}
 	var data []byte
 	fits := 0
-	for _, r := range records {
-		if int64(len(data)+len(r)) > room {
+	for _, frame := range frames {
+		if int64(len(data)+len(frame)) > room {
 			break
 		}
-		data = append(data, r...)
+		data = append(data, frame...)
 		fits++
 	}
 	var err error
 	if fits > 0 {
 		err = j.writeSynced(data, fits)
-		j.changed(j.records, j.bytes)
+		j.changed()
 	}
-	full := fmt.Errorf("%w (%d bytes)", ErrJournalFull, j.max)
-	return append(slices.Repeat([]error{err}, fits), slices.Repeat([]error{full}, len(records)-fits)...)
+	full := fmt.Errorf("%w (%d bytes)", ErrFull, j.o.MaxBytes)
+	return append(slices.Repeat([]error{err}, fits), slices.Repeat([]error{full}, len(frames)-fits)...)
 }
 
-// writeSynced appends to the active segment. After an error nobody can tell
-// what of the data is on disk, so the segment is no longer written to, and
-// what stands in it behind current.bytes is not read.
-func (j *journal) writeSynced(data []byte, records int) error {
+// writeSynced appends to the active segment. After an error it is unknown how
+// much of the data is on disk, so the segment is sealed, and what stands in it
+// behind current.bytes is not read.
+func (j *Journal) writeSynced(data []byte, records int) error {
 	if j.active == nil {
 		if err := j.begin(); err != nil {
 			return fmt.Errorf("begin journal segment: %w", err)
@@ -58,7 +62,7 @@ func (j *journal) writeSynced(data []byte, records int) error {
 		err = j.active.Sync()
 	}
 	if err == nil && j.current.records == 0 {
-		err = syncDir(j.dir)
+		err = SyncDir(j.dir)
 	}
 	if err != nil {
 		j.seal()
@@ -75,9 +79,9 @@ func (j *journal) writeSynced(data []byte, records int) error {
 }
 
 // begin opens a new active segment.
-func (j *journal) begin() error {
+func (j *Journal) begin() error {
 	name := filepath.Join(j.dir, fmt.Sprintf("%012d%s", j.next, segmentExt))
-	f, err := j.create(name)
+	f, err := j.Create(name)
 	if err != nil {
 		return err
 	}
@@ -86,12 +90,12 @@ func (j *journal) begin() error {
 	return nil
 }
 
-// seal ends the active segment, if any; one without records is removed.
-func (j *journal) seal() {
+// seal ends the active segment, if any. It removes one without records.
+func (j *Journal) seal() {
 	if j.active == nil {
 		return
 	}
-	j.active.Close() // synced before; an error of closing loses nothing
+	j.active.Close() // after a sync, an error of Close loses nothing
 	j.active = nil
 	if j.current.records == 0 {
 		os.Remove(j.current.name)
@@ -100,8 +104,8 @@ func (j *journal) seal() {
 	j.sealed = append(j.sealed, j.current)
 }
 
-// syncDir makes a new file's name durable.
-func syncDir(dir string) error {
+// SyncDir makes the name of a new file durable.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

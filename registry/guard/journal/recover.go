@@ -1,4 +1,4 @@
-package guard
+package journal
 
 import (
 	"bytes"
@@ -10,13 +10,41 @@ import (
 	"path/filepath"
 )
 
+// recover reads the segments of a former process.
+func (j *Journal) recover() error {
+	files, err := os.ReadDir(j.dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files { // in lexical order, which is that of the numbers
+		if filepath.Ext(f.Name()) != segmentExt {
+			continue
+		}
+		if _, err := fmt.Sscanf(f.Name(), "%d"+segmentExt, &j.next); err != nil {
+			return fmt.Errorf("%s is not the name of a segment: move the file away", f.Name())
+		}
+		j.next++
+		s, err := recoverSegment(filepath.Join(j.dir, f.Name()), j.o.Log)
+		if err != nil {
+			return err
+		}
+		if s.records > 0 {
+			j.sealed = append(j.sealed, s)
+			j.records += s.records
+			j.bytes += s.bytes
+		}
+	}
+	return nil
+}
+
 // damagedExt is added to the name under which a damaged segment is kept.
 const damagedExt = ".damaged"
 
-// recoverSegment counts a segment's records. What stands behind the last
-// sound one was most likely never acknowledged, and is cut off; a segment
-// without any is removed. A segment with something else before a sound record
-// was damaged: it is kept under another name, and what is sound is replayed.
+// recoverSegment counts the records of a segment. It cuts off what stands
+// behind the last sound one, which was most likely never acknowledged, and
+// removes a segment without any. If something else stands before a sound
+// record, the segment was damaged: recoverSegment keeps it under another name
+// and leaves the sound records.
 func recoverSegment(name string, log *slog.Logger) (segment, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -24,10 +52,10 @@ func recoverSegment(name string, log *slog.Logger) (segment, error) {
 	}
 	version := len(segmentHeader) - 1
 	if len(data) > version && string(data[:version]) == segmentHeader[:version] && data[version] > segmentHeader[version] {
-		return segment{}, fmt.Errorf("%s is of version %d: a newer permalink-milter wrote it, let that one replay it", name, data[version])
+		return segment{}, fmt.Errorf("%s is of version %d: a newer permalink-milter wrote it; have that one replay it", name, data[version])
 	}
 	body, _ := bytes.CutPrefix(data, []byte(segmentHeader))
-	sound, records, damaged, torn := soundRecords(body)
+	sound, records, damaged, torn := soundFrames(body)
 	s := segment{name: name, records: records, bytes: int64(len(segmentHeader) + len(sound))}
 	if torn > 0 {
 		log.Warn("the journal's last write was torn, by a crash or a full disk, and is cut off; it was not acknowledged", "file", name, "bytes", torn, "records_kept", records)
@@ -36,14 +64,14 @@ func recoverSegment(name string, log *slog.Logger) (segment, error) {
 	case records == 0:
 		return s, os.Remove(name)
 	case damaged > 0:
-		log.Error("the journal is damaged; the reservations that can be read are replayed, others are lost",
+		log.Error("the journal is damaged; the records that can be read are kept, others are lost",
 			"file", name, "bytes", damaged, "records_kept", records, "damaged_file", name+damagedExt)
 		return s, replaceSegment(name, sound)
 	}
 	return s, os.Truncate(name, s.bytes)
 }
 
-// replaceSegment writes a segment anew, at once, and keeps the old one.
+// replaceSegment replaces a segment atomically and keeps the old one.
 func replaceSegment(name string, sound []byte) error {
 	if err := os.Link(name, name+damagedExt); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -63,5 +91,5 @@ func replaceSegment(name string, sound []byte) error {
 	if err := os.Rename(next, name); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(name))
+	return SyncDir(filepath.Dir(name))
 }
