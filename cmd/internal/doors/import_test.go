@@ -18,7 +18,7 @@ var imported = regexp.MustCompile(`(?m)^.*/(\d{6}):\d+: (error|missing): (.*)$`)
 func (p *tool) importAll(t testing.TB, messages []headertest.Message) []answer {
 	answers := make([]answer, len(messages))
 	store := "bolt:" + filepath.Join(t.TempDir(), "registry.db")
-	out, _ := p.run(t, "", "import", "--list", "devel@lists.example.org", "--registry", store, maildir(t, messages))
+	out, _ := p.run(t, "", "import", "--list", "devel@lists.example.org", "--registry", store, p.maildir(t, messages))
 	for _, line := range imported.FindAllStringSubmatch(out, -1) {
 		a := because(line[3])
 		switch {

@@ -20,7 +20,7 @@ import (
 // out of a Maildir in which they are numbered.
 func toolDoors(t testing.TB) []door {
 	t.Helper()
-	tool := &tool{bin: filepath.Join(t.TempDir(), "permalink"), config: writeConfig(t)}
+	tool := &tool{bin: filepath.Join(t.TempDir(), "permalink"), config: writeConfig(t), shared: t.TempDir()}
 	if out, err := exec.Command("go", "build", "-o", tool.bin, "permalink-milter/cmd/permalink").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -29,7 +29,17 @@ func toolDoors(t testing.TB) []door {
 }
 
 // A tool is the built program.
-type tool struct{ bin, config string }
+type tool struct {
+	bin, config string
+	shared      string // a folder that becomes the Maildir of the verbs that only read
+	once        sync.Once
+}
+
+// maildir returns the shared Maildir. All calls are for the same messages.
+func (p *tool) maildir(t testing.TB, messages []headertest.Message) string {
+	p.once.Do(func() { writeMaildir(t, p.shared, messages) })
+	return p.shared
+}
 
 // run runs a verb. It returns what is printed, and fails the test on exit codes
 // that are not about messages.
@@ -44,10 +54,9 @@ func (p *tool) run(t testing.TB, dir string, args ...string) (stdout, stderr str
 	return out.String(), errs.String()
 }
 
-// maildir writes messages into the folder cur of a new Maildir.
-func maildir(t testing.TB, messages []headertest.Message) (dir string) {
+// writeMaildir makes a folder a Maildir of messages.
+func writeMaildir(t testing.TB, dir string, messages []headertest.Message) {
 	t.Helper()
-	dir = t.TempDir()
 	for _, folder := range []string{"tmp", "new", "cur"} {
 		if err := os.Mkdir(filepath.Join(dir, folder), 0o700); err != nil {
 			t.Fatal(err)
@@ -58,7 +67,6 @@ func maildir(t testing.TB, messages []headertest.Message) (dir string) {
 			t.Fatal(err)
 		}
 	}
-	return dir
 }
 
 // number is the name of a message's file. Names sort in the order of messages.
@@ -78,7 +86,7 @@ var hashErrors = regexp.MustCompile(`(?m)^permalink [a-z]+: (.*?/?\d{6}): (.*)$`
 // hash answers by permalink hash, which derives no ids.
 func (p *tool) hash(t testing.TB, messages []headertest.Message) []answer {
 	answers := make([]answer, len(messages))
-	dir := filepath.Join(maildir(t, messages), "cur")
+	dir := filepath.Join(p.maildir(t, messages), "cur")
 	var files []string
 	for i := range messages {
 		answers[i] = answer{}
@@ -114,7 +122,7 @@ type verified struct {
 // verify answers by permalink verify --json.
 func (p *tool) verify(t testing.TB, messages []headertest.Message) []answer {
 	answers := make([]answer, len(messages))
-	out, _ := p.run(t, "", "verify", "--json", "--config", p.config, maildir(t, messages))
+	out, _ := p.run(t, "", "verify", "--json", "--config", p.config, p.maildir(t, messages))
 	for line := range strings.Lines(out) {
 		v := parseVerified(t, line)
 		answers[numbered(v.Source)] = v.answer()
@@ -201,7 +209,8 @@ func (p *tool) stamp(t testing.TB, messages []headertest.Message) []answer {
 
 func (p *tool) stampPart(t testing.TB, messages []headertest.Message) []answer {
 	answers := make([]answer, len(messages))
-	dir := maildir(t, messages)
+	dir := t.TempDir()
+	writeMaildir(t, dir, messages)
 	_, errs := p.run(t, "", "stamp", "--in-place", "--config", p.config, dir)
 	for _, refused := range hashErrors.FindAllStringSubmatch(errs, -1) {
 		a := because(refused[2])
@@ -230,7 +239,7 @@ func (p *tool) stampPart(t testing.TB, messages []headertest.Message) []answer {
 func (p *tool) deliver(t testing.TB, messages []headertest.Message) []answer {
 	site := startLMTP(t, readPolicy(t, p.config))
 	answers := make([]answer, len(messages))
-	dir := filepath.Join(maildir(t, messages), "cur")
+	dir := filepath.Join(p.maildir(t, messages), "cur")
 	for i := 0; i < len(messages); i += len(messages)/100 + 1 {
 		if excepted("permalink deliver", "", messages[i].Data) {
 			continue
