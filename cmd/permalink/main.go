@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"permalink-milter/cmd/internal/version"
 )
 
 // Exit codes. The last two are sysexits.h's EX_TEMPFAIL and EX_CONFIG.
@@ -71,6 +73,7 @@ func newRoot(std stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "permalink",
 		Short:         "Compute, check and look up the permalinks of mail messages",
+		Version:       version.String(),
 		Args:          cobra.NoArgs,
 		RunE:          func(*cobra.Command, []string) error { return errors.New("name a verb") },
 		SilenceErrors: true,
@@ -80,6 +83,6 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.AddCommand(newHash(std), newVerify(std), newStamp(std), newImport(std), newLookup(std))
-	root.AddCommand(newDeliver(std), newRegistry(std))
+	root.AddCommand(newDeliver(std), newURL(std), newRegistry(std))
 	return root
 }

@@ -11,9 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"permalink-milter/cmd/permalink/mailbox"
-	"permalink-milter/registry/stamp"
+	"golang.org/x/sys/unix"
 )
 
 const stampTemplate = "https://lists.example.org/{list}/{token}"
@@ -93,65 +91,38 @@ func TestInPlaceStopsWhenItIsInterrupted(t *testing.T) {
 	}
 }
 
-// A file that a mail program renamed meanwhile is not brought back.
-func TestInPlaceGivesWayToARename(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "1")
-	os.WriteFile(file, []byte("Message-ID: <abc@example.org>\n\n"), 0o600)
-	f, err := os.Open(file)
-	if err != nil {
+// The owner of a Maildir swaps its cur for a link, again and again, while an
+// administrator stamps it: nothing outside of the Maildir may change.
+func TestInPlaceStaysInTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	maildir, outside := filepath.Join(dir, "Maildir"), filepath.Join(dir, "outside")
+	const message, precious = "Message-ID: <abc@example.org>\n\n", "Message-ID: <precious@example.org>\n\n"
+	for _, sub := range []string{maildir + "/cur", maildir + "/new", maildir + "/tmp", outside} {
+		if err := os.MkdirAll(sub, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.WriteFile(outside+"/1", []byte(precious), 0o600)
+	if err := os.Symlink(outside, maildir+"/link"); err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	os.Rename(file, file+"-seen")
-	if err := rewrite(file, f, []byte("new")); err != errMoved {
-		t.Error(err)
-	}
-	if left, _ := os.ReadDir(filepath.Dir(file)); len(left) != 1 {
-		t.Error(left)
-	}
-	os.WriteFile(file, []byte("Message-ID: <xyz@example.org>\n\n"), 0o600) // another message of the same size
-	if err := rewrite(file, f, []byte("new")); err != errMoved {
-		t.Error(err)
-	}
-}
-
-func TestEditsAreAppliedAsAnMTADoes(t *testing.T) {
-	for name, c := range map[string]struct{ in, want string }{
-		"the second of a name":      {"A: 1\nX: 1\nx : 2\n\n", "A: 1\nX: 1\nB: new\n\n"},
-		"not there":                 {"A: 1\nX: 1\n\nx: 2\n", "A: 1\nX: 1\nB: new\n\nx: 2\n"},
-		"a message without end":     {"A: 1\nX: 1", "A: 1\nX: 1\nB: new\n"},
-		"a body without empty line": {"X: 1\nno field\n", "X: 1\nB: new\nno field\n"},
-		"folds go with their field": {"X: 1\nX:\n 2\n\t3\nA: 1\n\n", "X: 1\nA: 1\nB: new\n\n"},
-	} {
-		edits := []stamp.Edit{{Op: stamp.Delete, Name: "X", Index: 2}, {Op: stamp.Add, Name: "B", Value: "new"}}
-		if got := string(edit(readRaw(t, c.in), edits)); got != c.want {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() {
+		for ctx.Err() == nil {
+			unix.Renameat2(unix.AT_FDCWD, maildir+"/cur", unix.AT_FDCWD, maildir+"/link", unix.RENAME_EXCHANGE)
+		}
+	}()
+	for range 300 {
+		for _, sub := range []string{"/cur", "/link"} { // one of them is the folder
+			if info, err := os.Lstat(maildir + sub); err == nil && info.IsDir() {
+				os.WriteFile(maildir+sub+"/1", []byte(message), 0o600)
+			}
+		}
+		os.WriteFile(outside+"/1", []byte(precious), 0o600)
+		permalink(t, nil, "stamp", "--in-place", maildir)
+		if data, _ := os.ReadFile(outside + "/1"); string(data) != precious && string(data) != message {
+			t.Fatalf("a file outside was replaced: %q", data)
 		}
 	}
-	replace := []stamp.Edit{{Op: stamp.Replace, Name: "message-id", Index: 1, Value: "<a@b>"}}
-	if got := string(edit(readRaw(t, "Message-ID:\r\n\r\n"), replace)); got != "message-id: <a@b>\r\n\r\n" {
-		t.Errorf("%q", got)
-	}
-}
-
-func readRaw(t *testing.T, text string) mailbox.Raw {
-	t.Helper()
-	raw, err := mailbox.ReadRaw(strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
-}
-
-func FuzzReadRaw(f *testing.F) {
-	f.Add([]byte("From x\n>From y\nA: b\n c\nB :d\r\n\r\nbody"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		raw, err := mailbox.ReadRaw(bytes.NewReader(data))
-		if err != nil {
-			return
-		}
-		if got := edit(raw, nil); !bytes.HasPrefix(data, got) {
-			t.Errorf("%q became %q", data, got)
-		}
-	})
 }

@@ -59,32 +59,3 @@ func TestTheFirstLineOfAFileNeedsNoDate(t *testing.T) {
 		}
 	}
 }
-
-func TestRawKeepsEveryByte(t *testing.T) {
-	for _, c := range []struct {
-		text, envelope, rest, eol string
-		fields                    int
-	}{
-		{"From x\n>From y\nA: b\n c\nB :d\n\nbody", "From x\n>From y\n", "\nbody", "\n", 2},
-		{"A: b\r\n\tc\r\n\r\n", "", "\r\n", "\r\n", 1},
-		{"A: b", "", "", "\n", 1},
-		{"A: b\nno field\nB: c\n", "", "no field\nB: c\n", "\n", 1},
-		{" folded first\nA: b\n", "", " folded first\nA: b\n", "\n", 0},
-		{"", "", "", "\n", 0},
-	} {
-		raw, err := ReadRaw(strings.NewReader(c.text))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(raw.Envelope) != c.envelope || string(raw.Rest) != c.rest || len(raw.Fields) != c.fields || raw.EOL() != c.eol {
-			t.Errorf("%q: %q %q %q %q", c.text, raw.Envelope, raw.Fields, raw.Rest, raw.EOL())
-		}
-		var all []byte
-		for _, part := range append(append([][]byte{raw.Envelope}, raw.Fields...), raw.Rest) {
-			all = append(all, part...)
-		}
-		if string(all) != c.text {
-			t.Errorf("%q became %q", c.text, all)
-		}
-	}
-}

@@ -33,11 +33,22 @@ var (
 type Message struct {
 	Source string // the file's name, - for standard input
 	Index  int    // from 1 within the source; 0 for an error of the source itself
-	// Offset is where the message (in an mbox its From_ line) begins, in bytes
-	// from the start of the source, decompressed. For ErrNUL it is the NUL's.
-	Offset int64
-	Header hashheader.Header // the fields that Options.Wants, top down
-	Err    error             // the header may hold what came before the trouble
+	// Start is where the message (in an mbox its From_ line) begins, in bytes
+	// from the start of the source, decompressed. Offset is the same, or that of
+	// what Err is about.
+	Start, Offset int64
+	Header        hashheader.Header // the fields that Options.Wants, top down
+	Err           error             // the header may hold what came before the trouble
+}
+
+// ID returns the canonical Message-ID, "" for a message that has none or whose
+// id is too long to name it.
+func (m *Message) ID() string {
+	id, err := m.Header.MessageID()
+	if err != nil {
+		return ""
+	}
+	return string(id)
 }
 
 // Options of Map. The zero Options are usable.
@@ -105,14 +116,15 @@ func (s span) read(buf []byte, wants func(name []byte) bool) *Message {
 	case m.Err != nil:
 	case nul >= 0:
 		m.Err, m.Offset = ErrNUL, m.Offset+int64(nul)
-	case s.last && isCut(data, &section):
+	case s.last && IsCut(data, &section):
 		m.Err = ErrCut
 	}
 	return &m
 }
 
-// isCut reports whether the input ends within a line of the header section.
-func isCut(data []byte, section *hashheader.Section) bool {
+// IsCut reports whether data, a whole input, ends within a line of its header
+// section.
+func IsCut(data []byte, section *hashheader.Section) bool {
 	rest := data[section.End:]
 	if len(rest) == 0 {
 		return section.End > 0 && data[section.End-1] != '\n'

@@ -2,14 +2,17 @@ package mailbox
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
-	"permalink-milter/hashheader"
 	"slices"
 	"strings"
+
+	"permalink-milter/hashheader"
 )
 
 // A Format says what a file holds.
@@ -72,7 +75,7 @@ func (s *scanner) input(name string) {
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
-		s.fail(name, 0, reason(err))
+		s.fail(name, 0, Reason(err))
 	case info.IsDir():
 		s.folder(name)
 	default:
@@ -84,7 +87,7 @@ func (s *scanner) input(name string) {
 func (s *scanner) folder(dir string) {
 	names, err := readNames(dir)
 	if err != nil {
-		s.fail(dir, 0, reason(err))
+		s.fail(dir, 0, Reason(err))
 		return
 	}
 	maildir := IsMaildir(dir)
@@ -95,7 +98,7 @@ func (s *scanner) folder(dir string) {
 		case s.stopped:
 			return
 		case err != nil:
-			s.fail(path, 0, reason(err))
+			s.fail(path, 0, Reason(err))
 		case info.Mode()&os.ModeSymlink != 0 && isDir(path): // may lead in a circle
 		case maildir && (name == "cur" || name == "new"):
 			s.maildir(path)
@@ -112,7 +115,7 @@ func (s *scanner) folder(dir string) {
 func (s *scanner) maildir(dir string) {
 	names, err := readNames(dir)
 	if err != nil {
-		s.fail(dir, 0, reason(err))
+		s.fail(dir, 0, Reason(err))
 	}
 	for _, name := range names {
 		if s.stopped {
@@ -161,7 +164,7 @@ func (s *scanner) entry(path string, format Format) {
 func (s *scanner) file(name string, format Format) {
 	f, err := os.Open(name)
 	if err != nil {
-		s.fail(name, 0, reason(err))
+		s.fail(name, 0, Reason(err))
 		return
 	}
 	defer f.Close()
@@ -177,7 +180,7 @@ func (s *scanner) stream(name string, r io.Reader, at io.ReaderAt, format Format
 	counted := &counter{r: r, progress: s.Progress}
 	content, compressed, err := decompress(counted)
 	if err != nil {
-		s.fail(name, 0, reason(err))
+		s.fail(name, 0, Reason(err))
 		return
 	}
 	defer content.Close()
@@ -186,7 +189,7 @@ func (s *scanner) stream(name string, r io.Reader, at io.ReaderAt, format Format
 	}
 	position := &counter{r: content}
 	if err := s.content(name, position, at, format); err != nil {
-		s.fail(name, position.n, reason(err))
+		s.fail(name, position.n, Reason(err))
 	}
 }
 
@@ -213,12 +216,40 @@ func (s *scanner) content(name string, r io.Reader, at io.ReaderAt, format Forma
 	case Mbox:
 		return s.mbox(name, r, at, lengthsUnknown)
 	}
-	err = ErrNotMail
-	if len(bytes.TrimSpace(head)) == 0 {
-		err = ErrEmpty
-	}
+	_, err = Kind(head)
 	s.fail(name, 0, err)
 	return nil
+}
+
+// KindSize is how many bytes Kind needs.
+const KindSize = peekSize
+
+// ErrCompressed is returned by Kind for what must be decompressed first.
+var ErrCompressed = errors.New("compressed: decompress it first")
+
+// Kind tells an mbox from a message by its first KindSize bytes.
+func Kind(head []byte) (Format, error) {
+	format := detect(head)
+	switch {
+	case bytes.HasPrefix(head, gzipMagic), bytes.HasPrefix(head, zstdMagic):
+		return Auto, ErrCompressed
+	case len(bytes.TrimSpace(head)) == 0:
+		return Auto, ErrEmpty
+	case format == Auto:
+		return Auto, ErrNotMail
+	}
+	return format, nil
+}
+
+// Several reports whether a file holds more than one message.
+func Several(at io.ReaderAt, format Format) bool {
+	o := Options{Format: format, Stdin: io.NewSectionReader(at, 0, math.MaxInt64)}
+	for index := range Map(context.Background(), []string{"-"}, o, func(m *Message) int { return m.Index }) {
+		if index > 1 {
+			return true
+		}
+	}
+	return false
 }
 
 // detect tells an mbox and a message by the first line; Auto means neither.
@@ -291,8 +322,8 @@ func (s *scanner) flush() {
 	s.b = newBatch(s.free)
 }
 
-// reason takes the file's name off an error; the message tells it.
-func reason(err error) error {
+// Reason returns an error without the name of the file, which the caller tells.
+func Reason(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {
 		return path.Err

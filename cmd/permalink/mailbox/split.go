@@ -165,8 +165,8 @@ func (s *splitter) message(last bool) {
 		s.closeLast(s.pos, true)
 	}
 	s.index++
-	m := Message{Source: s.source, Index: s.index, Offset: s.base + int64(s.pos)}
-	s.report(span{Message: m, from: s.pos})
+	start := s.base + int64(s.pos)
+	s.report(span{Message: Message{Source: s.source, Index: s.index, Start: start, Offset: start}, from: s.pos})
 	s.open, s.lineStart = true, false
 	s.jump(last)
 }

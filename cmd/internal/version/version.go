@@ -1,0 +1,23 @@
+// Package version names the release that a program was built from.
+package version
+
+import (
+	"runtime"
+	"runtime/debug"
+)
+
+// release is the version of a package. The package's build sets it.
+var release string
+
+// String returns the version of the package, or the one that the go command
+// recorded in the program: a release's tag, or the commit it was built from.
+func String() string {
+	if release != "" {
+		return release + ", " + runtime.Version()
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(unknown), " + runtime.Version()
+	}
+	return info.Main.Version + ", " + info.GoVersion
+}

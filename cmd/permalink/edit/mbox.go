@@ -1,0 +1,64 @@
+package edit
+
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"permalink-milter/cmd/permalink/mailbox"
+)
+
+// A Mbox is a mailbox that Copy writes anew.
+type Mbox struct {
+	At     io.ReaderAt
+	Size   int64
+	Format mailbox.Format
+	// Edit reads the start of a message, and returns what to write in its
+	// place. It leaves r behind what it read.
+	Edit func(r io.Reader) (before, after []byte, err error)
+	// Failed is told of a message that is written as it is, since it cannot be
+	// edited. Its error ends the copy.
+	Failed func(m mailbox.Message, err error) error
+}
+
+// Copy writes the mailbox with each message edited. All other bytes, the
+// quoting of From_ lines among them, are kept.
+func (b *Mbox) Copy(ctx context.Context, out io.Writer) error {
+	var last mailbox.Message // ends where the next one begins
+	source := mailbox.Options{Format: b.Format, Stdin: io.NewSectionReader(b.At, 0, b.Size), Wants: func([]byte) bool { return false }}
+	for m := range mailbox.Map(ctx, []string{"-"}, source, func(m *mailbox.Message) mailbox.Message { return *m }) {
+		if m.Index == 0 {
+			if err := b.Failed(m, m.Err); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := b.message(last, m.Start, out); err != nil {
+			return err
+		}
+		last = m
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return b.message(last, b.Size, out)
+}
+
+// message writes a message that ends at an offset. Index 0 means what stands
+// before the first message.
+func (b *Mbox) message(m mailbox.Message, end int64, out io.Writer) error {
+	in := io.NewSectionReader(b.At, m.Start, end-m.Start)
+	if m.Index == 0 {
+		_, err := io.Copy(out, in)
+		return err
+	}
+	_, after, err := b.Edit(in)
+	if err != nil {
+		if err := b.Failed(m, err); err != nil {
+			return err
+		}
+		in.Seek(0, io.SeekStart)
+	}
+	_, err = io.Copy(out, io.MultiReader(bytes.NewReader(after), in))
+	return err
+}
