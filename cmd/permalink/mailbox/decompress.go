@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ func decompress(r io.Reader) (content io.ReadCloser, compressed bool, err error)
 	case err != nil:
 		return nil, false, err
 	case bytes.HasPrefix(head, gzipMagic):
-		z, err := gzip.NewReader(r)
+		z, err := newMembers(r)
 		if err != nil {
 			return nil, true, compressionError{"gzip", err}
 		}
@@ -43,6 +44,58 @@ func decompress(r io.Reader) (content io.ReadCloser, compressed bool, err error)
 		}{named{"zstd", z}, z.IOReadCloser()}, true, nil
 	}
 	return io.NopCloser(r), false, nil
+}
+
+// members reads the members of gzip data one after the other. Zeros behind the
+// last one are padding, as from a tape; other bytes are an error.
+type members struct {
+	r *bufio.Reader
+	z *gzip.Reader
+}
+
+var errTrailing = errors.New("other bytes follow the compressed data")
+
+func newMembers(r io.Reader) (*members, error) {
+	m := &members{r: bufio.NewReaderSize(r, 64<<10)}
+	var err error
+	if m.z, err = gzip.NewReader(m.r); err != nil {
+		return nil, err
+	}
+	m.z.Multistream(false)
+	return m, nil
+}
+
+func (m *members) Read(p []byte) (int, error) {
+	n, err := m.z.Read(p)
+	if !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	return n, m.next()
+}
+
+// next begins the next member. It returns io.EOF behind the last one.
+func (m *members) next() error {
+	if head, _ := m.r.Peek(len(gzipMagic)); !bytes.Equal(head, gzipMagic) {
+		return m.padding()
+	}
+	err := m.z.Reset(m.r)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	m.z.Multistream(false)
+	return err
+}
+
+func (m *members) padding() error {
+	for {
+		c, err := m.r.ReadByte()
+		if err != nil {
+			return err
+		}
+		if c != 0 {
+			return errTrailing
+		}
+	}
 }
 
 // named gives errors the name of the compression.
@@ -65,8 +118,11 @@ type compressionError struct {
 }
 
 func (e compressionError) Error() string {
-	if errors.Is(e.err, io.ErrUnexpectedEOF) {
+	switch {
+	case errors.Is(e.err, io.ErrUnexpectedEOF):
 		return e.name + " data ends early: the file is truncated"
+	case errors.Is(e.err, errTrailing):
+		return e.name + " data is whole, but other bytes follow it: they are not read"
 	}
 	return fmt.Sprintf("bad %s data: %v", e.name, e.err)
 }

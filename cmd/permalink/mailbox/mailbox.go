@@ -3,8 +3,30 @@
 // these compressed. It finds out what a file is by its content.
 //
 // Bodies are passed over, never kept, so that memory is bounded whatever the
-// size of a mailbox. What cannot be read is told of as a message with an
-// error, and the rest goes on.
+// size of a mailbox. What cannot be read becomes a message with an error, and
+// the rest is read.
+//
+// # What separates the messages of an mbox
+//
+// A From_ line is a line that begins with "From ", unless it is a field ("From
+// :"). It begins a message where a header section follows it, directly or behind
+// more From_ lines, quoted ones included, and one of these holds:
+//
+//   - Nothing but empty lines and a byte order mark stand before it in the file.
+//   - It has a date: a time and behind it a year of four digits. The line before
+//     it need not be empty then, and what follows need only be a field.
+//   - An empty line stands before it, and the header section has a field that
+//     prose has no use for, such as Message-ID or Received, or two of those that
+//     it may quote, such as Subject and Date. So bare From_ lines, which
+//     Thunderbird and Google's exports write, separate messages; sentences that
+//     begin with "From" do not.
+//
+// All other lines are text. Summary counts those of them that begin with "From ".
+//
+// A Content-Length says where a body ends if the first message's leads to the
+// next From_ line or to the end (see Format), for each message whose own does
+// so, and for bodies of at most 64 MiB. The same bytes give the same messages,
+// whether they come from a file, a pipe, or out of a decompressor.
 package mailbox
 
 import (
@@ -26,7 +48,6 @@ var (
 	ErrNoFrom  = errors.New("no From_ line at the start of the mbox; skipped up to the first")
 	ErrCut     = errors.New("ends in the middle of a header line: cut off?")
 	ErrNUL     = errors.New("NUL in the header section")
-	ErrLength  = errors.New("its Content-Length leads to no From_ line; messages behind it may be lost")
 )
 
 // A Message is what was read of one message, or what could not be.
@@ -61,6 +82,9 @@ type Options struct {
 	// Progress is told of bytes read from files, before decompression; one
 	// goroutine calls it.
 	Progress func(n int)
+	// Ended is told of each source that was read; one goroutine calls it, before
+	// Map's sequence ends.
+	Ended func(Summary)
 }
 
 // Map yields f of each message in the inputs (files, folders, - for standard

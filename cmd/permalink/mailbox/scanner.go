@@ -199,15 +199,19 @@ func (s *scanner) content(name string, r io.Reader, at io.ReaderAt, format Forma
 	if err != nil {
 		return err
 	}
-	if format == Auto {
+	known := format != Auto
+	if !known {
 		format = detect(head)
 	}
 	switch format {
 	case Single:
+		sum := Summary{Source: name, Format: Single, Messages: 1}
 		err := s.single(name, r)
-		if err == nil && at == nil {
-			_, err = io.Copy(io.Discard, r) // only the end tells of truncation
+		// Truncation shows only at the end. A large file may be several messages.
+		if err == nil && (at == nil || !known && isLarge(at)) {
+			err = s.body(&sum, r)
 		}
+		s.ended(sum)
 		return err
 	case MboxCL, MboxCL2:
 		return s.mbox(name, r, at, lengthsTrusted)
@@ -254,14 +258,24 @@ func Several(at io.ReaderAt, format Format) bool {
 
 // detect tells an mbox and a message by the first line; Auto means neither.
 func detect(head []byte) Format {
-	head = bytes.TrimLeft(head, "\r\n")
+	v, _ := judgeFrom(head[skipBlank(head):], atStart, len(head) < peekSize)
 	switch {
-	case judgeFrom(head, true, true) == yes:
+	case v != no:
 		return Mbox
 	case startsSection(head):
 		return Single
 	}
 	return Auto
+}
+
+// isLarge reports whether a file is large enough to be a suspect.
+func isLarge(at io.ReaderAt) bool {
+	f, ok := at.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Size() >= suspectSize
 }
 
 // startsSection reports whether a file begins with a header section.
