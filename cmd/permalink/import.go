@@ -12,6 +12,7 @@ import (
 
 	"permalink-milter/cmd/permalink/backfill"
 	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
 	"permalink-milter/registry/stamp"
@@ -35,7 +36,11 @@ Messages that are unusual are reported, a line each:
   SOURCE:OFFSET: skipped: MESSAGE-ID: why it has no permalink (...)
   SOURCE:OFFSET: error: what could not be read or entered
 
-With --report, they are also written to a file, one JSON object a line: event
+The end says which kinds of mailboxes were read, how many lines that begin with
+"From " were taken for text (-v names them), and counts the messages. A large
+message that looks like several is warned of on standard error.
+
+With --report, the lines are written to a file, too, one JSON object a line: event
 (one of these words), source, index (number of the message in the source),
 offset, message_id, token, date, subject, reason.
 
@@ -52,6 +57,7 @@ type importOptions struct {
 	config, list, url string
 	reserveOnly       bool
 	report            string
+	verbose           bool
 }
 
 func newImport(std stdio) *cobra.Command {
@@ -69,6 +75,7 @@ func newImport(std stdio) *cobra.Command {
 	cmd.Flags().StringVar(&o.url, "url", "", "the `TEMPLATE` of the URLs under which the messages are archived")
 	cmd.Flags().BoolVar(&o.reserveOnly, "reserve-only", false, "reserve the permalinks, and leave it to an archiver to confirm them")
 	cmd.Flags().StringVar(&o.report, "report", "", "write the report to this `FILE`, too, as JSON lines")
+	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "name the lines of mailboxes that begin with \"From \" and were taken for text")
 	cmd.MarkFlagsMutuallyExclusive("url", "reserve-only")
 	cmd.RunE = func(cmd *cobra.Command, inputs []string) error {
 		return o.run(cmd.Context(), stdinIfNone(inputs), std)
@@ -102,12 +109,15 @@ func (o *importOptions) run(ctx context.Context, inputs []string, std stdio) err
 	if err != nil {
 		return err
 	}
+	var sources report.Sources
 	r := &backfill.Reporter{Out: std.out, JSON: json, Clear: bar.Clear, ReserveOnly: o.reserveOnly}
 	im := &backfill.Importer{Registry: reg, Policy: policy, List: o.list, Timeout: answerTimeout, ReserveOnly: o.reserveOnly, Report: r.Message}
-	source.Wants = im.Wants
+	source.Wants, source.Ended = im.Wants, sources.Ended
 	err = im.Run(ctx, mailbox.Map(ctx, inputs, source, im.Prepare))
 	bar.End()
+	sources.Print(std.out, o.verbose)
 	fmt.Fprintln(std.out, r)
+	sources.Warn(std.err)
 	return o.outcome(ctx, r, json, err)
 }
 

@@ -22,22 +22,25 @@ const verifyLong = `Check the permalink headers of messages: each hash field aga
 Message-ID, and Archived-At against RFC 5064 and the archive's template.
 
 An input is a file, a folder, or - for standard input: single messages, mboxes,
-Maildirs, trees of messages, and all of these compressed with gzip or zstd. It
-is told by its content. Without an input, standard input is read.
+Maildirs, trees of messages, and all of these compressed with gzip or zstd. The
+content shows which. Without an input, standard input is read.
 
 With --registry or --api, each message must hold the reservation of its
-permalink. With --follow, the URL in Archived-At is asked: HyperKitty's API
-where it is HyperKitty, else the page, which may state its Message-ID.
+permalink. With --follow, the URL in Archived-At must answer with the message:
+HyperKitty's API is asked where the URL has its form, else the page, which may
+state its Message-ID.
 
 A line is printed for each message that is not fine (with -v for each), as
-SOURCE:OFFSET: RESULT: MESSAGE-ID: REASON, and a summary at the end. The result
-words are those of RFC 8601:
+SOURCE:OFFSET: RESULT: MESSAGE-ID: REASON. The end says which kinds of mailboxes
+were read and how many lines that begin with "From " were taken for text (-v
+names them), and counts the messages by result. A large message that looks like
+several is warned of on standard error. The result words are those of RFC 8601:
   pass       something was checked, and all of it is right
   none       there is nothing to check
   fail       a hash, a permalink or a reservation is another message's
   policy     the header can be read in two ways
   permerror  malformed, or cut off
-  temperror  it could not be told now
+  temperror  it cannot be checked now
 
 With --json, one object a line:
   source      file name, "-" for standard input
@@ -140,7 +143,7 @@ func (o *verifyOptions) run(ctx context.Context, inputs []string, std stdio) err
 	}
 	out := report.NewPrinter(o.style, std.out, std.err)
 	defer tuneGC()()
-	source.Wants = x.Wants
+	source.Wants, source.Ended = x.Wants, out.Sources.Ended
 	for f := range x.Remote(ctx, mailbox.Map(ctx, inputs, source, x.Local)) {
 		if out.Shows(f) {
 			bar.Clear()

@@ -336,6 +336,17 @@ func TestOddMailboxes(t *testing.T) {
 	}
 }
 
+// Nothing of one mailbox is taken into the next.
+func TestMailboxesOneBehindTheOther(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/f", sep+one)
+	write(t, dir+"/g", "From \n"+two)
+	want := []string{"f#1@0 1@x", "g#1@0 2@x", "f#1@0 1@x"}
+	if diff := cmp.Diff(want, read(t, mailbox.Options{}, dir+"/f", dir+"/g", dir+"/f")); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Undated From_ lines are found wherever a block ends.
 func TestUndatedFromLinesAcrossBlocks(t *testing.T) {
 	var b strings.Builder

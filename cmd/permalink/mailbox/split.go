@@ -56,7 +56,7 @@ func (s *splitter) split() error {
 		if s.open {
 			s.closeLast(s.pos, last)
 		}
-		s.next()
+		s.next(last)
 		if last || s.stopped {
 			return err
 		}
@@ -92,9 +92,9 @@ func (s *splitter) fill() (last bool, err error) {
 const behind = 4
 
 // next sends the batch and begins another with what is to be carried over.
-func (s *splitter) next() {
+func (s *splitter) next(last bool) {
 	from := max(0, s.pos-behind)
-	if s.skip > 0 {
+	if s.skip > 0 || last {
 		from = s.pos // what comes next stands elsewhere
 	}
 	carry := s.b.buf[from:]

@@ -25,6 +25,7 @@ type Style struct {
 type Printer struct {
 	Style
 	Count   Tally
+	Sources Sources
 	out     *bufio.Writer
 	errors  io.Writer // what is for people where out is for machines
 	paint   bool
@@ -78,8 +79,10 @@ func (p *Printer) keep(err error) {
 // Finish writes the summary. It returns the first error in writing.
 func (p *Printer) Finish() error {
 	if !p.JSON && !p.AuthResults {
+		p.Sources.Print(p.out, p.Verbose)
 		fmt.Fprintln(p.out, p.Count)
 	}
+	p.Sources.Warn(p.errors)
 	p.keep(p.out.Flush())
 	return p.err
 }
