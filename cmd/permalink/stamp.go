@@ -171,11 +171,12 @@ func (s *stamper) toStdout(ctx context.Context, file string) error {
 	if format == mailbox.Single {
 		return s.message(file, buffered)
 	}
-	at, size, err := readerAt(file, in, buffered)
-	if err != nil {
+	b := &edit.Mbox{Format: format, Edit: s.stamp}
+	if err := b.Open(in, buffered); err != nil {
 		return &exitError{exitTemporary, fmt.Errorf("%s: %w", report.Name(file), err)}
 	}
-	return s.mbox(ctx, file, &edit.Mbox{At: at, Size: size, Format: format, Edit: s.stamp})
+	defer b.Close()
+	return s.mbox(ctx, file, b)
 }
 
 // kind returns what an input holds: what --format says, else what its first
@@ -218,29 +219,14 @@ func (s *stamper) mbox(ctx context.Context, file string, b *edit.Mbox) error {
 	switch {
 	case errors.As(err, &exit):
 		return exit
+	case ctx.Err() != nil:
+		return &exitError{exitTemporary, errors.New("interrupted")}
 	case err != nil:
 		return &exitError{exitTemporary, fmt.Errorf("%s: %w", report.Name(file), err)}
 	case failed:
 		return &exitError{exitFailed, nil}
 	}
 	return nil
-}
-
-// readerAt returns the bytes of an input that may be a pipe, whose bytes can be
-// read only once: a temporary file without a name takes them.
-func readerAt(file string, in, whole io.Reader) (at io.ReaderAt, size int64, err error) {
-	if f, ok := in.(*os.File); ok && file != "-" {
-		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
-			return f, info.Size(), nil
-		}
-	}
-	spool, err := os.CreateTemp("", "permalink-stamp-*")
-	if err != nil {
-		return nil, 0, err
-	}
-	os.Remove(spool.Name())
-	size, err = io.Copy(spool, whole)
-	return spool, size, err
 }
 
 // inPlace replaces files. One that cannot be stamped is reported and does not
