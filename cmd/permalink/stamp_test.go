@@ -6,12 +6,15 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"permalink-milter/cmd/permalink/report"
 )
 
 const stampTemplate = "https://lists.example.org/{list}/{token}"
@@ -123,6 +126,42 @@ func TestInPlaceStaysInTheFolder(t *testing.T) {
 		permalink(t, nil, "stamp", "--in-place", maildir)
 		if data, _ := os.ReadFile(outside + "/1"); string(data) != precious && string(data) != message {
 			t.Fatalf("a file outside was replaced: %q", data)
+		}
+	}
+}
+
+// Of each odd mailbox, stamping adds lines and keeps all other bytes, and finds
+// every message again.
+func TestStampedMailboxesKeepEveryOtherByte(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/mbox/*.mbox")
+	if err != nil || len(files) < 26 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		before, err := os.ReadFile(file)
+		if err != nil || len(before) == 0 {
+			continue
+		}
+		code, after, errs := permalink(t, nil, "stamp", file)
+		piped, again, _ := permalink(t, bytes.NewReader(before), "stamp")
+		if code != exitOK || errs != "" || piped != exitOK || again != after {
+			t.Errorf("%s: exit %d and %d: %s", file, code, piped, errs)
+		}
+		var rest strings.Builder
+		added := 0
+		for line := range strings.Lines(after) {
+			if strings.HasPrefix(line, "Message-ID-MD5: ") {
+				added++
+				continue
+			}
+			rest.WriteString(line)
+		}
+		if diff := cmp.Diff(string(before), rest.String()); diff != "" {
+			t.Errorf("%s:\n%s", file, diff)
+		}
+		_, out, _ := permalink(t, strings.NewReader(after), "verify", "--require", "hash")
+		if want := report.Plural(added, "message"); !strings.Contains(out, want+": "+strconv.Itoa(added)+" pass") {
+			t.Errorf("%s: %d added: %s", file, added, out)
 		}
 	}
 }

@@ -25,7 +25,7 @@ type Importer struct {
 	Timeout  time.Duration // of one answer of the registry
 	// ReserveOnly leaves reservations unconfirmed: they may expire.
 	ReserveOnly bool
-	// Report is told of each message, in order.
+	// Report is called with each message, in order.
 	Report func(*Message)
 }
 
@@ -47,8 +47,8 @@ func (im *Importer) Wants(name []byte) bool {
 	return strings.EqualFold(string(name), "Subject") || im.Policy.Wants(string(name))
 }
 
-// Prepare reads a message. It asks nobody, and may be called by several
-// goroutines.
+// Prepare reads a message and does not use the registry. It may be called by
+// several goroutines.
 func (im *Importer) Prepare(m *mailbox.Message) *Message {
 	out := &Message{Message: *m}
 	if errors.Is(m.Err, mailbox.ErrNUL) { // the archive holds it all the same
@@ -64,8 +64,8 @@ func (im *Importer) Prepare(m *mailbox.Message) *Message {
 	return out
 }
 
-// nameIt finds the id of a message. One that has none is named only by an id
-// that is the same each time.
+// nameIt finds the id of a message. A message without one is named only where
+// every import derives the same id.
 func (m *Message) nameIt(mode stamp.MissingMode) {
 	id, derived, err := m.Header.NameID()
 	switch {
@@ -175,7 +175,7 @@ func (im *Importer) archive(ctx context.Context, m *Message) {
 	}
 }
 
-// confirm says where a message is archived, unless an archiver said so before
+// confirm records where a message is archived, unless an archiver said so before
 // or the permalink is shared with the message that holds it.
 func (im *Importer) confirm(ctx context.Context, m *Message, s stamp.Stamp, id hashheader.Identity) error {
 	r := s.Result

@@ -39,21 +39,21 @@ type event struct {
 func (r *Reporter) Message(m *Message) {
 	if m.Err != nil {
 		r.errors++
-		r.tell(m, event{Event: "error", Reason: m.Err.Error()})
+		r.write(m, event{Event: "error", Reason: m.Err.Error()})
 		return
 	}
 	r.messages++
 	if m.Missing != "" {
 		r.missing++
-		r.tell(m, event{Event: "missing", Reason: m.Missing})
+		r.write(m, event{Event: "missing", Reason: m.Missing})
 	}
 	if m.Odd != "" {
 		r.odd++
-		r.tell(m, event{Event: "odd", MessageID: m.ID(), Reason: m.Odd})
+		r.write(m, event{Event: "odd", MessageID: m.ID(), Reason: m.Odd})
 	}
 	if m.Skipped != "" {
 		r.skipped++
-		r.tell(m, event{Event: "skipped", MessageID: m.ID(), Reason: m.Skipped})
+		r.write(m, event{Event: "skipped", MessageID: m.ID(), Reason: m.Skipped})
 	}
 	r.stamps(m)
 }
@@ -71,14 +71,14 @@ func (r *Reporter) stamps(m *Message) {
 	for _, s := range m.Stamps {
 		if s.Result.Ordinal > 1 {
 			r.collisions++
-			r.tell(m, event{Event: "collision", MessageID: m.ID(), Token: s.Result.Token()})
+			r.write(m, event{Event: "collision", MessageID: m.ID(), Token: s.Result.Token()})
 			return
 		}
 	}
 }
 
-// tell writes an event as a line, and as JSON.
-func (r *Reporter) tell(m *Message, e event) {
+// write writes an event as a line, and as JSON.
+func (r *Reporter) write(m *Message, e event) {
 	e.Source, e.Index, e.Offset, e.Date, e.Subject = m.Source, m.Index, m.Offset, m.Date(), m.Subject()
 	r.Clear()
 	fmt.Fprintln(r.Out, e)

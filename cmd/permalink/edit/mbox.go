@@ -15,8 +15,8 @@ type Mbox struct {
 	// Edit reads the start of a message, and returns what to write in its
 	// place. It leaves r behind what it read.
 	Edit func(r io.Reader) (before, after []byte, err error)
-	// Failed is told of a message that is written as it is, since it cannot be
-	// edited. Its error ends the copy.
+	// Failed is called with each message that cannot be edited and is written as
+	// it is. Its error ends the copy.
 	Failed func(m mailbox.Message, err error) error
 
 	at    io.ReaderAt

@@ -36,7 +36,7 @@ type Rewriter struct {
 	// place. It leaves f behind what it read. Single is true where the file is
 	// known to be one message.
 	Edit func(f *os.File, single bool) (before, after []byte, err error)
-	// Done is told what became of each file. Its error ends the walk.
+	// Done is called with the outcome for each file. Its error ends the walk.
 	Done func(file string, changed bool, err error) error
 }
 
@@ -119,8 +119,8 @@ func skipUndelivered(root *os.Root, dir string) error {
 	return nil
 }
 
-// isMessageFile tells a message from the indexes that mail programs keep
-// beside a Maildir's folders.
+// isMessageFile reports whether a file may be a message. The indexes that mail
+// programs keep beside a Maildir's folders are not.
 func isMessageFile(root *os.Root, name string, entry fs.DirEntry) bool {
 	return entry.Type().IsRegular() && !isMaildir(root, path.Dir(name)) && !strings.HasPrefix(path.Base(name), ".")
 }

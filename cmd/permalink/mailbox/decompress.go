@@ -16,12 +16,12 @@ var (
 	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd} // RFC 8878, section 3.1.1
 )
 
-// maxWindow bounds the memory that a zstd file may ask for: what zstd itself
-// takes without --long.
+// maxWindow bounds the memory that a zstd file may ask for, as zstd itself does
+// without --long.
 const maxWindow = 8 << 20
 
-// decompress returns the content of r, plain where it is not compressed. What
-// compressed data is wrong with shows in reading.
+// decompress returns the content of r, which need not be compressed. Damage of
+// compressed data shows in reading.
 func decompress(r io.Reader) (content io.ReadCloser, compressed bool, err error) {
 	head, r, err := peek(r)
 	switch {
@@ -98,7 +98,7 @@ func (m *members) padding() error {
 	}
 }
 
-// named gives errors the name of the compression.
+// A named reader adds the name of the compression to errors.
 type named struct {
 	name string
 	io.Reader
@@ -129,11 +129,11 @@ func (e compressionError) Error() string {
 
 func (e compressionError) Unwrap() error { return e.err }
 
-// peekSize is enough to tell a format: a From_ line and a field's name.
+// peekSize is enough to find out a format: a From_ line and a field's name.
 const peekSize = 4 << 10
 
-// peek returns the first bytes of r, and a reader of all. An error behind them
-// comes again in reading on.
+// peek returns the first bytes of r, and a reader of all of them. An error behind
+// them is returned by that reader.
 func peek(r io.Reader) ([]byte, io.Reader, error) {
 	head := make([]byte, peekSize)
 	n, err := io.ReadFull(r, head)
@@ -144,7 +144,7 @@ func peek(r io.Reader) ([]byte, io.Reader, error) {
 	return head, io.MultiReader(bytes.NewReader(head), r), err
 }
 
-// A counter counts what is read through it.
+// A counter counts the bytes that are read through it.
 type counter struct {
 	r        io.Reader
 	n        int64

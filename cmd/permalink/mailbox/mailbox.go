@@ -48,6 +48,7 @@ var (
 	ErrNoFrom  = errors.New("no From_ line at the start of the mbox; skipped up to the first")
 	ErrCut     = errors.New("ends in the middle of a header line: cut off?")
 	ErrNUL     = errors.New("NUL in the header section")
+	ErrOutside = errors.New("a symbolic link that leads out of the folder: not followed")
 )
 
 // A Message is what was read of one message, or what could not be.
@@ -76,20 +77,19 @@ func (m *Message) ID() string {
 type Options struct {
 	Format Format
 	Stdin  io.Reader // what the input - is
-	// Wants tells which fields to keep; nil keeps all. It is called by several
+	// Wants selects the fields to keep; nil keeps all. It is called by several
 	// goroutines.
 	Wants func(name []byte) bool
-	// Progress is told of bytes read from files, before decompression; one
+	// Progress is called with the number of bytes read, before decompression; one
 	// goroutine calls it.
 	Progress func(n int)
-	// Ended is told of each source that was read; one goroutine calls it, before
+	// Ended is called with each source that was read; one goroutine calls it, before
 	// Map's sequence ends.
 	Ended func(Summary)
 }
 
 // Map yields f of each message in the inputs (files, folders, - for standard
-// input), in order. F is called by several goroutines; the message is its
-// own.
+// input), in order. F is called by several goroutines, and may keep the message.
 func Map[R any](ctx context.Context, inputs []string, o Options, f func(*Message) R) iter.Seq[R] {
 	free := make(chan *batch, 2*runtime.GOMAXPROCS(0)+2)
 	batches := func(yield func(*batch) bool) {

@@ -223,8 +223,12 @@ func TestFolders(t *testing.T) {
 	write(t, dir+"/tree/c", "junk")
 	os.Symlink(dir, dir+"/tree/circle")
 	os.Symlink(dir+"/tree/a/1", dir+"/tree/d")
+	write(t, dir+"/secret", one)
+	os.Symlink("../secret", dir+"/tree/e")
+	os.Symlink("nowhere", dir+"/tree/f")
 	want := []string{"5#1@0 1@x", "2:2,S#1@0 2@x", "3#1@0 1@x", "1#1@0 1@x", "b.mbox#1@0 1@x", "b.mbox#2@83 2@x",
-		"c#0@0 ! neither a message nor an mbox", "d#1@0 1@x", "none#0@0 ! no such file or directory"}
+		"c#0@0 ! neither a message nor an mbox", "d#1@0 1@x",
+		"e#0@0 ! a symbolic link that leads out of the folder: not followed", "f#0@0 ! no such file or directory", "none#0@0 ! no such file or directory"}
 	if diff := cmp.Diff(want, read(t, mailbox.Options{}, dir+"/maildir", dir+"/tree", dir+"/none")); diff != "" {
 		t.Error(diff)
 	}

@@ -1,12 +1,8 @@
 package mailbox
 
 import (
-	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,46 +11,17 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// A Format says what a file holds.
-type Format string
-
-// The formats. Auto tells the others apart by content.
-const (
-	Auto    Format = ""
-	Single  Format = "message"
-	Mbox    Format = "mbox"
-	MboxO   Format = "mboxo"
-	MboxRD  Format = "mboxrd"
-	MboxCL  Format = "mboxcl"
-	MboxCL2 Format = "mboxcl2"
-)
-
-// Formats lists what ParseFormat takes.
-var Formats = []string{"auto", "message", "mbox", "mboxo", "mboxrd", "mboxcl", "mboxcl2"}
-
-// ParseFormat reads a format's name. The mboxes differ in whether
-// Content-Length counts: mboxo and mboxrd never, mboxcl and mboxcl2 always,
-// mbox where the first message's is true.
-func ParseFormat(name string) (Format, error) {
-	if !slices.Contains(Formats, name) {
-		return "", fmt.Errorf("unknown format %q: write one of %s", name, strings.Join(Formats, " "))
-	}
-	if name == "auto" {
-		return Auto, nil
-	}
-	return Format(name), nil
-}
-
-// A scanner goes through inputs and sends what it finds in batches.
+// A scanner reads inputs and sends what it finds in batches.
 type scanner struct {
 	Options
 	yield   func(*batch) bool
 	free    chan *batch
 	b       *batch
 	stopped bool
+	tree    string // the real name of the folder that is an input, "" outside of one
 }
 
-// scan goes through all inputs in their order.
+// scan reads all inputs in their order.
 func (s *scanner) scan(inputs []string) {
 	s.b = newBatch(s.free)
 	for _, name := range inputs {
@@ -77,7 +44,9 @@ func (s *scanner) input(name string) {
 	case err != nil:
 		s.fail(name, 0, Reason(err))
 	case info.IsDir():
+		s.tree, _ = filepath.EvalSymlinks(name) // it was there a moment ago
 		s.folder(name)
+		s.tree = ""
 	default:
 		s.file(name, s.Format)
 	}
@@ -102,7 +71,7 @@ func (s *scanner) folder(dir string) {
 		case info.Mode()&os.ModeSymlink != 0 && isDir(path): // may lead in a circle
 		case maildir && (name == "cur" || name == "new"):
 			s.maildir(path)
-		case maildir && (name == "tmp" || !info.IsDir()): // not delivered; the indexes of mail programs
+		case maildir && (name == "tmp" || !info.IsDir()): // undelivered mail, and the indexes of mail programs
 		case info.IsDir():
 			s.folder(path)
 		default:
@@ -127,19 +96,19 @@ func (s *scanner) maildir(dir string) {
 	}
 }
 
-// IsMaildir tells if a folder is a Maildir.
+// IsMaildir reports whether a folder is a Maildir.
 func IsMaildir(dir string) bool {
 	return isDir(filepath.Join(dir, "cur")) && isDir(filepath.Join(dir, "new"))
 }
 
-// isDir follows symbolic links.
+// isDir reports whether a name leads to a folder, behind symbolic links or not.
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
 }
 
 // readNames returns a folder's names in order. Names alone keep a folder of
-// millions small.
+// millions of files small in memory.
 func readNames(dir string) ([]string, error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -151,13 +120,32 @@ func readNames(dir string) ([]string, error) {
 	return names, err
 }
 
-// entry scans a file of a folder. Pipes and devices are no mail, and could be
-// waited for without end.
+// entry scans a file of a folder. It skips pipes and devices, which hold no mail
+// and could block for ever, and follows no link out of the input's folder.
 func (s *scanner) entry(path string, format Format) {
-	if info, err := os.Stat(path); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
-		return
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && !info.IsDir() && !info.Mode().IsRegular():
+	case s.leadsOut(path):
+		s.fail(path, 0, ErrOutside)
+	default:
+		s.file(path, format)
 	}
-	s.file(path, format)
+}
+
+// leadsOut reports whether a file is a link to something outside of the folder
+// that is the input.
+func (s *scanner) leadsOut(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSymlink == 0 {
+		return false
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false // opening it reports why
+	}
+	inside, err := filepath.Rel(s.tree, real)
+	return err != nil || !filepath.IsLocal(inside)
 }
 
 // file scans one file; it is open no longer than that.
@@ -225,49 +213,6 @@ func (s *scanner) content(name string, r io.Reader, at io.ReaderAt, format Forma
 	return nil
 }
 
-// KindSize is how many bytes Kind needs.
-const KindSize = peekSize
-
-// ErrCompressed is returned by Kind for what must be decompressed first.
-var ErrCompressed = errors.New("compressed: decompress it first")
-
-// Kind tells an mbox from a message by its first KindSize bytes.
-func Kind(head []byte) (Format, error) {
-	format := detect(head)
-	switch {
-	case bytes.HasPrefix(head, gzipMagic), bytes.HasPrefix(head, zstdMagic):
-		return Auto, ErrCompressed
-	case len(bytes.TrimSpace(head)) == 0:
-		return Auto, ErrEmpty
-	case format == Auto:
-		return Auto, ErrNotMail
-	}
-	return format, nil
-}
-
-// Several reports whether a file holds more than one message.
-func Several(at io.ReaderAt, format Format) bool {
-	o := Options{Format: format, Stdin: io.NewSectionReader(at, 0, math.MaxInt64)}
-	for index := range Map(context.Background(), []string{"-"}, o, func(m *Message) int { return m.Index }) {
-		if index > 1 {
-			return true
-		}
-	}
-	return false
-}
-
-// detect tells an mbox and a message by the first line; Auto means neither.
-func detect(head []byte) Format {
-	v, _ := judgeFrom(head[skipBlank(head):], atStart, len(head) < peekSize)
-	switch {
-	case v != no:
-		return Mbox
-	case startsSection(head):
-		return Single
-	}
-	return Auto
-}
-
 // isLarge reports whether a file is large enough to be a suspect.
 func isLarge(at io.ReaderAt) bool {
 	f, ok := at.(*os.File)
@@ -322,7 +267,7 @@ func (s *scanner) single(name string, r io.Reader) error {
 // report adds a message to the batch.
 func (s *scanner) report(m span) { s.b.spans = append(s.b.spans, m) }
 
-// fail tells of an error of a source itself.
+// fail reports an error of a source itself.
 func (s *scanner) fail(source string, offset int64, err error) {
 	s.report(span{Message: Message{Source: source, Offset: offset, Err: err}})
 }
@@ -336,7 +281,8 @@ func (s *scanner) flush() {
 	s.b = newBatch(s.free)
 }
 
-// Reason returns an error without the name of the file, which the caller tells.
+// Reason returns an error without the name of the file, for a caller that prints
+// the name itself.
 func Reason(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {

@@ -41,7 +41,7 @@ const (
 	suspectHeads = 24
 )
 
-// ended tells the caller about a source that was read.
+// ended passes the summary of a source to the caller.
 func (s *scanner) ended(sum Summary) {
 	if s.Ended != nil {
 		s.Ended(sum)
