@@ -3,13 +3,16 @@
 DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo demo-sendmail test check install man draft bench bench-redis bench-verify demo-mailman mailman soak demo-redis proof
+.PHONY: build demo demo-sendmail test quick check install man draft bench bench-redis bench-verify demo-mailman mailman soak demo-redis proof
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/permalink-milter ./cmd/permalink
 
-test: install check ## all tests; installs what they need
-	go test -race -timeout 20m ./...
+test: install check ## all tests; installs what they need, and fails where something is missing all the same
+	CI=true go test -race -timeout 20m ./...
+
+quick: ## the tests that need nothing installed, in less than a minute
+	go test -short -timeout 5m ./...
 
 check: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
@@ -24,7 +27,7 @@ mailman: # unpacked, not installed
 	testdata/install.sh python3
 	registry/mailman/mailmantest/install.sh
 
-man: ## what is generated from the schema and the flags: manual pages, example.toml, the README's table
+man: ## what is generated from the schema and the flags: manual pages, example.toml, the table of config/README.md
 	go test ./config ./cmd/permalink-milter -update
 	go test ./cmd/permalink -run TestManPages -update
 

@@ -9,36 +9,36 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"permalink-milter/hashheader"
 )
 
-// complete fills in the defaults that other keys give.
+// complete sets the defaults that depend on other keys.
 func (c *Config) complete() {
 	for i := range c.Archives {
-		c.Archives[i].OnCollision = cmp.Or(c.Archives[i].OnCollision, "suffix")
+		a := &c.Archives[i]
+		a.OnCollision = cmp.Or(a.OnCollision, "suffix")
+		if a.Except == nil {
+			a.Except = DefaultExcept()
+		}
 	}
 	if c.LMTP.Listen != "" {
 		c.LMTP.Hostname = cmp.Or(c.LMTP.Hostname, c.Hostname)
 	}
 }
 
-// check adds what is wrong with values of the right type.
+// check completes the configuration and adds the problems of values that have
+// the right type.
 func (c *Config) check(p *Problems) {
+	c.complete()
 	walk("", reflect.ValueOf(c).Elem(), p.checkTags)
-	if _, err := strconv.ParseUint(c.Milter.SocketMode, 8, 9); err != nil {
-		p.addf("milter.socket_mode", "%.80q: write an octal mode, as \"0660\"", c.Milter.SocketMode)
-	}
-	if len(c.Milter.Listen) == 0 {
-		p.addf("milter.listen", "no address: %s", addressHint)
-	}
-	if c.Milter.MessageBudget < c.Registry.Timeout {
-		p.addf("milter.message_budget", "%v is less than registry.timeout, %v: write at least that", c.Milter.MessageBudget, c.Registry.Timeout)
-	}
+	c.checkMilter(p)
 	c.checkListeners(p)
+	c.checkHeader(p)
 	c.checkArchives(p)
+	c.checkRegistry(p)
 	c.checkHTTP(p)
 	c.checkLMTP(p)
-	checkPair(p, "registry", c.Registry.TLSCert, c.Registry.TLSKey)
-	checkPair(p, "http", c.HTTP.TLSCert, c.HTTP.TLSKey)
 }
 
 // checkTags checks a value against the tags oneof and min.
@@ -54,7 +54,26 @@ func (p *Problems) checkTags(path string, f reflect.StructField, v reflect.Value
 	}
 }
 
-// checkListeners finds addresses that stand twice.
+// checkEach checks the elements of an array.
+func (p *Problems) checkEach(key string, values []string, check func(string) error) {
+	for i, v := range values {
+		p.Add(element(key, i), check(v))
+	}
+}
+
+func (c *Config) checkMilter(p *Problems) {
+	if _, err := strconv.ParseUint(c.Milter.SocketMode, 8, 9); err != nil {
+		p.addf("milter.socket_mode", "%.80q: write an octal mode, such as \"0660\"", c.Milter.SocketMode)
+	}
+	if len(c.Milter.Listen) == 0 {
+		p.addf("milter.listen", "no address: %s", addressHint)
+	}
+	if c.Milter.MessageBudget < c.Registry.Timeout {
+		p.addf("milter.message_budget", "%v is less than registry.timeout, %v: write at least that", c.Milter.MessageBudget, c.Registry.Timeout)
+	}
+}
+
+// checkListeners finds addresses that are configured twice.
 func (c *Config) checkListeners(p *Problems) {
 	type listener struct {
 		key     string
@@ -71,69 +90,148 @@ func (c *Config) checkListeners(p *Problems) {
 	for i, b := range all {
 		for _, a := range all[:i] {
 			if a.address.clashes(b.address) {
-				p.addf(b.key, "%s is the address of %s, too: write another one", b.address, a.key)
+				p.addf(b.key, "%s already listens on %s: write another address", a.key, b.address)
 			}
 		}
 	}
 }
 
+func (c *Config) checkHeader(p *Problems) {
+	algorithm, err := hashheader.ParseAlgorithm(c.Header.Algorithm)
+	if err == nil {
+		err = algorithm.Allowed()
+	}
+	p.Add("header.algorithm", err)
+	p.checkEach("header.emit", c.Header.Emit, checkEmitted)
+	p.checkEach("header.remove", c.Header.Remove, hashheader.CheckFieldName)
+	p.checkEach("header.identity", c.Header.Identity, checkIdentityField)
+}
+
+func checkEmitted(name string) error {
+	if err := hashheader.CheckEmittedName(name); err != nil {
+		return err
+	}
+	a, _ := hashheader.FieldAlgorithm(name)
+	return a.Allowed()
+}
+
+func checkIdentityField(name string) error {
+	if slices.Contains(hashheader.IdentityFields, name) {
+		return nil
+	}
+	return fmt.Errorf("%.80q: write one of %s", name, strings.Join(hashheader.IdentityFields, " "))
+}
+
 func (c *Config) checkArchives(p *Problems) {
+	algorithm, _ := hashheader.ParseAlgorithm(c.Header.Algorithm)
 	seen := make(map[string]bool)
 	for i, a := range c.Archives {
 		key := element("archive", i)
 		switch {
 		case a.Name == "":
-			p.addf(key+".name", "missing: write one, for the log")
+			p.addf(key+".name", "missing: write a name, which appears in the log")
 		case seen[a.Name]:
-			p.addf(key+".name", "%.80q is the name of an archive before it: write another one", a.Name)
+			p.addf(key+".name", "%.80q names an earlier archive: write another name", a.Name)
 		}
 		seen[a.Name] = true
-		if len(a.Lists) == 0 && a.List == "" {
-			p.addf(key+".lists", `missing: write patterns, as ["*@lists.example.org"]`)
-		}
-		for j, pattern := range a.Lists {
-			if _, err := path.Match(pattern, ""); err != nil {
-				p.addf(element(key+".lists", j), "%.200q: %w: close the [ or write \\[", pattern, err)
-			}
-		}
+		a.check(p, key, algorithm)
 	}
 }
 
+// check checks one table [[archive]], which key names. The algorithm is that
+// of {hash}.
+func (a *Archive) check(p *Problems, key string, algorithm hashheader.Algorithm) {
+	if len(a.Lists) == 0 && a.List == "" {
+		p.addf(key+".lists", `missing: write patterns, such as ["*@lists.example.org"]`)
+	}
+	p.checkEach(key+".lists", a.Lists, checkPattern)
+	p.checkEach(key+".except", a.Except, checkPattern)
+	if a.List != "" {
+		_, err := hashheader.CheckList(a.List)
+		p.Add(key+".list", err)
+	}
+	if a.URL == "" {
+		p.addf(key+".url", "missing: write the URL of a message, such as https://lists.example.org/archives/{list}/{token}")
+	} else {
+		p.Add(key+".url", checkTemplate(a.URL, algorithm))
+	}
+	if a.Target != "" {
+		p.Add(key+".target", checkTemplate(a.Target, algorithm))
+	}
+}
+
+func checkPattern(pattern string) error {
+	if _, err := path.Match(pattern, ""); err != nil {
+		return fmt.Errorf("%.200q: %w: close the [ or write \\[", pattern, err)
+	}
+	return nil
+}
+
+func checkTemplate(text string, algorithm hashheader.Algorithm) error {
+	t, err := hashheader.ParseTemplate(text)
+	if err != nil {
+		return err
+	}
+	return t.Allowed(algorithm)
+}
+
+func (c *Config) checkRegistry(p *Problems) {
+	_, err := StoreKind(c.Registry.URL)
+	p.Add("registry.url", err)
+	checkPair(p, "registry", c.Registry.TLSCert, c.Registry.TLSKey)
+}
+
 func (c *Config) checkHTTP(p *Problems) {
+	checkPair(p, "http", c.HTTP.TLSCert, c.HTTP.TLSKey)
 	if c.HTTP.BaseURL == "" {
 		return
 	}
 	u, err := url.Parse(c.HTTP.BaseURL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		p.addf("http.base_url", "%.200q: write an absolute URL, as https://permalink.example.org", c.HTTP.BaseURL)
+		p.addf("http.base_url", "%.200q: write an absolute URL, such as https://permalink.example.org", c.HTTP.BaseURL)
 	}
 }
 
+// checkLMTP checks [lmtp] and its domains. A recipient names a list of its
+// domain by the list's local part, which must therefore be unique there.
 func (c *Config) checkLMTP(p *Problems) {
-	seen := make(map[Domain]bool)
+	type recipient struct{ name, domain string }
+	seen := make(map[recipient]bool)
 	for i, d := range c.LMTP.Domains {
 		key := element("lmtp.domain", i)
-		pair := Domain{Domain: strings.ToLower(d.Domain), List: strings.ToLower(d.List)}
-		switch {
-		case d.Domain == "":
-			p.addf(key+".domain", "missing: write the archive host's domain, as archive.example.org")
-		case seen[pair]:
-			p.addf(key+".list", "%.80q stands before with this domain: write each list of a domain once", d.List)
+		d.check(p, key)
+		name, _, _ := strings.Cut(d.List, "@")
+		r := recipient{strings.ToLower(name), strings.ToLower(d.Domain)}
+		if seen[r] {
+			p.addf(key+".list", "an earlier table with this domain has a list named %.80q: write each list once, or give one another domain", name)
 		}
-		seen[pair] = true
+		seen[r] = true
 	}
 	if c.LMTP.Listen != "" && len(c.LMTP.Domains) == 0 {
-		p.addf("lmtp.listen", "no [[lmtp.domain]] says which messages are meant: write one")
+		p.addf("lmtp.listen", "no [[lmtp.domain]] names the recipients: write one")
 	}
 }
 
-// checkPair finds a certificate without its key, or the other way round.
-func checkPair(p *Problems, table, cert, key string) {
-	if (cert == "") != (key == "") {
-		have, miss := "tls_cert", "tls_key"
-		if cert == "" {
-			have, miss = miss, have
-		}
-		p.Add(join(table, have), fmt.Errorf("goes with %s: write both or none", miss))
+// check checks one table [[lmtp.domain]], which key names.
+func (d *Domain) check(p *Problems, key string) {
+	if d.Domain == "" {
+		p.addf(key+".domain", "missing: write the archive host's domain, such as archive.example.org")
+	} else if _, err := hashheader.CheckList("x@" + d.Domain); err != nil {
+		p.addf(key+".domain", "%.80q: write a domain, such as archive.example.org", d.Domain)
 	}
+	_, err := hashheader.CheckList(d.List)
+	p.Add(key+".list", err)
+}
+
+// checkPair finds a certificate without its key, or a key without its
+// certificate.
+func checkPair(p *Problems, table, cert, key string) {
+	if (cert == "") == (key == "") {
+		return
+	}
+	have, miss := "tls_cert", "tls_key"
+	if cert == "" {
+		have, miss = miss, have
+	}
+	p.addf(join(table, have), "%s is missing: write both or neither", miss)
 }

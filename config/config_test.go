@@ -2,7 +2,6 @@ package config_test
 
 import (
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,28 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"permalink-milter/config"
+	"permalink-milter/hashheader/golden"
 )
 
-var update = flag.Bool("update", false, "write the generated files anew")
+// url is a template of permalinks.
+const url = "https://archive.example/{token}"
 
-// golden compares with a file in testdata or elsewhere.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s is not what is generated; run go test ./config -update and look at the change:\n%s", name, diff)
-	}
-}
-
-// load parses a file that must be fine.
+// load parses a file that has no problem.
 func load(t *testing.T, text string) *config.Config {
 	t.Helper()
 	c, problems := config.Parse("c.toml", []byte(text))
@@ -43,7 +27,57 @@ func load(t *testing.T, text string) *config.Config {
 	return c
 }
 
-func TestEveryProblemIsTold(t *testing.T) {
+func TestStoreKinds(t *testing.T) {
+	for url, want := range map[string]string{
+		"bolt:a.db": config.Bolt, "memory:": config.Memory, "redis://h": config.Redis, "unix:///s": config.Redis, "rediss+cluster://h": config.Redis,
+	} {
+		if got, err := config.StoreKind(url); err != nil || got != want {
+			t.Errorf("%s: %q, %v", url, got, err)
+		}
+	}
+	for url, want := range map[string]string{"bolt:": "names no file", "http://u:secret@h": "xxxxx@h", "": "unknown scheme", "redis+x://h": "unknown scheme"} {
+		if _, err := config.StoreKind(url); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", url, err, want)
+		}
+	}
+}
+
+func TestBoltFilesAreInTheStateDirectory(t *testing.T) {
+	for url, want := range map[string]string{
+		"bolt:a.db": "bolt:/var/lib/x/a.db", "bolt:/a.db": "bolt:/a.db", "bolt:": "bolt:", "redis://h/0": "redis://h/0", "memory:": "memory:",
+	} {
+		if got := config.InStateDir(url, "/var/lib/x"); got != want {
+			t.Errorf("%s: %s, want %s", url, got, want)
+		}
+	}
+}
+
+func TestNetworks(t *testing.T) {
+	for text, want := range map[string]string{"192.0.2.0/24": "192.0.2.0/24", "192.0.2.7": "192.0.2.7/32", "2001:db8::1": "2001:db8::1/128"} {
+		var n config.Network
+		if err := n.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := n.Prefix(); err != nil || p.String() != want {
+			t.Errorf("%s: %v, %v", text, p, err)
+		}
+	}
+}
+
+// A configuration that no file wrote is checked by the same rules.
+func TestCheckCompletesAndChecksAConfiguration(t *testing.T) {
+	c := config.Default()
+	c.Archives = []config.Archive{{Name: "a", Lists: []string{"*"}, URL: url}}
+	if err := c.Check().Err(); err != nil || c.Archives[0].OnCollision != "suffix" {
+		t.Errorf("%+v, %v", c.Archives, err)
+	}
+	c.Header.Algorithm = "md4"
+	if err := c.Check().Err(); err == nil || !strings.HasPrefix(err.Error(), "header.algorithm: ") {
+		t.Errorf("md4: %v", err)
+	}
+}
+
+func TestEveryProblemIsReported(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.toml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no files: %v", err)
@@ -58,46 +92,50 @@ func TestEveryProblemIsTold(t *testing.T) {
 			if problems.Err() == nil {
 				t.Fatal("no problem")
 			}
-			golden(t, strings.TrimSuffix(file, ".toml")+".golden", problems.Error()+"\n")
+			golden.Equal(t, strings.TrimSuffix(file, ".toml")+".golden", problems.Error()+"\n")
 		})
 	}
 }
 
-func TestProblemsOfTheCallerStandWhereTheKeyDoes(t *testing.T) {
-	_, problems := config.Parse("c.toml", []byte("[[archive]]\nname=\"a\"\nlist=\"a\"\n[[archive]]\nname = \"b\"\nlist=\"b\"\nurl = \"x\"\n"))
+func TestProblemsOfTheCallerHaveThePositionOfTheKey(t *testing.T) {
+	_, problems := config.Parse("c.toml", []byte("[[archive]]\nname=\"a\"\nlist=\"a@b\"\nurl = \""+url+"\"\n[[archive]]\nname = \"b\"\nlist=\"b@b\"\nurl = \""+url+"\"\n"))
 	sentinel := errors.New("no template")
 	problems.Add("archive[1].url", sentinel)
 	problems.Add("archive[1].url", errors.New("a second problem of one key"))
-	problems.Add("archive[0].url", errors.New("missing"))
+	problems.Add("archive[0].target", errors.New("missing"))
 	problems.Add("registry.url", errors.New("not in the file"))
 	problems.Add("header.algorithm", nil)
 	err := problems.Err()
-	want := "c.toml: registry.url: not in the file\nc.toml:1:3: archive[0].url: missing\nc.toml:7:1: archive[1].url: no template"
+	want := "c.toml: registry.url: not in the file\nc.toml:1:3: archive[0].target: missing\nc.toml:8:1: archive[1].url: no template"
 	if !errors.Is(err, sentinel) || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
 }
 
-func TestFileStandsOverTheDefaults(t *testing.T) {
+func TestFileOverridesTheDefaults(t *testing.T) {
 	if diff := cmp.Diff(config.Default().Milter, load(t, "").Milter); diff != "" {
 		t.Errorf("an empty file changes a default:\n%s", diff)
 	}
 	c := load(t, `hostname = "mx.example.org"
-milter = {listen = ["127.0.0.1:1", "[::1]:2", "unix:/run//a/../s", "systemd:m"], max_header_bytes = 65536}
+milter = {listen = ["127.0.0.1:1", "[::1]:2", "unix:/run//a/../s", "systemd:m"]}
 http.listen = "inet:127.0.0.1:3"
-lmtp = {listen = "127.0.0.1:24", domain = [{domain = "d", deliver = "lmtp:127.0.0.1:25"}]}
+lmtp = {listen = "127.0.0.1:24", max_message = 65536, domain = [{domain = "d", list = "l@d", deliver = "lmtp:127.0.0.1:25"}]}
 http.max_body = "10 KiB"
 registry.timeout = "1s"
 [[archive]]
 name = "a"
 list = "a@b"
+url = "https://a.example/{token}"
 `)
 	want := []config.Address{"inet:127.0.0.1:1", "inet6:[::1]:2", "unix:/run/s", "systemd:m"}
 	if diff := cmp.Diff(want, c.Milter.Listen); diff != "" {
 		t.Error(diff)
 	}
-	if c.Milter.MaxHeaderBytes != 64<<10 || c.HTTP.MaxBody != 10<<10 || time.Duration(c.Registry.Timeout) != time.Second {
+	if c.LMTP.MaxMessage != 64<<10 || c.HTTP.MaxBody != 10<<10 || time.Duration(c.Registry.Timeout) != time.Second {
 		t.Errorf("%+v", c)
+	}
+	if diff := cmp.Diff(config.DefaultExcept(), c.Archives[0].Except); diff != "" {
+		t.Error(diff)
 	}
 	if c.Archives[0].OnCollision != "suffix" || c.LMTP.Hostname != "mx.example.org" {
 		t.Errorf("defaults that other keys give: %+v", c)
@@ -156,12 +194,12 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"8899":                 "is no address",
-		"inet:127.0.0.1":       "is no address",
-		"inet:127.0.0.1:smtp":  "is no address",
-		"inet:127.0.0.1:65536": "is no address",
-		"inet:8899@127.0.0.1":  "is no address",
-		"inet6:::1:8899":       "is no address",
+		"8899":                 "is not an address",
+		"inet:127.0.0.1":       "is not an address",
+		"inet:127.0.0.1:smtp":  "is not an address",
+		"inet:127.0.0.1:65536": "is not an address",
+		"inet:8899@127.0.0.1":  "is not an address",
+		"inet6:::1:8899":       "is not an address",
 		"unix:m.sock":          "absolute path",
 		"systemd:":             "FileDescriptorName=",
 	} {
@@ -180,10 +218,10 @@ func TestPlacesOfKeys(t *testing.T) {
 		"in a dotted key":                {"milter . x = 1", "c.toml:1:10: milter.x:"},
 		"in an inline table":             {"log = { level = \"info\", x = 1 }", "c.toml:1:25: log.x:"},
 		"a quoted key":                   {"[log]\n\"x y\" = 1", "c.toml:2:1: log.\"x y\":"},
-		"in the second of two tables":    {"[[lmtp.domain]]\ndomain=\"a\"\ndeliver=\"lmtp:a\"\n[[lmtp.domain]]\nx=1\ndomain=\"b\"\ndeliver=\"lmtp:a\"", "c.toml:5:1: lmtp.domain[1].x:"},
+		"in the second of two tables":    {"[[lmtp.domain]]\ndomain=\"a\"\nlist=\"l@a\"\n[[lmtp.domain]]\nx=1\ndomain=\"b\"\nlist=\"l@a\"", "c.toml:5:1: lmtp.domain[1].x:"},
 		"a table":                        {"[milter]\n[x]\ny = 1", "c.toml:2:2: x:"},
-		"a table in one of an array":     {"[[archive]]\nname=\"a\"\nlist=\"a\"\n[archive.x]", "c.toml:4:10: archive[0].x:"},
-		"in an inline array of tables":   {"archive = [\n  {name=\"a\", list=\"a\"},\n  {name=\"b\", list=\"b\", x=1},\n]", "c.toml:3:24: archive[1].x:"},
+		"a table in one of an array":     {"[[archive]]\nname=\"a\"\nlist=\"a@b\"\nurl=\"" + url + "\"\n[archive.x]", "c.toml:5:10: archive[0].x:"},
+		"in an inline array of tables":   {"archive = [\n  {name=\"a\", list=\"a@b\", url=\"" + url + "\"},\n  {name=\"b\", list=\"b@b\", x=1, url=\"" + url + "\"},\n]", "c.toml:3:26: archive[1].x:"},
 		"behind other letters than ours": {"hostname = \"\u00fc\"; x = 1", "c.toml:1:16:"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,8 +238,8 @@ func TestHintsForUnknownKeys(t *testing.T) {
 		"[milter]\nsocket_mod = 1":           "did you mean socket_mode?",
 		"[registry]\nrl = 1":                 "the keys here are url timeout",
 		"[regisrty]\nurl = \"memory:\"":      "did you mean registry?",
-		"max_body = 1":                       "it belongs into [http]",
-		"[header]\nurl = 1":                  "it belongs into [archive] or [registry]",
+		"max_body = 1":                       "it belongs in [http]",
+		"[header]\nurl = 1":                  "it belongs in [archive] or [registry]",
 		strings.Repeat("long", 100) + " = 1": "the keys here are hostname",
 	} {
 		_, problems := config.Parse("c.toml", []byte(text))

@@ -13,12 +13,14 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// Load reads a file over the defaults and checks it. The empty name means no
-// file: the defaults alone. The Config is nil where there is nothing to go
-// on: the file cannot be read or is no TOML.
+// Load reads a configuration file over the defaults and checks it. Without a
+// name it returns the defaults, checked. The Config is nil if the file cannot be
+// read or is not TOML.
 func Load(name string) (*Config, *Problems) {
 	if name == "" {
-		return Default(), &Problems{file: "built-in defaults"}
+		c, p := Default(), &Problems{file: "built-in defaults"}
+		c.check(p)
+		return c, p
 	}
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -29,8 +31,8 @@ func Load(name string) (*Config, *Problems) {
 	return Parse(name, data)
 }
 
-// Parse is Load for a file that is read already; name is for messages. A
-// value that is wrong leaves its key at the default.
+// Parse is Load for the contents of a file, which messages call name. A wrong
+// value leaves its key at the default.
 func Parse(name string, data []byte) (*Config, *Problems) {
 	p := &Problems{file: name}
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
@@ -49,9 +51,15 @@ func Parse(name string, data []byte) (*Config, *Problems) {
 	p.positions = index(data)
 	c := Default()
 	p.table("", reflect.ValueOf(c).Elem(), tree)
-	c.complete()
 	c.check(p)
 	return c, p
+}
+
+// Check completes and checks a configuration that was not read from a file.
+func (c *Config) Check() *Problems {
+	p := new(Problems)
+	c.check(p)
+	return p
 }
 
 // table decodes a table of the file into a struct.
@@ -105,8 +113,8 @@ func (p *Problems) value(path string, to reflect.Value, from any) {
 	p.addf(path, "%s: write %s", describe(from), wanted(to.Type()))
 }
 
-// text decodes a value that has a syntax of its own. It is a string in the
-// file; a size may be a number of bytes, too.
+// text decodes a value with a syntax of its own. The file has it as a string,
+// or as a number if it is a size in bytes.
 func (p *Problems) text(path string, to encoding.TextUnmarshaler, t reflect.Type, from any) {
 	text, ok := from.(string)
 	if n, number := from.(int64); number && t == reflect.TypeFor[Size]() {
@@ -119,7 +127,7 @@ func (p *Problems) text(path string, to encoding.TextUnmarshaler, t reflect.Type
 	p.Add(path, to.UnmarshalText([]byte(text)))
 }
 
-// list decodes an array. It replaces the default.
+// list decodes an array, which replaces the default.
 func (p *Problems) list(path string, to reflect.Value, from []any) {
 	to.Set(reflect.MakeSlice(to.Type(), len(from), len(from)))
 	for i, v := range from {
@@ -127,7 +135,7 @@ func (p *Problems) list(path string, to reflect.Value, from []any) {
 	}
 }
 
-// describe names what the file has in place of the right type.
+// describe names a value of the wrong type.
 func describe(v any) string {
 	switch v := v.(type) {
 	case string:
@@ -135,7 +143,7 @@ func describe(v any) string {
 	case int64, float64:
 		return fmt.Sprintf("%v is a number", v)
 	case bool:
-		return fmt.Sprintf("%v is a truth value", v)
+		return fmt.Sprintf("%v is a boolean", v)
 	case []any:
 		return "this is an array"
 	case map[string]any:
@@ -144,7 +152,7 @@ func describe(v any) string {
 	return fmt.Sprintf("%v is a date or time", v)
 }
 
-// wanted names a type as the file has it.
+// wanted names the right type as the file spells it.
 func wanted(t reflect.Type) string {
 	switch {
 	case t == reflect.TypeFor[Duration]():

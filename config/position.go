@@ -7,12 +7,13 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// positions tells where a file has each key, table and list element, by their
-// paths: milter.listen, milter.listen[0], archive[1], archive[1].url.
+// positions maps the path of each key, table and array element of a file to
+// its position. Paths are milter.listen, milter.listen[0], archive[1],
+// archive[1].url.
 type positions map[string]unstable.Position
 
-// find returns the place of a key, or of the innermost table around it that
-// the file has.
+// find returns the position of a key, or of the innermost table around it that
+// the file contains.
 func (p positions) find(path string) unstable.Position {
 	for path != "" {
 		if at, ok := p[path]; ok {
@@ -23,8 +24,7 @@ func (p positions) find(path string) unstable.Position {
 	return unstable.Position{}
 }
 
-// join appends a key to a path, quoted where it has other than a bare key's
-// characters.
+// join appends a key to a path. It quotes a key that TOML does not allow bare.
 func join(path, key string) string {
 	bare := key != "" && strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == ""
 	if !bare {
@@ -38,11 +38,11 @@ func join(path, key string) string {
 
 func element(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
-// An indexer walks a document that is sound TOML and notes the positions.
+// An indexer walks a valid TOML document and records positions.
 type indexer struct {
 	parser unstable.Parser
 	found  positions
-	tables map[string]int // arrays of tables: how many elements so far
+	tables map[string]int // number of elements so far of each array of tables
 }
 
 func index(data []byte) positions {
@@ -61,8 +61,8 @@ func index(data []byte) positions {
 	return x.found
 }
 
-// header notes [a.b] or [[a.b]] and returns its path. A part that is an array
-// of tables means its last element.
+// header records [a.b] or [[a.b]] and returns its path. A part that names an
+// array of tables stands for the last element.
 func (x *indexer) header(e *unstable.Node) string {
 	path := ""
 	for key := e.Key(); key.Next(); {
@@ -102,8 +102,8 @@ func (x *indexer) value(path string, v *unstable.Node) {
 	}
 }
 
-// note keeps the first place of a path: a table's header counts, not the
-// headers inside it. A nested array has no place of its own.
+// note records the first position of a path, so that a table has that of its
+// own header, not of one inside it. The parser gives nested arrays none.
 func (x *indexer) note(path string, n *unstable.Node) {
 	if _, known := x.found[path]; !known && n.Raw.Length > 0 {
 		x.found[path] = x.parser.Shape(n.Raw).Start

@@ -8,23 +8,23 @@ import (
 
 // A Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	Line, Column int    // from 1, the column in bytes; 0 where the file does not have the key
-	Key          string // as archive[1].url; empty for the file itself
+	Line, Column int    // from 1, the column in bytes; 0 if the file lacks the key
+	Key          string // such as archive[1].url; empty for the file itself
 	Err          error
 }
 
-// Problems are all that is wrong with one configuration. They are an error
-// once there is one; see Err. The zero Problems are of no file.
+// Problems collects what is wrong with one configuration, so that all of it is
+// reported at once. Err returns it as an error.
 type Problems struct {
-	file      string // as messages name it
+	file      string // how messages name it
 	positions positions
 	all       []Problem
 }
 
-// Add adds a problem with a key: milter.listen[0], archive[1].url. Its place
-// is the key's, else that of the table around it. The first problem of a key
-// counts, for the next ones are likely to follow from it. A nil error adds
-// nothing.
+// Add adds a problem with a key, such as milter.listen[0] or archive[1].url.
+// Its position is that of the key, or of the table around it where the file
+// lacks the key. Only the first problem of a key is kept, because later ones
+// usually follow from it. A nil error adds nothing.
 func (p *Problems) Add(key string, err error) {
 	if err == nil || slices.ContainsFunc(p.all, func(known Problem) bool { return known.covers(key) }) {
 		return
@@ -33,7 +33,8 @@ func (p *Problems) Add(key string, err error) {
 	p.all = append(p.all, Problem{at.Line, at.Column, key, err})
 }
 
-// covers tells if the problem is with this key or with what the key is in.
+// covers reports whether the problem is with this key or a table or array
+// around it.
 func (p Problem) covers(key string) bool {
 	rest, found := strings.CutPrefix(key, p.Key)
 	return found && p.Key != "" && (rest == "" || rest[0] == '.' || rest[0] == '[')
@@ -44,7 +45,7 @@ func (p *Problems) addf(key, format string, args ...any) {
 	p.Add(key, fmt.Errorf(format, args...))
 }
 
-// Err returns p, in the order of the file, or nil where there is no problem.
+// Err returns p, sorted by position, or nil if there is no problem.
 func (p *Problems) Err() error {
 	if len(p.all) == 0 {
 		return nil
@@ -58,7 +59,7 @@ func (p *Problems) Err() error {
 	return p
 }
 
-// Error returns a line a problem: file:line:column: key: what is wrong.
+// Error returns one line for each problem: file:line:column: key: error.
 func (p *Problems) Error() string {
 	var lines []string
 	for _, problem := range p.all {
@@ -67,7 +68,7 @@ func (p *Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap returns the problems' errors.
+// Unwrap returns the error of each problem.
 func (p *Problems) Unwrap() []error {
 	var errs []error
 	for _, problem := range p.all {

@@ -13,12 +13,12 @@ import (
 // A Key is one key of the schema.
 type Key struct {
 	Path    string // table and name, as milter.listen
-	Default string // as the file would have it, or in words
-	Doc     string // a sentence or two
-	Reload  bool   // SIGHUP is enough to change it
+	Default string // as the file spells it, or in words
+	Doc     string // one or two sentences
+	Reload  bool   // SIGHUP applies a new value
 }
 
-// Keys returns the schema, in the order of the file.
+// Keys returns the keys of the schema, in the order of the file.
 func Keys() (keys []Key) {
 	c := Default()
 	c.Archives, c.LMTP.Domains = make([]Archive, 1), make([]Domain, 1)
@@ -51,7 +51,7 @@ func walk(path string, table reflect.Value, visit func(path string, f reflect.St
 	}
 }
 
-// literal writes a value as the file has it.
+// literal returns a value as the file spells it.
 func literal(v reflect.Value) string {
 	switch v.Kind() {
 	case reflect.Int:
@@ -66,8 +66,8 @@ func literal(v reflect.Value) string {
 	return fmt.Sprintf("%q", fmt.Sprint(v.Interface()))
 }
 
-// Restart returns the keys, as the file has them, whose values differ between
-// two configurations and take a restart to change.
+// Restart returns the keys whose values differ between two configurations and
+// which only a restart of the daemon changes.
 func Restart(from, to *Config) (keys []string) {
 	values := func(c *Config) map[string]string {
 		m := make(map[string]string)
@@ -91,20 +91,8 @@ func Restart(from, to *Config) (keys []string) {
 	return keys
 }
 
-// MaskURL returns a URL with its password masked, fit for a log. It does not
-// parse the URL: those of several hosts are none to net/url.
-func MaskURL(url string) string {
-	scheme, rest, _ := strings.Cut(url, "://")
-	at := strings.LastIndexByte(rest, '@')
-	user, _, found := strings.Cut(rest[:max(0, at)], ":")
-	if !found {
-		return url
-	}
-	return scheme + "://" + user + ":xxxxx" + rest[at:]
-}
-
-// Write writes a configuration as a file that loads again, each key with its
-// comment and passwords masked.
+// Write writes a configuration as a file that Load reads: each key with its
+// comment. Passwords are masked.
 func Write(w io.Writer, c *Config) error {
 	masked := *c
 	masked.Registry.URL = MaskURL(c.Registry.URL)

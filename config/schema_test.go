@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"permalink-milter/config"
+	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/golden"
 )
 
 func TestExampleIsWhatIsGeneratedAndLoads(t *testing.T) {
@@ -17,13 +19,13 @@ func TestExampleIsWhatIsGeneratedAndLoads(t *testing.T) {
 	if err := config.Write(&b, config.Example()); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "example.toml", b.String())
+	golden.Equal(t, "example.toml", b.String())
 	if diff := cmp.Diff(config.Example(), load(t, b.String()), cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("example.toml does not say what Example does:\n%s", diff)
+		t.Errorf("example.toml differs from Example:\n%s", diff)
 	}
 }
 
-func TestReadmesConfigurationLoads(t *testing.T) {
+func TestConfigurationOfTheMainReadmeLoads(t *testing.T) {
 	data, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +42,7 @@ func TestReadmesConfigurationLoads(t *testing.T) {
 
 func TestReadmeHasTheKeys(t *testing.T) {
 	const start, end = "<!-- keys: go test ./config -update -->\n", "<!-- end of keys -->\n"
-	data, err := os.ReadFile("../README.md")
+	data, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,10 +51,10 @@ func TestReadmeHasTheKeys(t *testing.T) {
 	if !found || !closed {
 		t.Fatalf("README.md lacks the lines %q and %q", start, end)
 	}
-	golden(t, "../README.md", before+start+table()+end+after)
+	golden.Equal(t, "README.md", before+start+table()+end+after)
 }
 
-// table writes the schema as Markdown.
+// table returns the schema as a Markdown table.
 func table() string {
 	var b strings.Builder
 	b.WriteString("| key | default | SIGHUP | meaning |\n| --- | --- | --- | --- |\n")
@@ -66,6 +68,21 @@ func table() string {
 	return b.String()
 }
 
+// The error for an unknown placeholder lists those that exist.
+func TestEveryPlaceholderIsDescribed(t *testing.T) {
+	_, list, _ := strings.Cut(hashheader.CheckTemplate("https://a.example/{nothing}").Error(), "there are ")
+	for _, k := range config.Keys() {
+		if k.Path == "archive.url" && !strings.Contains(k.Doc, "{token}") {
+			t.Errorf("archive.url: %q", k.Doc)
+		}
+		for placeholder := range strings.FieldsSeq(list) {
+			if k.Path == "archive.url" && !strings.Contains(k.Doc, placeholder) {
+				t.Errorf("archive.url does not describe %s", placeholder)
+			}
+		}
+	}
+}
+
 func TestEveryKeyIsDescribed(t *testing.T) {
 	for _, k := range config.Keys() {
 		if !strings.HasSuffix(k.Doc, ".") || strings.Contains(k.Doc, "|") {
@@ -75,13 +92,13 @@ func TestEveryKeyIsDescribed(t *testing.T) {
 }
 
 func TestKeysThatNeedARestart(t *testing.T) {
-	const before = "hostname = \"a\"\n[milter]\nlisten = [\"127.0.0.1:1\"]\n[lmtp]\nlisten = \"127.0.0.1:24\"\n[[lmtp.domain]]\ndomain = \"d\"\ndeliver = \"lmtp:a:1\"\n"
+	const before = "hostname = \"a\"\n[milter]\nlisten = [\"127.0.0.1:1\"]\n[lmtp]\nlisten = \"127.0.0.1:24\"\n[[lmtp.domain]]\ndomain = \"d\"\nlist = \"l@d\"\ndeliver = \"lmtp:a:1\"\n"
 	for after, want := range map[string][]string{
 		before: nil,
-		strings.Replace(before, `"a"`, `"b"`, 1) + "[header]\nunmatched = \"skip\"\n":                 {"lmtp.hostname"},
-		strings.Replace(before, ":1", ":2", 1) + "[log]\nformat = \"json\"\nlevel = \"debug\"\n":      {"log.format", "milter.listen"},
-		before + "[[lmtp.domain]]\ndomain = \"e\"\ndeliver = \"lmtp:a:1\"\n":                          {"lmtp.domain[1].domain", "lmtp.domain[1].list", "lmtp.domain[1].deliver"},
-		"hostname = \"a\"\n[milter]\nlisten = [\"127.0.0.1:1\"]\n[[archive]]\nname=\"n\"\nlist=\"l\"": {"lmtp.listen", "lmtp.hostname", "lmtp.domain[0].domain", "lmtp.domain[0].list", "lmtp.domain[0].deliver"},
+		strings.Replace(before, `"a"`, `"b"`, 1) + "[header]\nunmatched = \"skip\"\n":                                          {"lmtp.hostname"},
+		strings.Replace(before, ":1", ":2", 1) + "[log]\nformat = \"json\"\nlevel = \"debug\"\n":                               {"log.format", "milter.listen"},
+		before + "[[lmtp.domain]]\ndomain = \"e\"\nlist = \"l@e\"\ndeliver = \"lmtp:a:1\"\n":                                   {"lmtp.domain[1].domain", "lmtp.domain[1].list", "lmtp.domain[1].deliver"},
+		"hostname = \"a\"\n[milter]\nlisten = [\"127.0.0.1:1\"]\n[[archive]]\nname=\"n\"\nlist=\"l@b\"\nurl=\"" + url + "\"\n": {"lmtp.listen", "lmtp.hostname", "lmtp.domain[0].domain", "lmtp.domain[0].list", "lmtp.domain[0].deliver"},
 	} {
 		if diff := cmp.Diff(want, config.Restart(load(t, before), load(t, after))); diff != "" {
 			t.Errorf("%s\n%s", after, diff)

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// unknown adds the problem of a key that the schema does not have, with the
-// key that was likely meant: one spelt alike, or one of another table.
+// unknown adds a problem for a key that the schema lacks. The hint names the
+// key that was probably meant: a similar one, or the same one in another table.
 func (p *Problems) unknown(table, key string, t reflect.Type) {
 	hint := "; the keys here are " + strings.Join(names(t), " ")
 	if near := nearest(key, names(t)); near != "" {
 		hint = fmt.Sprintf("; did you mean %s?", near)
 	} else if elsewhere := tablesWith(key); len(elsewhere) > 0 {
-		hint = fmt.Sprintf("; it belongs into %s", strings.Join(elsewhere, " or "))
+		hint = fmt.Sprintf("; it belongs in %s", strings.Join(elsewhere, " or "))
 	}
 	p.addf(join(table, key), "unknown key%s", hint)
 }
 
-// tablesWith returns the tables that have a key of this name.
+// tablesWith returns the tables that contain a key of this name.
 func tablesWith(key string) (tables []string) {
 	for _, k := range Keys() {
 		if table, ok := strings.CutSuffix(k.Path, "."+key); ok {
@@ -28,11 +28,11 @@ func tablesWith(key string) (tables []string) {
 	return tables
 }
 
-// longest bounds the words that are compared; our keys are shorter.
+// longest bounds the length of compared words. All keys are shorter.
 const longest = 32
 
-// nearest returns the candidate that differs from a word in the fewest
-// letters; none where that is more than a third of the shorter one's.
+// nearest returns the candidate that differs from a word in the fewest letters.
+// It returns "" if that is more than a third of the shorter word.
 func nearest(word string, candidates []string) (best string) {
 	if len(word) > longest {
 		return ""
@@ -46,8 +46,8 @@ func nearest(word string, candidates []string) (best string) {
 	return best
 }
 
-// distance is Levenshtein's: the deletions, insertions and exchanges of
-// letters that turn a into b.
+// distance returns the Levenshtein distance: the fewest deletions, insertions
+// and substitutions that turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

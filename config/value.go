@@ -3,27 +3,27 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"path"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// A Duration is written as Go writes it: "500ms", "2h".
+// A Duration is spelled as Go spells it: "500ms", "2h".
 type Duration time.Duration
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
 	if err != nil || v < 0 {
-		return fmt.Errorf("%.80q is no duration: write a number with its unit, as 500ms, 10s or 2h, that is not negative", text)
+		return fmt.Errorf("%.80q is not a duration: write a number of zero or more and its unit, such as 500ms, 10s or 2h", text)
 	}
 	*d = Duration(v)
 	return nil
 }
 
-// String returns the duration without the units that are zero: 2h, not
-// 2h0m0s.
+// String returns the duration without units that are zero: 2h, not 2h0m0s.
 func (d Duration) String() string {
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {
@@ -58,13 +58,13 @@ func (s *Size) UnmarshalText(text []byte) error {
 	}
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || n < 0 || n > (1<<62)/unit {
-		return fmt.Errorf("%.80q is no size: write a number of B, KiB, MiB or GiB, as 1MiB", text)
+		return fmt.Errorf("%.80q is not a size: write a number of B, KiB, MiB or GiB, such as 1MiB", text)
 	}
 	*s = Size(n * unit)
 	return nil
 }
 
-// String returns the size in the largest unit that fits it whole.
+// String returns the size in the largest unit that divides it.
 func (s Size) String() string {
 	for _, u := range sizeUnits {
 		if n := int64(s); n >= u.bytes && n%u.bytes == 0 {
@@ -77,23 +77,24 @@ func (s Size) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// An Address is where to listen, as inet:127.0.0.1:8899, inet6:[::1]:8899,
-// unix:/run/permalink-milter/milter.sock or systemd:NAME. The empty Address
-// is off.
+// An Address is where a service listens: inet:127.0.0.1:8899,
+// inet6:[::1]:8899, unix:/run/permalink-milter/milter.sock or systemd:NAME. The
+// empty Address turns the service off.
 type Address string
 
 const addressHint = "write inet:127.0.0.1:8899, inet6:[::1]:8899, unix:/run/permalink-milter/milter.sock or systemd:NAME"
 
-// Split returns the scheme, inet, inet6, unix or systemd, and what stands
-// behind it: host:port, a path or a name.
+// Split returns the scheme (inet, inet6, unix or systemd) and what follows it:
+// host:port, a path or a name.
 func (a Address) Split() (scheme, rest string) {
 	scheme, rest, _ = strings.Cut(string(a), ":")
 	return scheme, rest
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler. An address without a
-// scheme is inet: or, where its host is in brackets, inet6:; one without a
-// host is the loopback's, so that nobody listens to all the world by a slip.
+// scheme is inet:, or inet6: if its host is in brackets. An address without a
+// host is on the loopback interface, so that a slip does not open a service to
+// the network.
 func (a *Address) UnmarshalText(text []byte) error {
 	*a = Address(text)
 	if *a == "" {
@@ -104,13 +105,13 @@ func (a *Address) UnmarshalText(text []byte) error {
 	case "inet", "inet6":
 	case "unix":
 		if !path.IsAbs(rest) {
-			return fmt.Errorf("%.200q: write an absolute path, as unix:/run/permalink-milter/milter.sock", text)
+			return fmt.Errorf("%.200q: write an absolute path, such as unix:/run/permalink-milter/milter.sock", text)
 		}
 		*a = Address("unix:" + path.Clean(rest))
 		return nil
 	case "systemd":
 		if rest == "" {
-			return fmt.Errorf("%.200q: name the socket, as FileDescriptorName= in its unit does", text)
+			return fmt.Errorf("%.200q: name the socket as FileDescriptorName= in its unit does", text)
 		}
 		return nil
 	default:
@@ -121,7 +122,7 @@ func (a *Address) UnmarshalText(text []byte) error {
 	}
 	host, port, err := net.SplitHostPort(rest)
 	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
-		return fmt.Errorf("%.200q is no address: %s", text, addressHint)
+		return fmt.Errorf("%.200q is not an address: %s", text, addressHint)
 	}
 	if host == "" {
 		host = map[string]string{"inet": "127.0.0.1", "inet6": "::1"}[scheme]
@@ -130,7 +131,30 @@ func (a *Address) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// clashes tells if two addresses are one. Port 0 is any that is free.
+// clashes reports whether two addresses cannot both be listened on. Port 0
+// stands for any free port.
 func (a Address) clashes(b Address) bool {
 	return a == b && a != "" && !strings.HasSuffix(string(a), ":0")
+}
+
+// A Network is an IP address or a network, such as 192.0.2.0/24.
+type Network string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (n *Network) UnmarshalText(text []byte) error {
+	*n = Network(text)
+	_, err := n.Prefix()
+	return err
+}
+
+// Prefix returns the network. That of an address holds the address alone.
+func (n Network) Prefix() (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(string(n)); err == nil {
+		return addr.Prefix(addr.BitLen())
+	}
+	p, err := netip.ParsePrefix(string(n))
+	if err != nil {
+		return p, fmt.Errorf("%.80q: write an address or a network, such as 192.0.2.0/24", string(n))
+	}
+	return p, nil
 }

@@ -15,6 +15,10 @@ type Identity [16]byte
 // String returns the identity as 32 hexadecimal digits.
 func (id Identity) String() string { return hex.EncodeToString(id[:]) }
 
+// Claim returns the shortest claim of a message with this identity: what a
+// Reference has behind its hash, and a template writes for {claim}.
+func (id Identity) Claim() string { return id.String()[:MinClaim] }
+
 // ParseIdentity reads what String returns.
 func ParseIdentity(s string) (id Identity, err error) {
 	if len(s) != hex.EncodedLen(len(id)) {

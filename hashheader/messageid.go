@@ -21,7 +21,10 @@ var (
 // for one of more than MaxID octets.
 func (h Header) MessageID() ([]byte, error) {
 	_, id := h.messageID(nil)
-	return id, CheckID(id)
+	if err := CheckID(id); err != nil {
+		return nil, err
+	}
+	return id, nil
 }
 
 // NameID returns the canonical Message-ID that names the message: its own, or

@@ -15,9 +15,10 @@ const (
 	MaxSectionFields = 2000
 )
 
-// maxRaw bounds the bytes that a reader holds in memory, line ends and the
-// lines before the section included.
-const maxRaw = 2 * MaxSectionSize
+// MaxSectionRaw bounds the bytes from the beginning of a message to the end of
+// its header section, line ends and skipped lines included: what a reader holds
+// in memory.
+const MaxSectionRaw = 2 * MaxSectionSize
 
 // ErrSectionTooBig is returned for a header section over a bound.
 var ErrSectionTooBig = fmt.Errorf("header section of more than %d bytes or %d fields", MaxSectionSize, MaxSectionFields)
@@ -32,15 +33,16 @@ type Span struct{ Name, NameEnd, Value, End int }
 // the fields that a milter is given:
 //
 //  1. Lines end in LF. The CRs directly before it belong to the line end.
-//  2. A UTF-8 byte order mark, lines of white space alone, and From_ lines
-//     ("From " and ">From ") before the first field are skipped.
+//  2. A UTF-8 byte order mark at the start of the input, and lines of white
+//     space alone and From_ lines ("From " and ">From ") before the first field
+//     are skipped.
 //  3. A field is a name of one or more bytes 33 to 126 without the colon,
 //     optional SP and HTAB, a colon, and the rest of the line. A later line
 //     that begins with SP or HTAB continues it, even one of white space alone.
 //  4. The section ends at an empty line, at the first line that is neither a
 //     field nor a continuation, or at the end of input.
-//  5. A section of more than MaxSectionSize bytes or MaxSectionFields fields
-//     is over the bound.
+//  5. A section of more than MaxSectionSize bytes or MaxSectionFields fields,
+//     or one that ends behind MaxSectionRaw, is over the bound.
 type Section struct {
 	// Wants selects the fields that Spans lists; nil selects all. The other
 	// fields still count towards the bounds.
@@ -71,7 +73,7 @@ func (s *Section) Scan(data []byte, last bool) (done bool) {
 		}
 		s.line(line)
 	}
-	if !s.over && len(data) > maxRaw && !s.ended && !last {
+	if !s.over && len(data) > MaxSectionRaw && !s.ended && !last {
 		s.over = true
 	}
 	return s.ended || s.over || last
@@ -95,33 +97,42 @@ func (s *Section) line(line []byte) {
 		s.fold(len(line), len(text))
 		return
 	}
-	if s.fields == 0 {
-		text = bytes.TrimPrefix(text, byteOrderMark)
+	begin := s.pos
+	if begin == 0 && bytes.HasPrefix(text, byteOrderMark) {
+		begin = len(byteOrderMark)
+		text = text[begin:]
 	}
 	nameEnd, colon := fieldName(text)
 	switch {
 	case colon >= 0:
-		s.field(line, text, nameEnd, colon)
+		s.field(begin, len(line), text, nameEnd, colon)
 	case s.fields == 0 && isPreamble(text):
 		s.pos += len(line)
 		s.Start, s.End = s.pos, s.pos
+		s.count(0, 0)
 	default:
 		s.ended = true
 	}
 }
 
-// field begins a field. Text is the line without its line end and without a
-// byte order mark.
-func (s *Section) field(line, text []byte, nameEnd, colon int) {
-	begin := s.pos + len(trimLineEnd(line)) - len(text)
+// field begins a field at begin, in a line of n bytes. Text is the line without
+// its line end and without a byte order mark.
+func (s *Section) field(begin, n int, text []byte, nameEnd, colon int) {
 	if s.fields == 0 {
 		s.Start = begin
 	}
-	s.pos += len(line)
+	s.pos += n
 	s.End = s.pos
-	s.count(1, nameEnd+len(bytes.TrimPrefix(text[colon+1:], []byte{' '}))) // MTAs strip one space
+	size := nameEnd + len(text) - colon - 1
+	if colon+1 < len(text) && text[colon+1] == ' ' {
+		size-- // MTAs strip it
+	}
+	s.count(1, size)
 	s.wanted = s.Wants == nil || s.Wants(text[:nameEnd])
 	if s.wanted {
+		if s.Spans == nil {
+			s.Spans = make([]Span, 0, 4) // what most readers want
+		}
 		s.Spans = append(s.Spans, Span{begin, begin + nameEnd, begin + colon + 1, s.End})
 	}
 }
@@ -140,7 +151,7 @@ func (s *Section) fold(n, text int) {
 func (s *Section) count(fields, size int) {
 	s.fields += fields
 	s.size += size
-	s.over = s.fields > MaxSectionFields || s.size > MaxSectionSize
+	s.over = s.fields > MaxSectionFields || s.size > MaxSectionSize || s.pos > MaxSectionRaw
 }
 
 // Header returns the fields of Spans, in order. Data is what Scan was given.
@@ -190,7 +201,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 // isPreamble reports whether a line may stand before a header section: white
 // space, and the From_ lines of mailboxes.
 func isPreamble(text []byte) bool {
-	return len(bytes.Trim(text, " \t\r\v\f")) == 0 || IsFromLine(text)
+	return len(bytes.Trim(text, " \t\r")) == 0 || IsFromLine(text)
 }
 
 // IsFromLine reports whether a line is a From_ line, which separates the

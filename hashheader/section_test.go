@@ -44,6 +44,9 @@ func TestSectionsOfTestdata(t *testing.T) {
 			continue
 		}
 		got, bad := h.MessageID()
+		if bad == hashheader.ErrLongID {
+			bad = nil
+		}
 		if want := strings.ReplaceAll(id, `\0`, "\x00"); err != nil || bad != nil || string(got) != want {
 			t.Errorf("%s: %q, %v, %v; want %q", file, got, err, bad, want)
 		}
@@ -123,7 +126,7 @@ func TestMessageIDOfAHeader(t *testing.T) {
 		"one that is too long, then not": {"Message-ID: <" + long + ">\nMessage-ID: <a@b>\n", "", hashheader.ErrLongID},
 	} {
 		got, err := readHeader(t, []byte(c.text)).MessageID()
-		if err != c.err || err == nil && string(got) != c.want {
+		if err != c.err || string(got) != c.want {
 			t.Errorf("%s: %.20q, %v", name, got, err)
 		}
 	}

@@ -15,6 +15,7 @@ type Permalink struct {
 	Token     string    // the reserved token
 	MessageID []byte    // the canonical Message-ID
 	Algorithm Algorithm // the algorithm of {hash}
+	Identity  Identity  // of the message, for {claim}
 	// Hash stands in for a MessageID that is not known, as when a token is
 	// resolved. It fills templates without {message_id} and without the hash of
 	// another algorithm.
@@ -27,7 +28,7 @@ var ErrNeedsID = errors.New("the template needs the Message-ID, not its hash alo
 
 // placeholders lists the names that a template may hold. The first ones, as
 // many as distinct says, differ from message to message.
-var placeholders = []string{"md5", "sha1", "sha256", "hash", "token", "message_id", "list", "listname", "host", "list_id"}
+var placeholders = []string{"md5", "sha1", "sha256", "hash", "token", "message_id", "list", "listname", "host", "list_id", "claim"}
 
 const distinct = 6
 
@@ -167,6 +168,8 @@ func (p Permalink) value(name string) (string, error) {
 		return host, nil
 	case "list_id":
 		return p.ListID, nil
+	case "claim":
+		return p.Identity.Claim(), nil
 	case "hash":
 		return p.hash(p.Algorithm)
 	}

@@ -27,3 +27,27 @@ func TestExpandWithTheHashAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestExpandWithAClaim(t *testing.T) {
+	parsed, err := hashheader.ParseTemplate("https://a.example/{list}/{hash}={claim}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := hashheader.Identity{0x41, 0xb4, 0x51, 0xb7, 0xff}
+	got, err := parsed.Expand(hashheader.Permalink{List: "devel@b.example", MessageID: []byte("abc@example.org"), Algorithm: hashheader.SHA1, Identity: id})
+	want := "https://a.example/devel@b.example/GZLPKEL44H7JOP7YXWIPYND25DN4RJAO=41b451b7"
+	if err != nil || got != want {
+		t.Fatalf("got %q, %v; want %q", got, err, want)
+	}
+	values, err := parsed.Match(want)
+	if err != nil || values["claim"] != "41b451b7" || values["hash"] != "GZLPKEL44H7JOP7YXWIPYND25DN4RJAO" {
+		t.Errorf("matched as %v, %v", values, err)
+	}
+	reference, err := hashheader.ParseReference(values["hash"] + "=" + values["claim"])
+	if err != nil || !reference.Claims(id) {
+		t.Errorf("%v does not claim the message: %v", reference, err)
+	}
+	if err := hashheader.CheckTemplate("https://a.example/{claim}"); err == nil {
+		t.Error("a template of the claim alone is taken: its 32 bits do not distinguish messages")
+	}
+}

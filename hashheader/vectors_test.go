@@ -2,36 +2,12 @@ package hashheader_test
 
 import (
 	"bytes"
-	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/vectors"
 )
-
-// A vector is one row of testdata/vectors/message-id.jsonl.
-type vector struct {
-	Name, Class       string
-	Header, Canonical []byte
-	MD5, SHA1, SHA256 *string
-}
-
-func vectors(t *testing.T) (rows []vector) {
-	t.Helper()
-	data, err := os.ReadFile("../testdata/vectors/message-id.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(data) {
-		var v vector
-		if err := json.Unmarshal(line, &v); err != nil {
-			t.Fatal(err)
-		}
-		rows = append(rows, v)
-	}
-	return rows
-}
 
 func readHeader(t testing.TB, raw []byte) hashheader.Header {
 	t.Helper()
@@ -43,11 +19,7 @@ func readHeader(t testing.TB, raw []byte) hashheader.Header {
 }
 
 func TestVectorsAgree(t *testing.T) {
-	rows := vectors(t)
-	if len(rows) < 200 {
-		t.Fatalf("%d vectors, want at least 200", len(rows))
-	}
-	for _, v := range rows {
+	for _, v := range vectors.Read(t, "../testdata") {
 		canonical, err := readHeader(t, v.Header).MessageID()
 		if err != nil {
 			t.Error(err)

@@ -2,20 +2,17 @@ package hashheader_test
 
 import (
 	"encoding/base64"
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/golden"
+	"permalink-milter/hashheader/vectors"
 )
-
-var update = flag.Bool("update", false, "write the goldens anew")
 
 const (
 	abcMD5    = "VP3JZR3MSKY5TQSMS5FHURHQXI"
@@ -69,19 +66,6 @@ func templates(t *testing.T) (out []hashheader.Template) {
 	return out
 }
 
-func compareGolden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if diff := cmp.Diff(string(want), got); diff != "" || err != nil {
-		t.Errorf("%s (-update writes it anew): %v\n%s", file, err, diff)
-	}
-}
-
 func TestExamineGolden(t *testing.T) {
 	var b strings.Builder
 	for _, h := range headers {
@@ -90,7 +74,7 @@ func TestExamineGolden(t *testing.T) {
 			fmt.Fprintf(&b, "-> %s=%s %s (%s)\n", c.Method, c.Result, c.Field, c.Reason)
 		}
 	}
-	compareGolden(t, "testdata/examine.golden", b.String())
+	golden.Equal(t, "testdata/examine.golden", b.String())
 }
 
 func TestAuthenticationResultsGolden(t *testing.T) {
@@ -101,7 +85,7 @@ func TestAuthenticationResultsGolden(t *testing.T) {
 	}
 	odd := []hashheader.Check{{Method: "message-id-hash", Result: hashheader.Fail, Field: "Message-ID-MD5", Value: `a"\` + "\x00ü", Reason: `say "no"`}}
 	fmt.Fprintf(&b, "== what needs quoting\nAuthentication-Results: %s\n", hashheader.AuthenticationResults("a host", odd))
-	compareGolden(t, "testdata/authres.golden", b.String())
+	golden.Equal(t, "testdata/authres.golden", b.String())
 }
 
 func TestWithoutTemplatesOnlyTheSyntaxOfArchivedAtIsChecked(t *testing.T) {
@@ -158,7 +142,7 @@ func TestOddID(t *testing.T) {
 }
 
 func TestEveryVectorStampedPasses(t *testing.T) {
-	for _, v := range vectors(t) {
+	for _, v := range vectors.Read(t, "../testdata") {
 		h := readHeader(t, v.Header)
 		if v.MD5 == nil || h.Count(hashheader.MessageIDField) != 1 {
 			continue

@@ -26,8 +26,9 @@ const (
 	maxPacket, keptPacket = 1 << 20, 128 << 10
 )
 
-// errDraining ends a session between messages when the server shuts down.
-var errDraining = errors.New("server is shutting down")
+// errDraining ends a session between messages when the server shuts down or
+// another connection needs its slot.
+var errDraining = errors.New("the session ends between messages")
 
 // A conn reads packets from an MTA and buffers the replies to it. Replies are
 // sent when the next read would block, so that a pipelined message costs one
@@ -43,8 +44,10 @@ type conn struct {
 	idle   time.Duration
 
 	draining    *atomic.Bool
-	busy        atomic.Bool // a message is in progress
-	acknowledge func()      // see acknowledger
+	busy        atomic.Bool  // a message is in progress
+	idleSince   atomic.Int64 // when the last message ended, in Unix nanoseconds
+	dropped     atomic.Bool  // another connection needs the slot
+	acknowledge func()       // see acknowledger
 	log         *slog.Logger
 }
 
@@ -54,11 +57,18 @@ func newConn(nc net.Conn, s *Server, log *slog.Logger) *conn {
 	c.r = bufio.NewReaderSize(waiter{c}, readRoom)
 	c.w = bufio.NewWriterSize(boundedWriter{nc, s.writeWait}, writeRoom)
 	c.body.R = c.r
+	c.rest()
 	return c
 }
 
-// next reads a packet. Its data is valid until the next call; its memory grows
-// with what has arrived, not with what the length promises.
+// rest marks the end of a message.
+func (c *conn) rest() {
+	c.idleSince.Store(time.Now().UnixNano())
+	c.busy.Store(false)
+}
+
+// next reads a packet. Its data is valid until the next call. Its memory grows
+// with the bytes that have arrived, not with the length that the packet states.
 func (c *conn) next() (gomilter.Code, []byte, error) {
 	c.until = time.Time{}
 	head, err := c.r.Peek(5)
@@ -94,8 +104,8 @@ func brokeOff(err error) error {
 	return fmt.Errorf("packet broke off: %w", err)
 }
 
-// A waiter is what the read buffer reads from. A read here means that nothing
-// is buffered: it sends the replies first, and bounds the wait.
+// A waiter reads for the read buffer. A read here means that nothing is
+// buffered, so it sends the replies first, and bounds the wait.
 type waiter struct{ *conn }
 
 func (c waiter) Read(p []byte) (int, error) {
@@ -111,13 +121,13 @@ func (c waiter) Read(p []byte) (int, error) {
 		return 0, errDraining
 	}
 	n, err := c.Conn.Read(p)
-	if errors.Is(err, os.ErrDeadlineExceeded) && c.draining.Load() && !c.busy.Load() {
+	if errors.Is(err, os.ErrDeadlineExceeded) && !c.busy.Load() && (c.draining.Load() || c.dropped.Load()) {
 		err = errDraining
 	}
 	return n, err
 }
 
-// A boundedWriter gives the MTA a time to read in.
+// A boundedWriter bounds how long a write waits for the MTA to read.
 type boundedWriter struct {
 	net.Conn
 	wait time.Duration
@@ -128,7 +138,7 @@ func (w boundedWriter) Write(p []byte) (int, error) {
 	return w.Conn.Write(p)
 }
 
-// reply buffers a packet. The next flush reports an error.
+// reply buffers a packet. The next flush reports its error.
 func (c *conn) reply(code byte, parts ...string) {
 	size := 1
 	for _, p := range parts {
@@ -141,8 +151,8 @@ func (c *conn) reply(code byte, parts ...string) {
 	}
 }
 
-// end sends what is left and logs why the connection ended, unless it ended as
-// it should.
+// end sends what is buffered, closes the connection, and logs why it ended
+// unless that is as it should be.
 func (c *conn) end(err error) {
 	if flushErr := c.w.Flush(); err == nil && flushErr != nil {
 		err = fmt.Errorf("reply to MTA: %w", flushErr)

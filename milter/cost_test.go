@@ -126,7 +126,7 @@ func raceDetector() bool {
 }
 
 func TestAllocationsOfAMessage(t *testing.T) {
-	for fields, want := range map[int]float64{5: 80, 20: 80} {
+	for fields, want := range map[int]float64{5: 90, 20: 90} {
 		t.Run(fmt.Sprint(fields, " fields"), func(t *testing.T) {
 			r := replayer(t, fields)
 			r.run(t) // the reservation is made once

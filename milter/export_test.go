@@ -6,3 +6,6 @@ import "time"
 func (s *Server) SetWaits(negotiation, write time.Duration) {
 	s.negotiationWait, s.writeWait = negotiation, write
 }
+
+// SetMinIdle shortens how long a connection is idle before it gives way.
+func (s *Server) SetMinIdle(d time.Duration) { s.minIdle = d }

@@ -39,6 +39,30 @@ func TestFloodOfConnectionsWaitsItsTurn(t *testing.T) {
 	s.checkLog(t, "raise milter.max_connections")
 }
 
+// Clients that hold all connections and send nothing must not keep an MTA out.
+func TestIdleConnectionsGiveWay(t *testing.T) {
+	const most = 3
+	s := newRunning(t, func(o *milter.Options) { o.MaxConnections = most })
+	s.SetMinIdle(50 * time.Millisecond)
+	s.serve(t, listen(t))
+	inMessage := dialOffering(t, s.addr, 0)
+	if _, err := inMessage.Mail("a@example.org", nil); err != nil {
+		t.Fatal(err)
+	}
+	for range most - 1 {
+		defer dial(t, s.addr).Close()
+	}
+	for range 5 {
+		if got := send(t, dial(t, s.addr), first); len(got) != 2 {
+			t.Errorf("edits: %+v", got)
+		}
+	}
+	if _, err := inMessage.Rcpt("devel@lists.example.org", nil); err != nil {
+		t.Errorf("the message in progress was cut off: %v", err)
+	}
+	inMessage.Close()
+}
+
 // pipes is a listener of one connection without any buffer, so that a client that does not read is felt at once.
 type pipes struct{ conns chan net.Conn }
 
@@ -104,8 +128,8 @@ func TestNobodyNegotiates(t *testing.T) {
 		t.Error(err)
 	}
 	s.untilFree(t)
-	if got := s.load.refused["no_negotiation"]; got != 1 || len(s.log.loud()) != 0 {
-		t.Errorf("%d refused, log %q; a stranger is no reason for a warning", got, s.log.loud())
+	if got := s.load.refused["no_negotiation"]; got != 1 || len(loud(&s.log)) != 0 {
+		t.Errorf("%d refused, log %q; a stranger is no reason for a warning", got, loud(&s.log))
 	}
 }
 

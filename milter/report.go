@@ -22,14 +22,15 @@ func result(d stamp.Decision) string {
 	return "stamped"
 }
 
-// report logs one line about a message: at error level when the registry did
-// not serve, and the edits at debug level.
+// report logs one line about a message, at error level if the registry did not
+// serve, and each edit at debug level.
 func (s *session) report(d stamp.Decision, took time.Duration) {
 	s.server.o.Observe.Message(result(d), took)
 	level := slog.LevelInfo
-	attrs := []slog.Attr{slog.String("qid", s.queueID), slog.String("hash", d.Hash)}
-	for _, st := range d.Stamps {
-		attrs = append(attrs, slog.Group(st.Archive.Name, "list", st.List, "token", st.Token, "outcome", st.Result.Outcome.String()))
+	attrs := make([]slog.Attr, 0, 10)
+	attrs = append(attrs, slog.String("qid", s.queueID), slog.String("message_id", string(d.MessageID)), slog.String("hash", d.Hash))
+	if len(d.Stamps) > 0 {
+		attrs = append(attrs, permalinks(d.Stamps)...)
 	}
 	if len(d.Notes) > 0 {
 		attrs = append(attrs, slog.String("note", strings.Join(d.Notes, "; ")))
@@ -41,5 +42,24 @@ func (s *session) report(d stamp.Decision, took time.Duration) {
 	s.conn.log.LogAttrs(context.Background(), level, "message "+result(d), attrs...)
 	for _, e := range d.Edits {
 		s.conn.log.Debug("edit", "qid", s.queueID, "op", e.Op.String(), "name", e.Name, "index", e.Index, "value", e.Value)
+	}
+}
+
+// permalinks returns the stamps as arrays, whose elements of one index belong
+// together.
+func permalinks(stamps []stamp.Stamp) []slog.Attr {
+	all := make([]string, 0, 4*len(stamps))
+	column := func(value func(stamp.Stamp) string) []string {
+		from := len(all)
+		for _, s := range stamps {
+			all = append(all, value(s))
+		}
+		return all[from:len(all):len(all)]
+	}
+	return []slog.Attr{
+		slog.Any("lists", column(func(s stamp.Stamp) string { return s.List })),
+		slog.Any("tokens", column(func(s stamp.Stamp) string { return s.Token })),
+		slog.Any("outcomes", column(func(s stamp.Stamp) string { return s.Result.Outcome.String() })),
+		slog.Any("permalinks", column(func(s stamp.Stamp) string { return s.URL })),
 	}
 }

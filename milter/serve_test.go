@@ -1,7 +1,6 @@
 package milter_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"permalink-milter/milter"
+	"permalink-milter/milter/mtatest/output"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
 )
@@ -19,7 +19,7 @@ import (
 type running struct {
 	*milter.Server
 	addr string
-	log  logBuffer
+	log  output.Buffer
 	load counter
 }
 
@@ -52,22 +52,9 @@ func (c *counter) read() (open, highest int) {
 	return c.open, c.highest
 }
 
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
 // loud returns the lines above level info.
-func (b *logBuffer) loud() (lines []string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for line := range strings.Lines(b.buf.String()) {
+func loud(log *output.Buffer) (lines []string) {
+	for line := range strings.Lines(log.String()) {
 		if !strings.Contains(line, "level=INFO") {
 			lines = append(lines, line)
 		}
@@ -144,7 +131,7 @@ func (s *running) untilFree(t *testing.T) {
 // checkLog wants one line above level info, with this text.
 func (s *running) checkLog(t *testing.T, text string) {
 	t.Helper()
-	if lines := s.log.loud(); len(lines) != 1 || !strings.Contains(lines[0], text) {
+	if lines := loud(&s.log); len(lines) != 1 || !strings.Contains(lines[0], text) {
 		t.Errorf("want one line with %q, got %q", text, lines)
 	}
 }

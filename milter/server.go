@@ -21,8 +21,8 @@ import (
 // ErrServerClosed is returned by Serve after Shutdown.
 var ErrServerClosed = errors.New("milter server closed")
 
-// An Observer counts what a server does. Its methods are called from many
-// goroutines.
+// An Observer counts what a server does. Its methods must be safe for use by
+// many goroutines.
 type Observer interface {
 	Connection(delta int)                           // opened: 1, closed: -1
 	Message(result string, took time.Duration)      // stamped, unchanged, tempfail or unmarked
@@ -56,7 +56,7 @@ type Server struct {
 	warned   atomic.Int64 // when it was last logged that slots ran out, in Unix seconds
 	names    atomic.Uint64
 
-	negotiationWait, writeWait time.Duration
+	negotiationWait, writeWait, minIdle time.Duration
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
@@ -71,7 +71,7 @@ func NewServer(o Options) *Server {
 	}
 	o.MaxHeaderFields = cmp.Or(o.MaxHeaderFields, hashheader.MaxSectionFields)
 	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, hashheader.MaxSectionSize)
-	s := &Server{o: o, slots: make(chan struct{}, o.MaxConnections), negotiationWait: negotiationWait, writeWait: writeWait,
+	s := &Server{o: o, slots: make(chan struct{}, o.MaxConnections), negotiationWait: negotiationWait, writeWait: writeWait, minIdle: minIdle,
 		listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool)}
 	s.policy.Store(o.Policy)
 	return s
@@ -87,20 +87,16 @@ func (ignore) Refused(string)                    {}
 // SetPolicy sets the policy of the messages that begin from now on.
 func (s *Server) SetPolicy(p *stamp.Policy) { s.policy.Store(p) }
 
-// Serve takes connections until Shutdown, and closes the listener. At most
-// MaxConnections are served at once; further ones wait in the listener's
-// backlog.
+// Serve accepts connections until Shutdown, and closes the listener. It serves
+// at most MaxConnections at once. The next one then waits until another ends; a
+// connection that has been idle between messages for minIdle gives way to it.
 func (s *Server) Serve(ln net.Listener) error {
 	defer ln.Close()
 	if !s.track(ln) {
 		return ErrServerClosed
 	}
 	for {
-		s.takeSlot(ln)
 		nc, err := ln.Accept()
-		if err != nil {
-			<-s.slots
-		}
 		switch {
 		case err != nil && s.draining.Load():
 			return ErrServerClosed
@@ -111,13 +107,18 @@ func (s *Server) Serve(ln net.Listener) error {
 		case err != nil:
 			return err
 		default:
+			s.takeSlot(ln)
 			s.start(nc)
 		}
 	}
 }
 
-// warnEvery is how often a flood of connections is logged.
-const warnEvery = 60 // seconds
+// warnEvery is how often a flood of connections is logged, in seconds.
+const warnEvery = 60
+
+// minIdle is how long a connection must have been idle before it gives way. An
+// MTA that keeps its connections sends the next message sooner, or reconnects.
+const minIdle = 5 * time.Second
 
 // takeSlot waits until one more connection may be served.
 func (s *Server) takeSlot(ln net.Listener) {
@@ -131,11 +132,38 @@ func (s *Server) takeSlot(ln net.Listener) {
 		s.o.Log.Warn("all connections are in use, the MTA has to wait; raise milter.max_connections",
 			"listener", ln.Addr(), "max_connections", s.o.MaxConnections)
 	}
-	s.slots <- struct{}{}
+	retry := time.NewTicker(s.minIdle / 5)
+	defer retry.Stop()
+	for {
+		s.dropIdlest()
+		select {
+		case s.slots <- struct{}{}:
+			return
+		case <-retry.C:
+		}
+	}
 }
 
-// isTemporary tells if accepting may work again later: the connection was
-// gone before it was taken, or the system is out of descriptors or memory.
+// dropIdlest ends the connection that has been idle between messages for the
+// longest time, if that is minIdle at least. So clients that only hold
+// connections cannot keep an MTA out.
+func (s *Server) dropIdlest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var idlest *conn
+	for c := range s.conns {
+		if !c.busy.Load() && (idlest == nil || c.idleSince.Load() < idlest.idleSince.Load()) {
+			idlest = c
+		}
+	}
+	if idlest != nil && time.Since(time.Unix(0, idlest.idleSince.Load())) >= s.minIdle {
+		idlest.dropped.Store(true)
+		idlest.SetReadDeadline(time.Now())
+	}
+}
+
+// isTemporary reports whether a later Accept may succeed: the connection was
+// closed before it was accepted, or the system is out of descriptors or memory.
 func isTemporary(err error) bool {
 	passing := []error{syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}
 	return slices.ContainsFunc(passing, func(e error) bool { return errors.Is(err, e) })
@@ -151,18 +179,19 @@ func (s *Server) track(ln net.Listener) bool {
 	return true
 }
 
-// What each connection buffers. MTAs write 4 KB at a time; the replies to one
-// message take a few hundred bytes.
+// The buffers of a connection, in bytes. MTAs write 4 KB at a time; the replies
+// to one message take a few hundred bytes.
 const readRoom, writeRoom = 4096, 1024
 
 // start serves a connection in its own goroutine and gives its slot back at
 // the end.
 func (s *Server) start(nc net.Conn) {
 	c := newConn(nc, s, s.o.Log.With("conn", strconv.FormatUint(s.names.Add(1), 36)))
-	s.mu.Lock()
-	s.conns[c] = true
-	s.all.Add(1)
-	s.mu.Unlock()
+	if !s.add(c) {
+		nc.Close()
+		<-s.slots
+		return
+	}
 	s.o.Observe.Connection(1)
 	go func() {
 		s.serve(c)
@@ -173,6 +202,18 @@ func (s *Server) start(nc net.Conn) {
 		s.o.Observe.Connection(-1)
 		s.all.Done()
 	}()
+}
+
+// add keeps a connection for Shutdown. It reports false after Shutdown began.
+func (s *Server) add(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Load() {
+		return false
+	}
+	s.conns[c] = true
+	s.all.Add(1)
+	return true
 }
 
 // serve negotiates with one MTA and serves its messages.
@@ -197,7 +238,9 @@ func (s *Server) serve(c *conn) {
 // their connections. When ctx ends first, it closes them at once and returns
 // ctx's error; their MTAs keep the mail and try again.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
 	s.draining.Store(true)
+	s.mu.Unlock()
 	s.each(func(c *conn) {
 		if !c.busy.Load() {
 			c.SetReadDeadline(time.Now())

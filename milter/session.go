@@ -19,6 +19,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	gomilter "github.com/emersion/go-milter"
@@ -34,15 +35,14 @@ const minVersion, maxVersion = 2, 6
 // codeUnknown is SMFIC_UNKNOWN, which go-milter has no name for.
 const codeUnknown gomilter.Code = 'U'
 
-// What a session asks of the MTA; it gets what the MTA offers of it.
+// What a session asks of the MTA. It agrees on the part that the MTA offers.
 const (
-	neededActions  = gomilter.OptAddHeader | gomilter.OptChangeHeader
-	wantedActions  = neededActions | gomilter.OptSetSymList
+	wantedActions  = gomilter.OptAddHeader | gomilter.OptChangeHeader | gomilter.OptSetSymList
 	wantedProtocol = gomilter.OptNoConnect | gomilter.OptNoHelo | gomilter.OptNoData | gomilter.OptNoEOH |
 		gomilter.OptNoBody | gomilter.OptNoUnknown | gomilter.OptNoMailReply | gomilter.OptNoRcptReply | gomilter.OptNoHeaderReply
 )
 
-// wantedMacros are those that the MTA is asked for: the queue id, and the
+// wantedMacros are the macros that the MTA is asked for: the queue id, and the
 // Message-ID that Sendmail adds after the filter.
 var wantedMacros = []struct {
 	stage gomilter.Stage
@@ -68,7 +68,7 @@ type session struct {
 	envelope int // bytes in from and to
 }
 
-// errQuit ends a session that the MTA ends.
+// errQuit is returned for SMFIC_QUIT.
 var errQuit = errors.New("quit")
 
 // run serves the connection until it ends.
@@ -113,7 +113,7 @@ func (s *session) negotiate() error {
 	return nil
 }
 
-// command handles one packet. Its error ends the session.
+// command handles one packet. An error ends the session.
 func (s *session) command(code gomilter.Code, data []byte) error {
 	if code == gomilter.CodeMail {
 		s.begin()
@@ -137,7 +137,7 @@ func (s *session) command(code gomilter.Code, data []byte) error {
 	case gomilter.CodeAbort, gomilter.CodeQuitNewConn: // neither has a reply
 		s.begin()
 		s.macros = macros{}
-		s.conn.busy.Store(false)
+		s.conn.rest()
 	case gomilter.CodeConn, gomilter.CodeHelo, gomilter.CodeData, gomilter.CodeEOH, gomilter.CodeBody, codeUnknown:
 		s.goOn(0)
 	case gomilter.CodeOptNeg:
@@ -150,7 +150,8 @@ func (s *session) command(code gomilter.Code, data []byte) error {
 	return nil
 }
 
-// goOn replies "continue", unless the MTA wants no reply to this command.
+// goOn replies SMFIR_CONTINUE, unless the MTA agreed to have no reply to this
+// command. No MTA may do without the replies for which silent is 0.
 func (s *session) goOn(silent gomilter.OptProtocol) {
 	if s.protocol&silent == 0 {
 		s.conn.reply(byte(gomilter.ActContinue))
@@ -197,16 +198,18 @@ func (s *session) end() {
 		s.goOn(0) // no MAIL came before
 		return
 	}
-	defer s.conn.busy.Store(false)
+	defer s.conn.rest()
 	start := time.Now()
 	if reason := s.unable(); reason != "" {
-		s.server.o.Observe.Refused(reason)
-		s.conn.log.Warn("message passed unmarked", "qid", s.queueID, "reason", reason)
-		s.goOn(0)
+		s.refuse(reason)
 		return
 	}
 	m := stamp.Message{Header: s.header, Envelope: &stamp.Envelope{From: s.from, To: s.to}, MTAMessageID: s.mtaID}
 	d := stamp.Decide(&m, s.policy, s.reserver())
+	if !s.allowed(d.Edits) {
+		s.refuse(noChanges)
+		return
+	}
 	for _, e := range d.Edits {
 		send(s.conn, e)
 	}
@@ -218,6 +221,13 @@ func (s *session) end() {
 	s.goOn(0)
 }
 
+// refuse lets a message pass unmarked.
+func (s *session) refuse(reason string) {
+	s.server.o.Observe.Refused(reason)
+	s.conn.log.Warn("message passed unmarked", "qid", s.queueID, "reason", reason)
+	s.goOn(0)
+}
+
 // unable returns why this message cannot be stamped, "" if it can. A message
 // over the bounds of hashheader is named by no program.
 func (s *session) unable() string {
@@ -226,10 +236,20 @@ func (s *session) unable() string {
 		return "header_limit"
 	case s.envelope > maxEnvelope:
 		return "envelope_limit"
-	case s.actions&neededActions != neededActions:
-		return "mta_allows_no_header_changes"
+	case s.actions&gomilter.OptAddHeader == 0:
+		return noChanges
 	}
 	return ""
+}
+
+// noChanges is the reason for a message that the MTA does not let us edit.
+const noChanges = "mta_allows_no_header_changes"
+
+// allowed reports whether the MTA takes these edits. One that allows adding
+// alone gets a message marked if nothing has to be deleted or replaced.
+func (s *session) allowed(edits []stamp.Edit) bool {
+	adds := func(e stamp.Edit) bool { return e.Op == stamp.Add || e.Op == stamp.Insert }
+	return s.actions&gomilter.OptChangeHeader != 0 || !slices.ContainsFunc(edits, func(e stamp.Edit) bool { return !adds(e) })
 }
 
 // maxEnvelope bounds the addresses that a session keeps of one message, in
@@ -251,17 +271,17 @@ func send(c *conn, e stamp.Edit) {
 	c.reply(byte(code), string(binary.BigEndian.AppendUint32(nil, index)), e.Name, "\x00", e.Value, "\x00")
 }
 
-// macros are what an MTA tells beside the next command of the given code, as
-// far as it matters here.
+// macros are the values that an MTA sends for its next command, as far as they
+// are used here.
 type macros struct {
 	command   gomilter.Code
 	queueID   string // i
 	messageID string // {msg_id}
 }
 
-// macro reads names and values that each end with a NUL, behind the code of
-// their command. Those of commands at which notice does nothing are passed
-// over: Postfix sends some before each header field.
+// macro reads SMFIC_MACRO: the code of a command, then names and values that
+// each end with a NUL. It passes over those of other commands than MAIL, RCPT
+// and end of message, since Postfix sends some before each header field.
 func (s *session) macro(data []byte) error {
 	if len(data) == 0 {
 		return errors.New("macro packet without a command")
@@ -284,7 +304,7 @@ func (s *session) macro(data []byte) error {
 	return nil
 }
 
-// notice keeps the macros that came for this command: MTAs tell the queue id
+// notice keeps the macros that came for this command. MTAs send the queue id
 // at different stages.
 func (s *session) notice(code gomilter.Code) {
 	if s.macros.command != code {
@@ -295,8 +315,8 @@ func (s *session) notice(code gomilter.Code) {
 	s.macros = macros{}
 }
 
-// reserver binds the registry to this message's budget, which all its calls
-// share. A bound for one call is the registry's own matter.
+// reserver returns a Reserve within this message's budget, which all its calls
+// share. The registry bounds each call itself.
 func (s *session) reserver() stamp.Reserve {
 	o := &s.server.o
 	deadline := time.Now().Add(o.MessageBudget)

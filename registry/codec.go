@@ -9,22 +9,25 @@ import (
 // codecVersion is the first byte of an encoded entry.
 const codecVersion = 1
 
-// The bits of a slot's first byte beside its state.
+// The bits of the first byte of a slot beside its state.
 const (
 	stateBits   = 0x03
 	hasExpires  = 0x04
 	hasURL      = 0x08
 	hasSubject  = 0x10
-	unknownBits = ^byte(stateBits | hasExpires | hasURL | hasSubject)
+	hasBody     = 0x20
+	unknownBits = ^byte(stateBits | hasExpires | hasURL | hasSubject | hasBody)
 )
 
 // AppendBinary appends the stored form of an entry: a version byte (1), then
-// for each slot, in order of the ordinals: a byte whose two low bits are the
-// state (0 vacant, 1 reserved, 2 archived), bit 2 set where an expiry
-// follows, bit 3 a URL, bit 4 a subject; and unless it is vacant the 16 bytes
-// of the identity, Since as a uvarint of Unix seconds, then those of expiry
-// (uvarint), URL and subject (uvarint length and bytes) that the bits tell.
-// Uvarints are LEB128, as Go's encoding/binary and protobuf have them.
+// the slots in order of the ordinals. A slot begins with a byte whose two low
+// bits are the state (0 vacant, 1 reserved, 2 archived); bit 2 is set if an
+// expiry follows, bit 3 if a URL does, bit 4 if a subject does, bit 5 if a body
+// does. Unless the slot is vacant, the 16 bytes of the identity follow, Since
+// as a uvarint of Unix seconds, the expiry as another, URL and subject as a
+// uvarint length and bytes each, and the 16 bytes of the body. Releases before
+// bit 5 report a slot that has it as corrupt. Uvarints are LEB128, as in
+// encoding/binary and protobuf.
 func (e Entry) AppendBinary(dst []byte) []byte {
 	dst = append(dst, codecVersion)
 	for _, s := range e.Slots {
@@ -53,10 +56,15 @@ func (s Slot) appendBinary(dst []byte) []byte {
 		dst[head] |= hasSubject
 		dst = append(binary.AppendUvarint(dst, uint64(len(s.Subject))), s.Subject...)
 	}
+	if s.Body != (Body{}) {
+		dst[head] |= hasBody
+		dst = append(dst, s.Body[:]...)
+	}
 	return dst
 }
 
-// DecodeEntry reads what AppendBinary wrote. No bytes are an empty entry.
+// DecodeEntry reads what AppendBinary wrote. It returns an empty entry for no
+// data.
 func DecodeEntry(data []byte) (Entry, error) {
 	if len(data) == 0 {
 		return Entry{}, nil
@@ -75,7 +83,7 @@ func DecodeEntry(data []byte) (Entry, error) {
 	return e, nil
 }
 
-// A reader takes values off the front of rest; the first error stays.
+// A reader cuts values off the front of rest. It keeps its first error.
 type reader struct {
 	rest []byte
 	err  error
@@ -104,6 +112,9 @@ func (r *reader) slot() Slot {
 	}
 	if bits&hasSubject != 0 {
 		s.Subject = string(r.bytes(r.uvarint()))
+	}
+	if bits&hasBody != 0 {
+		copy(s.Body[:], r.bytes(uint64(len(s.Body))))
 	}
 	return s
 }

@@ -8,40 +8,40 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// A State tells what a slot of an entry is.
+// A State is the state of a slot of an entry.
 type State uint8
 
-// The states. A vacant slot keeps its place while a later one is held.
+// The states. A vacant slot keeps its place as long as a later one is held.
 const (
 	Vacant State = iota
 	Reserved
 	Archived
 )
 
-// String returns the state as the API names it.
+// String returns the name of the state in the API.
 func (s State) String() string { return [...]string{"vacant", "reserved", "archived"}[s] }
 
 // A Slot is one token of an entry.
 type Slot struct {
 	State    State
 	Identity hashheader.Identity
+	Body     Body  // zero: unknown
 	Since    int64 // Unix seconds
 	Expires  int64 // Unix seconds; 0: never
 	URL      string
 	Subject  string
 }
 
-// An Entry is all that one list holds of one hash: the slot of ordinal n is
-// Slots[n-1]. Its methods do not change it; they return what it becomes.
+// An Entry holds the slots of one hash on one list: the slot of ordinal n is
+// Slots[n-1]. Its methods do not change it. They return the new entry.
 type Entry struct{ Slots []Slot }
 
-// reserve finds or makes the slot of an identity and returns its ordinal.
-// changed is false where the entry serves as it is; ordinal is 0 where all
-// are taken.
+// reserve finds or makes the slot of an identity and returns its ordinal, 0 if
+// all ordinals are taken. changed is false if the entry stays as it is.
 func (e Entry) reserve(r Request, now time.Time, ttl time.Duration) (next Entry, ordinal int, outcome Outcome, changed bool) {
 	for i, s := range e.Slots {
-		if s.State != Vacant && s.Identity == r.Identity {
-			next, changed = e.renew(i, now, ttl)
+		if s.isOf(r) {
+			next, changed = e.renew(i, r.Body, now, ttl)
 			return next, i + 1, Held, changed
 		}
 	}
@@ -52,19 +52,36 @@ func (e Entry) reserve(r Request, now time.Time, ttl time.Duration) (next Entry,
 	if len(next.Slots) >= hashheader.MaxOrdinal {
 		return e, 0, Fresh, false
 	}
-	slot := Slot{State: Reserved, Identity: r.Identity, Since: now.Unix(), Expires: expiry(now, ttl)}
+	slot := Slot{State: Reserved, Identity: r.Identity, Body: r.Body, Since: now.Unix(), Expires: expiry(now, ttl)}
 	return Entry{append(next.Slots, slot)}, len(next.Slots) + 1, Fresh, true
 }
 
-// renew puts off the expiry of a slot that has used up half of its time, so
-// that a message seen often is written seldom.
-func (e Entry) renew(i int, now time.Time, ttl time.Duration) (Entry, bool) {
+// isOf reports whether a slot is that of a request's message. Where the request
+// has a body, so must the slot, unless it is reserved and waits for the body.
+func (s Slot) isOf(r Request) bool {
+	if s.State == Vacant || s.Identity != r.Identity {
+		return false
+	}
+	waits := s.State == Reserved && s.Body == Body{}
+	return r.Body == Body{} || s.Body == r.Body || waits
+}
+
+// renew notes the body of a slot that has none, and puts off the expiry of one
+// that has used up half of its time, so that a message seen often is written
+// seldom.
+func (e Entry) renew(i int, body Body, now time.Time, ttl time.Duration) (Entry, bool) {
 	s := e.Slots[i]
-	if s.State != Reserved || s.Expires == 0 || s.Expires > now.Add(ttl/2).Unix() {
+	if s.Body == (Body{}) {
+		s.Body = body
+	}
+	if s.State == Reserved && s.Expires != 0 && s.Expires <= now.Add(ttl/2).Unix() {
+		s.Expires = expiry(now, ttl)
+	}
+	if s == e.Slots[i] {
 		return e, false
 	}
 	next := e.clone()
-	next.Slots[i].Expires = expiry(now, ttl)
+	next.Slots[i] = s
 	return next, true
 }
 
@@ -75,9 +92,9 @@ func expiry(now time.Time, ttl time.Duration) int64 {
 	return now.Add(ttl).Unix()
 }
 
-// trim drops the trailing slots that nobody holds. One in the middle stays: a
-// token is given out anew only when no later ordinal of its hash is held, for
-// a reader may know the later ones as its sequels.
+// trim drops the trailing slots that no message holds. A slot in the middle
+// stays: a token is given to another message only if no later ordinal of its
+// hash is held, since readers may know those as its successors.
 func (e Entry) trim(now time.Time) Entry {
 	slots := slices.Clone(e.Slots)
 	for len(slots) > 0 && !slots[len(slots)-1].held(now) {
@@ -92,8 +109,8 @@ func (s Slot) held(now time.Time) bool {
 
 func (e Entry) clone() Entry { return Entry{slices.Clone(e.Slots)} }
 
-// holder returns the slot of an ordinal if a message holds it. An identity
-// other than zero must be the holder's.
+// holder returns the slot of an ordinal if a message holds it. Unless id is
+// zero, it must be the identity of the holder.
 func (e Entry) holder(ordinal int, id hashheader.Identity, now time.Time) (Slot, error) {
 	if ordinal > len(e.Slots) || !e.Slots[ordinal-1].held(now) {
 		return Slot{}, ErrNotFound
@@ -105,7 +122,8 @@ func (e Entry) holder(ordinal int, id hashheader.Identity, now time.Time) (Slot,
 	return s, nil
 }
 
-// confirm marks an ordinal archived. changed is false where it was, alike.
+// confirm marks an ordinal archived. changed is false if it already is, with the
+// same URL and subject.
 func (e Entry) confirm(ordinal int, c Confirmation, now time.Time) (next Entry, changed bool, err error) {
 	s, err := e.holder(ordinal, c.Identity, now)
 	if err != nil {
@@ -124,7 +142,7 @@ func (e Entry) confirm(ordinal int, c Confirmation, now time.Time) (next Entry, 
 	return next, true, nil
 }
 
-// cut bounds a subject, whole runes kept.
+// cut shortens a subject to maxSubject bytes at most, at the end of a rune.
 func cut(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), maxSubject)], "")
 }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Reservations returns the slots of a record that are not vacant, by ordinal,
-// expired ones too.
+// Reservations returns the reservations of a record by ordinal, including
+// expired ones.
 func (r Record) Reservations() []Reservation {
 	var out []Reservation
 	for i, s := range r.Entry.Slots {
@@ -20,16 +20,16 @@ func (r Record) Reservations() []Reservation {
 	return out
 }
 
-// Restore puts reservations of one hash on one list back into a store, as a
-// backup has them or another store: each message gets the ordinal, state,
-// URL, subject and times that it had. All are restored or none.
+// Restore puts reservations of one hash on one list, from a backup or another
+// store, into a store: each message keeps its ordinal, state, URL, subject and
+// times. It restores all of them or none.
 //
-// Where the store has a message at its ordinal already, an archived
-// reservation stands against one that is not, and a later expiry against an
-// earlier one; otherwise the store's stays. It returns ErrOccupied where the
-// store has another message at an ordinal, or one of these messages at
-// another, and ErrInvalid for what no store may hold. changed is false where
-// all was there.
+// If the store has a message at its ordinal already, an archived reservation
+// replaces one that is not, and a later expiry replaces an earlier one;
+// otherwise the reservation in the store stays. Restore returns ErrOccupied if
+// the store has another message at an ordinal, or one of these messages at
+// another ordinal, and ErrInvalid for a reservation that the rules would not
+// have made. changed is false if all of them were there.
 func Restore(ctx context.Context, store Store, back []Reservation) (changed bool, err error) {
 	if len(back) == 0 {
 		return false, nil
@@ -56,7 +56,8 @@ func Restore(ctx context.Context, store Store, back []Reservation) (changed bool
 	return changed, nil
 }
 
-// restorable returns an error for what the rules would not have made of k.
+// restorable returns an error for a reservation that the rules would not have
+// made under k.
 func (r Reservation) restorable(k Key) error {
 	own, err := key(r.List, r.Hash)
 	switch {
@@ -75,16 +76,13 @@ func (r Reservation) restorable(k Key) error {
 	case r.URL == "":
 		return nil
 	}
-	return checkURL(r.URL)
+	return CheckURL(r.URL)
 }
 
-// restore is Restore on one entry.
+// restore is Restore for one entry.
 func (e Entry) restore(back []Reservation, now time.Time) (Entry, error) {
 	next := e.clone()
 	for _, r := range back {
-		if i := slices.IndexFunc(next.Slots, func(s Slot) bool { return s.held(now) && s.Identity == r.Identity }); i >= 0 && i+1 != r.Ordinal {
-			return e, fmt.Errorf("%s is of a message that holds %s: %w", r.Token(), hashheader.Token(r.Hash, i+1), ErrOccupied)
-		}
 		for len(next.Slots) < r.Ordinal {
 			next.Slots = append(next.Slots, Slot{})
 		}
@@ -92,14 +90,21 @@ func (e Entry) restore(back []Reservation, now time.Time) (Entry, error) {
 		if there.held(now) && there.Identity != r.Identity {
 			return e, fmt.Errorf("%s: %w", r.Token(), ErrOccupied)
 		}
+		if i := slices.IndexFunc(next.Slots, func(s Slot) bool { return s.held(now) && s.Identity == r.Identity && s.Body == r.Body }); i >= 0 && i+1 != r.Ordinal {
+			return e, fmt.Errorf("%s is of a message that holds %s: %w", r.Token(), hashheader.Token(r.Hash, i+1), ErrOccupied)
+		}
 		*there = there.join(r.slot())
 	}
 	return next, nil
 }
 
-// join returns what stands of a slot and what is restored to it.
+// join returns the slot that Restore leaves, given the slot in the store and the
+// one to restore.
 func (s Slot) join(back Slot) Slot {
 	same := s.State != Vacant && s.Identity == back.Identity
+	if same && back.Body == (Body{}) {
+		back.Body = s.Body
+	}
 	switch {
 	case !same, s.State == Reserved && back.State == Archived:
 		return back
@@ -110,7 +115,7 @@ func (s Slot) join(back Slot) Slot {
 }
 
 func (r Reservation) slot() Slot {
-	s := Slot{State: r.State, Identity: r.Identity, Since: r.Since.Unix(), URL: r.URL, Subject: r.Subject}
+	s := Slot{State: r.State, Identity: r.Identity, Body: r.Body, Since: r.Since.Unix(), URL: r.URL, Subject: r.Subject}
 	if !r.Expires.IsZero() {
 		s.Expires = r.Expires.Unix()
 	}

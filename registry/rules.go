@@ -9,16 +9,16 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// Options of New. The zero Options are usable.
+// Options of New. The zero value is usable.
 type Options struct {
-	// TTL after which a reservation that is not confirmed expires; 0: never.
+	// TTL is how long an unconfirmed reservation lasts; 0 means for ever.
 	TTL time.Duration
-	// Now is the clock; nil is time.Now.
+	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// New returns the registry that keeps its entries in store. Closing it closes
-// the store.
+// New returns a registry that keeps its entries in store. Closing the registry
+// closes the store.
 func New(store Store, o Options) Registry {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -95,7 +95,7 @@ func (g *rules) reservations(rec Record) []Reservation {
 func (g *rules) Confirm(ctx context.Context, c Confirmation) (Reservation, error) {
 	k, ordinal, err := tokenKey(c.List, c.Token)
 	if err == nil {
-		err = checkURL(c.URL)
+		err = CheckURL(c.URL)
 	}
 	if err != nil {
 		return Reservation{}, err
@@ -151,7 +151,7 @@ func (g *rules) List(ctx context.Context, list string) iter.Seq2[Reservation, er
 	}
 }
 
-// scan is the store's, for a list as callers write it.
+// scan is Store.Scan for a list that may be invalid or in upper case.
 func (g *rules) scan(ctx context.Context, list string) iter.Seq2[Record, error] {
 	if list == "" {
 		return g.store.Scan(ctx, "")
@@ -218,7 +218,7 @@ func (k Key) full() error {
 }
 
 func (k Key) reservation(ordinal int, s Slot) Reservation {
-	r := Reservation{List: k.List, Hash: k.Hash, Ordinal: ordinal, Identity: s.Identity, State: s.State,
+	r := Reservation{List: k.List, Hash: k.Hash, Ordinal: ordinal, Identity: s.Identity, Body: s.Body, State: s.State,
 		Since: time.Unix(s.Since, 0).UTC(), URL: s.URL, Subject: s.Subject}
 	if s.Expires != 0 {
 		r.Expires = time.Unix(s.Expires, 0).UTC()

@@ -13,33 +13,38 @@ import (
 	"permalink-milter/registry/stamp"
 )
 
-// The question by which readiness finds out whether the registry answers.
+// maxAdminConnections is far more than monitoring needs.
+const maxAdminConnections = 100
+
+// adminTimeout bounds a request, and the wait for the next one. Reading the
+// metrics may take three times as long.
+const adminTimeout = 10 * time.Second
+
+// The key that readiness looks up to find out whether the registry answers.
 const (
 	probeList = "readyz@localhost"
 	probeHash = "AAAAAAAAAAAAAAAAAAAAAAAAAA"
 )
 
-// openAdmin opens the door for monitoring.
+// openAdmin opens the service for monitoring.
 func openAdmin(d *daemon, _ *stamp.Policy) (service, error) {
-	listeners, err := d.sockets.open("admin.listen", d.config.Admin.Listen)
-	server := newHTTPServer(d.adminHandler(), d.log)
+	server := &http.Server{Handler: d.adminHandler(), ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout,
+		WriteTimeout: 3 * adminTimeout, IdleTimeout: adminTimeout, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	listeners, err := d.listen("admin", maxAdminConnections, closeIdle(server), d.config.Admin.Listen)
 	return service{name: "admin", listeners: listeners, serve: server.Serve, shutdown: httpShutdown(server)}, err
 }
 
-// newHTTPServer returns a server whose every wait is bounded.
-func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+// closeIdle returns a function that closes the connections that wait for a
+// request, and lets later ones be kept again.
+func closeIdle(s *http.Server) func() {
+	return func() {
+		s.SetKeepAlivesEnabled(false)
+		s.SetKeepAlivesEnabled(true)
 	}
 }
 
-// httpShutdown lets requests end, or cuts them off when the context ends.
+// httpShutdown returns a function that waits for the requests in progress, and
+// closes their connections when the context ends.
 func httpShutdown(s *http.Server) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := s.Shutdown(ctx); err != nil {
@@ -64,10 +69,10 @@ func (d *daemon) adminHandler() http.Handler {
 	return mux
 }
 
-// unready tells why the daemon is not ready, if so.
+// unready returns why the daemon is not ready, or "" if it is.
 func (d *daemon) unready(ctx context.Context) string {
 	if !d.ready.Load() {
-		return "the daemon starts or stops"
+		return "the daemon is starting or stopping"
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(d.config.Registry.Timeout))
 	defer cancel()

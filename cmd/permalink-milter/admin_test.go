@@ -16,11 +16,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"permalink-milter/config"
+	"permalink-milter/hashheader/golden"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
 )
 
-// get returns a reply's status and body.
+// get returns the status and the body of a response.
 func get(t *testing.T, url string) (code int, body string) {
 	t.Helper()
 	client := http.Client{Timeout: patience}
@@ -129,7 +130,8 @@ func TestMetricsOfTheGuard(t *testing.T) {
 	}
 }
 
-// Dashboards and alerts name these: a change of the golden breaks them.
+// Dashboards and alerts name the metrics, so a change of the golden file breaks
+// them.
 func TestMetricNames(t *testing.T) {
 	m := newMetrics()
 	m.Message("stamped", time.Second)
@@ -159,5 +161,5 @@ func TestMetricNames(t *testing.T) {
 			fmt.Fprintf(&b, "%s{%s} %s\n\t%s\n", f.GetName(), strings.Join(labels, ","), strings.ToLower(f.GetType().String()), f.GetHelp())
 		}
 	}
-	golden(t, "testdata/metrics.golden", b.String())
+	golden.Equal(t, "testdata/metrics.golden", b.String())
 }

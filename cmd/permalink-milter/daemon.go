@@ -20,25 +20,26 @@ import (
 
 // A daemon runs the services of one configuration.
 type daemon struct {
-	file     string         // of the configuration; empty: none
-	config   *config.Config // as at the start
+	file     string         // of the configuration; may be empty
+	config   *config.Config // in force since the start
 	log      *slog.Logger
 	level    slog.LevelVar
 	metrics  *metrics
 	registry registry.Registry
 	sockets  *sockets
 	services []service
-	ready    atomic.Bool // serving, and not about to end
+	ready    atomic.Bool // serving and not shutting down
 }
 
-// serve runs the daemon until ctx ends, then lets messages in progress end.
+// serve runs the daemon until ctx ends, and then waits for the messages in
+// progress.
 func serve(ctx context.Context, file string, c *config.Config, policy *stamp.Policy, std stdio) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	d := &daemon{file: file, config: c, metrics: newMetrics()}
 	d.log = newLog(c.Log, &d.level, std.err)
-	slog.SetDefault(d.log) // go-milter logs through package log
+	slog.SetDefault(d.log) // for libraries that log through package log
 	if err := d.open(ctx, policy); err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func serve(ctx context.Context, file string, c *config.Config, policy *stamp.Pol
 	return errors.Join(err, d.shutdown())
 }
 
-// newLog returns the log of the configuration; its level follows level.
+// newLog returns a log in the configured format, whose level follows level.
 func newLog(c config.Log, level *slog.LevelVar, w io.Writer) *slog.Logger {
 	setLevel(level, c.Level)
 	o := &slog.HandlerOptions{Level: level}
@@ -65,7 +66,7 @@ func newLog(c config.Log, level *slog.LevelVar, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// setLevel takes a name that the configuration's check found good.
+// setLevel sets a level by its name, which config has checked.
 func setLevel(level *slog.LevelVar, name string) {
 	var l slog.Level
 	if l.UnmarshalText([]byte(name)) == nil {
@@ -73,13 +74,14 @@ func setLevel(level *slog.LevelVar, name string) {
 	}
 }
 
-// greet tells those who start the daemon as it is how to go on.
+// greet explains what to do next to those who start the daemon without a
+// configuration.
 func greet(w io.Writer, c *config.Config) {
-	fmt.Fprintf(w, "No --config: the defaults serve. Tell the MTA of the daemon; Postfix:\n\n%s\nSendmail, in sendmail.mc:\n\n%s\n",
+	fmt.Fprintf(w, "No --config: the daemon uses its defaults. Connect your MTA to it. Postfix:\n\n%s\nSendmail, in sendmail.mc:\n\n%s\n",
 		postfixLines(c.Milter.Listen[0]), sendmailLines(c.Milter.Listen[0]))
 }
 
-// open opens the registry and all listeners, or nothing.
+// open opens the registry and all listeners. After an error, none is open.
 func (d *daemon) open(ctx context.Context, policy *stamp.Policy) (err error) {
 	if d.registry, err = d.openGuarded(ctx, policy.OnFailure); err != nil {
 		return err
@@ -94,7 +96,7 @@ func (d *daemon) open(ctx context.Context, policy *stamp.Policy) (err error) {
 }
 
 func (d *daemon) openServices(policy *stamp.Policy) error {
-	for _, open := range doors {
+	for _, open := range openers {
 		s, err := open(d, policy)
 		if err != nil {
 			return err
@@ -106,8 +108,8 @@ func (d *daemon) openServices(policy *stamp.Policy) error {
 	return d.sockets.unused()
 }
 
-// wait returns when a service or ctx ends. Meanwhile it reloads at each
-// signal and tells systemd that the daemon lives.
+// wait returns when a service or ctx ends. Meanwhile it reloads the
+// configuration at each signal and notifies systemd's watchdog.
 func (d *daemon) wait(ctx context.Context, ended <-chan error, hup <-chan os.Signal) error {
 	alive, stop := d.watchdog()
 	defer stop()
@@ -127,8 +129,8 @@ func (d *daemon) wait(ctx context.Context, ended <-chan error, hup <-chan os.Sig
 	}
 }
 
-// reload makes the file, as it is now, count for the messages that begin from
-// now on. A bad file changes nothing.
+// reload reads the configuration again and applies it to the messages that
+// begin from now on. A bad file changes nothing.
 func (d *daemon) reload() {
 	d.notifyReloading()
 	defer d.notifyReady()
@@ -152,7 +154,7 @@ func (d *daemon) reload() {
 	}
 }
 
-// shutdown ends the services, then closes the registry.
+// shutdown stops the services, and then closes the registry.
 func (d *daemon) shutdown() error {
 	d.ready.Store(false)
 	d.notifyStopping()

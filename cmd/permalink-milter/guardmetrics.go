@@ -4,11 +4,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// breakerStates are the names of a circuit breaker's states, as the guard
-// tells them.
+// breakerStates are the names that the guard gives to the states of its circuit
+// breaker.
 var breakerStates = []string{"closed", "half-open", "open"}
 
-// guardMetrics are those of the guard; they implement guard.Observer.
+// guardMetrics are the metrics of the guard. They implement guard.Observer.
 type guardMetrics struct {
 	journalled    prometheus.Counter
 	journalFailed prometheus.Counter
@@ -23,12 +23,12 @@ func newGuardMetrics(r prometheus.Registerer) *guardMetrics {
 		journalled: prometheus.NewCounter(prometheus.CounterOpts(opts("journalled_total",
 			"Reservations written to the journal because the registry did not answer."))),
 		journalFailed: prometheus.NewCounter(prometheus.CounterOpts(opts("journal_failures_total",
-			"Reservations lost because the journal, or its disk, was full."))),
-		replayed: counter("replayed_total", "Reservations of the journal that the registry took later, by the result: same token, or conflict.", "result"),
+			"Reservations lost because the journal or its disk was full."))),
+		replayed: counter("replayed_total", "Reservations replayed from the journal to the registry, by result: the same token, or a conflict.", "result"),
 		records:  prometheus.NewGauge(prometheus.GaugeOpts(opts("journal_records", "Reservations in the journal that wait for the registry."))),
 		bytes:    prometheus.NewGauge(prometheus.GaugeOpts(opts("journal_bytes", "Size of the journal on disk."))),
 		breaker: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("breaker_state",
-			"1 for the state of the circuit breaker before the registry: closed, half-open or open.")), []string{"state"}),
+			"1 for the current state of the circuit breaker in front of the registry: closed, half-open or open.")), []string{"state"}),
 	}
 	r.MustRegister(m.journalled, m.journalFailed, m.replayed, m.records, m.bytes, m.breaker)
 	for _, result := range []string{"same", "conflict"} {

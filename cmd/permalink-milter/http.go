@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -11,28 +10,18 @@ import (
 	"permalink-milter/registry/stamp"
 )
 
-// openHTTP opens the door for archivers and people: API, resolver and page.
+// openHTTP opens the service for archivers and people: API, resolver and page.
 func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.HTTP
-	listeners, err := d.sockets.open("http.listen", c.Listen)
-	if err != nil || len(listeners) == 0 {
-		return service{}, err
+	if c.Listen == "" {
+		return service{}, nil
 	}
-	tokens, err := d.loadTokens(c.TokensFile)
-	if err != nil {
-		return service{}, err
-	}
-	proxies, err := parseProxies(c.TrustedProxies)
-	if err != nil {
-		return service{}, err // load has checked them
-	}
-	handler, err := httpapi.New(httpapi.Options{Registry: d.registry, Policy: policy, Tokens: tokens, BaseURL: c.BaseURL,
-		Log: d.log, MaxBody: int64(c.MaxBody), Rate: float64(c.Rate), TrustedProxies: proxies,
-		Counters: d.metrics.counters, Observe: d.metrics.observeHTTP()})
+	handler, err := d.newHandler(policy)
 	if err != nil {
 		return service{}, err
 	}
 	server := httpapi.NewServer(handler, d.log)
+	listeners, err := d.listen("http", c.MaxConnections, closeIdle(server), c.Listen)
 	serve := server.Serve
 	if c.TLSCert != "" {
 		serve = func(ln net.Listener) error { return server.ServeTLS(ln, d.beside(c.TLSCert), d.beside(c.TLSKey)) }
@@ -46,10 +35,25 @@ func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 		}
 		handler.SetTokens(tokens)
 	}
-	return service{"http", listeners, serve, httpShutdown(server), reload}, nil
+	return service{"http", listeners, serve, httpShutdown(server), reload}, err
 }
 
-// loadTokens reads the tokens file; no file means that nobody may use the API.
+func (d *daemon) newHandler(policy *stamp.Policy) (*httpapi.Handler, error) {
+	c := d.config.HTTP
+	tokens, err := d.loadTokens(c.TokensFile)
+	if err != nil {
+		return nil, err
+	}
+	proxies, err := prefixes(c.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(httpapi.Options{Registry: d.registry, Policy: policy, Tokens: tokens, BaseURL: c.BaseURL,
+		Log: d.log, MaxBody: int64(c.MaxBody), Rate: float64(c.Rate), TrustedProxies: proxies,
+		Counters: d.metrics.counters, Observe: d.metrics.observeHTTP()})
+}
+
+// loadTokens reads the tokens file. Without one, nobody may use the API.
 func (d *daemon) loadTokens(file string) (*httpapi.Tokens, error) {
 	if file == "" {
 		return nil, nil
@@ -57,8 +61,8 @@ func (d *daemon) loadTokens(file string) (*httpapi.Tokens, error) {
 	return httpapi.LoadTokens(d.beside(file))
 }
 
-// beside returns the path of a file that the configuration names: a relative
-// one is in the configuration file's folder.
+// beside returns the path of a file that the configuration names. A relative
+// path begins in the directory of the configuration file.
 func (d *daemon) beside(file string) string {
 	if filepath.IsAbs(file) {
 		return file
@@ -66,31 +70,14 @@ func (d *daemon) beside(file string) string {
 	return filepath.Join(filepath.Dir(d.file), file)
 }
 
-// parseProxies returns nil, which means the default, for no proxies.
-func parseProxies(texts []string) (proxies []netip.Prefix, err error) {
-	for _, text := range texts {
-		p, err := parseProxy(text)
+// prefixes returns the networks of a checked configuration, nil for none.
+func prefixes(networks []config.Network) (out []netip.Prefix, err error) {
+	for _, n := range networks {
+		p, err := n.Prefix()
 		if err != nil {
 			return nil, err
 		}
-		proxies = append(proxies, p)
+		out = append(out, p)
 	}
-	return proxies, nil
-}
-
-// parseProxy reads an address or a prefix.
-func parseProxy(text string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(text); err == nil {
-		return addr.Prefix(addr.BitLen())
-	}
-	p, err := netip.ParsePrefix(text)
-	if err != nil {
-		return p, fmt.Errorf("%.80q: write an address or a network, as 192.0.2.0/24", text)
-	}
-	return p, nil
-}
-
-func checkProxy(text string) error {
-	_, err := parseProxy(text)
-	return err
+	return out, nil
 }

@@ -21,7 +21,7 @@ import (
 	"permalink-milter/registry/httpapi"
 )
 
-// ask makes a request with a bearer token and returns what came.
+// ask makes a request with a bearer token and returns the response.
 func ask(t *testing.T, method, url, token, body string) (code int, location, text string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -114,8 +114,8 @@ func TestHTTPServesTLSWithTheConfiguredCertificate(t *testing.T) {
 	}
 }
 
-// issue writes the files of a certificate for 127.0.0.1 and returns whom to
-// trust for it.
+// issue writes the files of a certificate for 127.0.0.1 and returns the pool
+// that trusts it.
 func issue(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -138,4 +138,24 @@ func issue(t *testing.T, dir string) *x509.CertPool {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(chain)
 	return roots
+}
+
+// A flood of connections must not take the descriptors that MTAs need, and
+// those that are only held must not keep others out.
+func TestConnectionsOverTheBoundWaitForIdleOnes(t *testing.T) {
+	addr := "127.0.0.1:" + freePort(t)
+	p := start(t, "[http]\nlisten = \""+addr+"\"\nmax_connections = 1\n")
+	held := &http.Client{Transport: &http.Transport{}}
+	for _, client := range []*http.Client{held, {Transport: &http.Transport{}, Timeout: patience}} {
+		r, err := client.Get("http://" + addr + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, r.Body)
+		r.Body.Close() // the connection is kept
+	}
+	if !strings.Contains(p.log.String(), `msg="all connections are in use, clients have to wait; raise max_connections of this service" service=http`) {
+		t.Errorf("the second client did not wait:\n%s", &p.log)
+	}
+	p.stop(t)
 }

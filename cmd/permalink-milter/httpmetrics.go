@@ -10,11 +10,11 @@ import (
 	"permalink-milter/registry/httpapi"
 )
 
-// observeHTTP registers the metrics of the HTTP door and returns what feeds
-// them.
+// observeHTTP registers the metrics of the HTTP service and returns the function
+// that updates them.
 func (m *metrics) observeHTTP() func(route string, status int, took time.Duration) {
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "http_request_duration_seconds",
-		Help: "Time that a request of the API, the resolver or the page took, by its route and status.", Buckets: buckets}, []string{"route", "code"})
+		Help: "Duration of requests to the API, the resolver and the page, by route and status.", Buckets: buckets}, []string{"route", "code"})
 	m.registry.MustRegister(seconds)
 	return func(route string, status int, took time.Duration) {
 		if route == "" {
@@ -24,7 +24,7 @@ func (m *metrics) observeHTTP() func(route string, status int, took time.Duratio
 	}
 }
 
-// counters returns our counters and gauges as the status page shows them.
+// counters returns the daemon's own counters and gauges for the status page.
 func (m *metrics) counters() (out []httpapi.Counter) {
 	families, err := m.registry.Gather()
 	if err != nil {

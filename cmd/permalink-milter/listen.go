@@ -21,12 +21,12 @@ import (
 // sockets opens the listeners of all services.
 type sockets struct {
 	mode         os.FileMode // of unix sockets
-	owner, group int         // of unix sockets; -1: the daemon's own
+	owner, group int         // of unix sockets; -1 for the daemon's own
 	passed       map[string][]net.Listener
 	opened       []net.Listener
 }
 
-// newSockets takes over the sockets that systemd passed (sd_listen_fds(3)).
+// newSockets takes over the sockets that systemd passes (sd_listen_fds(3)).
 func newSockets(c config.Milter) (*sockets, error) {
 	s := &sockets{owner: -1, group: -1}
 	mode, err := strconv.ParseUint(c.SocketMode, 8, 9)
@@ -35,12 +35,12 @@ func newSockets(c config.Milter) (*sockets, error) {
 	}
 	s.mode = os.FileMode(mode)
 	if s.passed, err = activation.ListenersWithNames(); err != nil {
-		return s, fmt.Errorf("sockets of systemd: %w", err)
+		return s, fmt.Errorf("sockets passed by systemd: %w", err)
 	}
 	return s, s.lookup(c)
 }
 
-// lookup finds the owner and the group of unix sockets.
+// lookup looks up the owner and the group of unix sockets.
 func (s *sockets) lookup(c config.Milter) error {
 	if c.SocketOwner != "" {
 		u, err := user.Lookup(c.SocketOwner)
@@ -63,8 +63,8 @@ func (s *sockets) lookup(c config.Milter) error {
 	return nil
 }
 
-// open opens the addresses of a key; the empty one is off. After an error,
-// what is open stays so until close.
+// open opens the addresses of a key, except empty ones. After an error, what was
+// opened stays open until close.
 func (s *sockets) open(key string, addresses ...config.Address) (listeners []net.Listener, err error) {
 	for _, a := range addresses {
 		if a == "" {
@@ -80,8 +80,7 @@ func (s *sockets) open(key string, addresses ...config.Address) (listeners []net
 	return listeners, nil
 }
 
-// listen opens one address. A name may stand for several sockets of
-// systemd's.
+// listen opens one address. A systemd name may stand for several sockets.
 func (s *sockets) listen(a config.Address) ([]net.Listener, error) {
 	scheme, rest := a.Split()
 	if scheme == "systemd" {
@@ -103,28 +102,28 @@ func (s *sockets) listen(a config.Address) ([]net.Listener, error) {
 	return []net.Listener{ln}, nil
 }
 
-// take hands out the sockets of a name, once.
+// take returns the sockets that systemd passed under a name. It does so once.
 func (s *sockets) take(name string) ([]net.Listener, error) {
 	listeners := s.passed[name]
 	if len(listeners) == 0 {
-		return nil, fmt.Errorf("systemd passed no such socket (it passed: %s): enable the socket unit with FileDescriptorName=%s",
+		return nil, fmt.Errorf("systemd passed no such socket, only: %s. Enable the socket unit with FileDescriptorName=%s",
 			strings.Join(slices.Sorted(maps.Keys(s.passed)), " "), name)
 	}
 	delete(s.passed, name)
 	return listeners, nil
 }
 
-// unused returns an error for sockets that nobody took: their clients would
-// wait for ever.
+// unused returns an error for sockets that no service took, because their
+// clients would wait forever.
 func (s *sockets) unused() error {
 	if len(s.passed) == 0 {
 		return nil
 	}
-	return fmt.Errorf("systemd passed sockets that no listen key names: write systemd:%s there, or disable the socket unit",
+	return fmt.Errorf("systemd passed sockets that no listen key names: write systemd:%s in one, or disable the socket unit",
 		strings.Join(slices.Sorted(maps.Keys(s.passed)), " and systemd:"))
 }
 
-// close closes all that is open.
+// close closes all listeners.
 func (s *sockets) close() (err error) {
 	for _, ln := range s.opened {
 		err = errors.Join(err, ln.Close())
@@ -135,12 +134,11 @@ func (s *sockets) close() (err error) {
 // maxSocketPath is the longest path of a unix socket (unix(7)).
 const maxSocketPath = 107
 
-// listenUnix listens on a socket that a crashed daemon may have left behind.
-// Its mode is right from the start: the umask shuts everybody out until the
-// owner and the mode are set.
+// listenUnix listens on a unix socket, which may remain from a daemon that
+// crashed. The umask denies all access until the owner and the mode are set.
 func (s *sockets) listenUnix(path string) (net.Listener, error) {
 	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("a path of %d bytes: a unix socket's has at most %d bytes", len(path), maxSocketPath)
+		return nil, fmt.Errorf("path of %d bytes: the path of a unix socket has at most %d bytes", len(path), maxSocketPath)
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
@@ -161,8 +159,8 @@ func (s *sockets) listenUnix(path string) (net.Listener, error) {
 	return ln, nil
 }
 
-// removeStale removes a socket that nobody listens on. Anything else in its
-// place stays, and is an error.
+// removeStale removes a socket that no process listens on. It leaves anything
+// else in place and returns an error.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -172,12 +170,12 @@ func removeStale(path string) error {
 		return err
 	}
 	if info.Mode().Type() != os.ModeSocket {
-		return fmt.Errorf("%s is there and is no socket: remove it or write another path", path)
+		return fmt.Errorf("%s exists and is not a socket: remove it or configure another path", path)
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
 		conn.Close()
-		return fmt.Errorf("%s: another process listens there: stop it or write another path", path)
+		return fmt.Errorf("%s: another process listens on this socket: stop it or configure another path", path)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return err

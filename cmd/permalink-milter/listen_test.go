@@ -14,6 +14,7 @@ import (
 
 	"permalink-milter/config"
 	"permalink-milter/milter/mtatest"
+	"permalink-milter/milter/mtatest/need"
 )
 
 func freePort(t *testing.T) string {
@@ -37,9 +38,7 @@ func TestEveryKindOfListenerServes(t *testing.T) {
 }
 
 func TestUnixSocketsHaveTheirModeOwnerAndGroup(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Fatal("run as root: only root gives a socket away")
-	}
+	need.Root(t) // who alone gives a socket away
 	nobody, err := user.Lookup("nobody")
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +94,7 @@ func TestListenersThatCannotBeOpened(t *testing.T) {
 	c := config.Default().Milter
 	for address, want := range map[string]string{
 		"unix:" + filepath.Join(dir, "live"):   "another process listens",
-		"unix:" + filepath.Join(dir, "file"):   "is no socket",
+		"unix:" + filepath.Join(dir, "file"):   "is not a socket",
 		"unix:" + filepath.Join(dir, "no/dir"): "no such file",
 		"systemd:milter":                       "systemd passed no such socket",
 		"inet:192.0.2.1:1":                     "cannot assign requested address",
@@ -118,7 +117,8 @@ func TestListenersThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// passed makes a command start with sockets, as systemd starts it.
+// passed returns a function that makes a command inherit sockets, as from
+// systemd.
 func passed(t *testing.T, names string, addresses ...string) func(*exec.Cmd) {
 	t.Helper()
 	return func(cmd *exec.Cmd) {
@@ -136,7 +136,7 @@ func passed(t *testing.T, names string, addresses ...string) func(*exec.Cmd) {
 			cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 		}
 		cmd.Env = append(cmd.Env, "LISTEN_FDS="+strconv.Itoa(len(addresses)), "LISTEN_FDNAMES="+names)
-		// The process id is known only to the process itself.
+		// Only the process itself knows its ID.
 		cmd.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}, cmd.Args...)
 		cmd.Path = "/bin/sh"
 	}
@@ -167,7 +167,7 @@ func TestSocketOfSystemdThatNobodyNamesIsAnError(t *testing.T) {
 	cmd.Env = os.Environ()
 	passed(t, "mta:other", "127.0.0.1:0", "127.0.0.1:0")(cmd)
 	out, err := cmd.CombinedOutput()
-	if err == nil || cmd.ProcessState.ExitCode() != exitUnavailable || !strings.Contains(string(out), "write systemd:other there") {
+	if err == nil || cmd.ProcessState.ExitCode() != exitUnavailable || !strings.Contains(string(out), "write systemd:other in one") {
 		t.Errorf("%v: %s", err, out)
 	}
 }

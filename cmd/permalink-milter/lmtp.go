@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"permalink-milter/config"
@@ -12,7 +10,7 @@ import (
 	"permalink-milter/registry/stamp"
 )
 
-// openLMTP opens the door for archivers that negotiate permalinks.
+// openLMTP opens the service for archivers that negotiate permalinks.
 func openLMTP(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.LMTP
 	listeners, err := d.sockets.open("lmtp.listen", c.Listen)
@@ -32,38 +30,40 @@ func openLMTP(d *daemon, policy *stamp.Policy) (service, error) {
 	return service{"lmtp", listeners, server.Serve, server.Shutdown, nil}, nil
 }
 
-// lmtpDomains returns the domains that checkDomain found good.
+// lmtpDomains returns the domains of a configuration, which load has checked.
 func lmtpDomains(domains []config.Domain, archives []stamp.Archive) (out []lmtp.Domain, err error) {
 	for _, d := range domains {
 		delivery, err := lmtp.ParseDelivery(d.Deliver)
 		if err != nil {
 			return nil, err
 		}
-		url, err := urlOf(d.List, archives)
+		archive, err := archiveOf(d.List, archives)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, lmtp.Domain{Name: d.Domain, List: d.List, URL: url, Delivery: delivery})
+		out = append(out, lmtp.Domain{Name: d.Domain, List: d.List, URL: archive.URL, Delivery: delivery})
 	}
 	return out, nil
 }
 
-// urlOf returns the template of the first archive that holds a list.
-func urlOf(list string, archives []stamp.Archive) (hashheader.Template, error) {
+// archiveOf returns the first archive that holds a list.
+func archiveOf(list string, archives []stamp.Archive) (*stamp.Archive, error) {
 	list, err := hashheader.CheckList(list)
 	if err != nil {
-		return hashheader.Template{}, err
+		return nil, err
 	}
-	i := slices.IndexFunc(archives, func(a stamp.Archive) bool { return a.Holds(list) || strings.EqualFold(a.List, list) })
-	if i < 0 {
-		return hashheader.Template{}, fmt.Errorf("%.80q: no archive holds this list: write one with it among its lists", list)
+	for i := range archives {
+		if archives[i].Holds(list) {
+			return &archives[i], nil
+		}
 	}
-	return archives[i].URL, nil
+	return nil, fmt.Errorf("%.80q: no archive holds this list: add it to the lists of one", list)
 }
 
-// checkDomain adds what is wrong with one table [[lmtp.domain]].
+// checkDomain adds the problems of one table [[lmtp.domain]] that config cannot
+// find.
 func checkDomain(problems *config.Problems, key string, d config.Domain, archives []stamp.Archive) {
-	_, err := urlOf(d.List, archives)
+	_, err := archiveOf(d.List, archives)
 	problems.Add(key+".list", err)
 	_, err = lmtp.ParseDelivery(d.Deliver)
 	problems.Add(key+".deliver", err)

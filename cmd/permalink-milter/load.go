@@ -3,23 +3,26 @@ package main
 import (
 	"fmt"
 
-	"permalink-milter/cmd/setup"
+	"permalink-milter/cmd/internal/setup"
 	"permalink-milter/config"
 	"permalink-milter/registry/stamp"
 )
 
-// load reads and checks the configuration; no file means the defaults. Its
-// error tells all that is wrong.
+// load reads and checks the configuration. Without a file it takes the
+// defaults. Its error reports all problems.
 func load(file string) (*config.Config, *stamp.Policy, error) {
 	c, problems := config.Load(file)
 	if c == nil {
 		return nil, nil, problems.Err()
 	}
-	problems.Add("registry.url", checkRegistry(c))
-	setup.CheckEach(problems, "http.trusted_proxies", c.HTTP.TrustedProxies, checkProxy)
-	p := setup.Policy(c, problems)
+	problems.Add("registry.url", setup.CheckStore(c.Registry))
+	archives := setup.Archives(c)
 	for i, d := range c.LMTP.Domains {
-		checkDomain(problems, fmt.Sprintf("lmtp.domain[%d]", i), d, p.Archives)
+		checkDomain(problems, fmt.Sprintf("lmtp.domain[%d]", i), d, archives)
 	}
-	return c, p, problems.Err()
+	if err := problems.Err(); err != nil {
+		return nil, nil, err
+	}
+	policy, err := setup.Policy(c)
+	return c, policy, err
 }

@@ -1,5 +1,8 @@
-// Command permalink-milter is the daemon: it stamps the mail of an MTA. What
-// it serves stands in service.go, one file a service.
+// Command permalink-milter is the daemon that stamps the mail of an MTA.
+//
+// Service.go lists its services, each of which has a file: milter, HTTP, LMTP
+// and admin. Load.go reads the configuration, daemon.go runs the services, and
+// the flag --help explains how to use the command.
 package main
 
 import (
@@ -25,10 +28,10 @@ const (
 	exitConfig      = 78
 )
 
-// stdio is what the daemon writes to.
+// stdio holds the streams that the daemon writes to.
 type stdio struct{ out, err io.Writer }
 
-// An exitError ends the program with a code.
+// An exitError ends the program with an exit code.
 type exitError struct {
 	code int
 	err  error
@@ -43,8 +46,8 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdout, os.Stderr}))
 }
 
-// run is main without the process: it serves until ctx ends. An error that is
-// no exitError is one of usage.
+// run executes the command and returns its exit code. It serves until ctx ends.
+// An error other than an exitError is one of usage.
 func run(ctx context.Context, args []string, std stdio) int {
 	root := newRoot(std)
 	root.SetArgs(args)
@@ -61,7 +64,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 	return exit.code
 }
 
-// flags are the command line's.
+// flags are those of the command line.
 type flags struct {
 	file, mta          string
 	check, printConfig bool
@@ -70,11 +73,11 @@ type flags struct {
 const long = `A milter that gives every mailing-list message a permalink. It hashes the Message-ID, writes the hash and the
 archive's URL into the header, and reserves the permalink in a registry.
 
-Without --config the defaults serve: inet:127.0.0.1:8899, the embedded registry in the state directory, and no
-archive, so that messages get the hash field alone.
+Without --config, the daemon listens on inet:127.0.0.1:8899, keeps the embedded registry in the state directory and
+has no archive: messages get only the hash field.
 
-SIGHUP reads the configuration again: a bad file changes nothing, and the log says why. SIGTERM stops accepting, ends
-the messages in progress and then the daemon.
+SIGHUP reads the configuration again. A bad file changes nothing, and the log says why. SIGTERM makes the daemon stop
+accepting connections, wait for the messages in progress, and exit.
 
 Exit codes: 0 after SIGTERM, 64 wrong usage, 69 an address or the registry cannot be opened, 78 bad configuration.`
 
@@ -96,13 +99,13 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetErr(std.err)
 	root.Flags().StringVar(&f.file, "config", "", "read the configuration from `FILE`")
 	root.Flags().BoolVar(&f.check, "check", false, "check the configuration and exit")
-	root.Flags().BoolVar(&f.printConfig, "print-config", false, "print the configuration in force, passwords masked, and exit")
-	root.Flags().StringVar(&f.mta, "print-mta", "", "print what `postfix|sendmail` must be told, and exit")
+	root.Flags().BoolVar(&f.printConfig, "print-config", false, "print the configuration in force with passwords masked, and exit")
+	root.Flags().StringVar(&f.mta, "print-mta", "", "print the lines that connect `postfix|sendmail` to the daemon, and exit")
 	root.MarkFlagsMutuallyExclusive("check", "print-config", "print-mta")
 	return root
 }
 
-// run does what the flags say.
+// run executes the command with the flags.
 func (f *flags) run(ctx context.Context, std stdio) error {
 	if _, known := mtaLines[f.mta]; f.mta != "" && !known {
 		return fmt.Errorf("--print-mta %s: write postfix or sendmail", f.mta)
@@ -113,7 +116,7 @@ func (f *flags) run(ctx context.Context, std stdio) error {
 	}
 	switch {
 	case f.check:
-		fmt.Fprintln(std.out, "configuration is fine")
+		fmt.Fprintln(std.out, "configuration is valid")
 		return nil
 	case f.printConfig:
 		return config.Write(std.out, c)

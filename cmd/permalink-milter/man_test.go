@@ -13,9 +13,12 @@ import (
 	"github.com/spf13/cobra/doc"
 
 	"permalink-milter/config"
+	"permalink-milter/hashheader/golden"
+	"permalink-milter/milter/mtatest/need"
 )
 
-// manDate stands in the manual pages; a fixed one makes them reproducible.
+// manDate is the date of the manual pages. It is fixed, so that they are
+// reproducible.
 var manDate = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
 
 func TestManualPageOfTheCommand(t *testing.T) {
@@ -28,7 +31,7 @@ func TestManualPageOfTheCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.WriteString(".SH SEE ALSO\npermalink-milter.toml(5), postconf(5), systemd.socket(5)\n")
-	golden(t, "permalink-milter.8", b.String())
+	golden.Equal(t, "permalink-milter.8", b.String())
 }
 
 const manHead = `PERMALINK-MILTER.TOML 5 "Nov 2026" permalink-milter "File Formats Manual"
@@ -40,13 +43,13 @@ permalink-milter.toml - the configuration of permalink-milter(8)
 
 # DESCRIPTION
 
-One file in TOML. Every key has a default. A table [[NAME]] may stand several times. Durations are numbers with a
-unit, as "500ms" or "2h"; sizes are numbers of B, KiB, MiB or GiB, as "1MiB". Unknown keys are errors.
-**permalink-milter --check** tells all that is wrong with a file, each with its line and column, and
-**--print-config** prints what is in force.
+A file in TOML. Every key has a default. A table [[NAME]] may occur several times. Durations are numbers with a unit,
+such as "500ms" or "2h"; sizes are numbers of B, KiB, MiB or GiB, such as "1MiB". Unknown keys are errors.
+**permalink-milter --check** reports every problem of a file, each with its line and column, and **--print-config**
+prints the values in force.
 
-SIGHUP makes the daemon read the file again. Keys marked (SIGHUP) count from then on; the log names other keys that
-differ from those at the start, for they need a restart.
+SIGHUP makes the daemon read the file again. New values of keys marked (SIGHUP) then apply. The log names other keys
+that have changed, because they need a restart.
 `
 
 const manTail = `
@@ -72,10 +75,10 @@ func TestManualPageOfTheConfiguration(t *testing.T) {
 		fmt.Fprintf(&b, "\n**%s**\n: %s Default: %s%s\n", strings.TrimPrefix(k.Path[len(table):], "."), escape(k.Doc), escape(k.Default), reload)
 	}
 	b.WriteString(manTail)
-	golden(t, "permalink-milter.toml.5", string(md2man.Render([]byte(b.String()))))
+	golden.Equal(t, "permalink-milter.toml.5", string(md2man.Render([]byte(b.String()))))
 }
 
-// title heads the keys of a table.
+// title returns the heading of a table.
 func title(table string) string {
 	switch table {
 	case "":
@@ -86,16 +89,17 @@ func title(table string) string {
 	return "[" + table + "]"
 }
 
-// escape keeps Markdown from reading marks into a text.
+// escape escapes the characters of a text that have a meaning in Markdown.
 func escape(s string) string {
 	return strings.NewReplacer("*", `\*`, "[", `\[`, "]", `\]`, "<", `\<`, "_", `\_`, "{", `\{`, "}", `\}`).Replace(s)
 }
 
 func TestManualPagesAreSoundRoff(t *testing.T) {
+	groff := need.Program(t, "groff", "groff-base")
 	for _, page := range []string{"permalink-milter.8", "permalink-milter.toml.5"} {
-		out, err := exec.Command("groff", "-man", "-ww", "-z", "-Tutf8", page).CombinedOutput()
+		out, err := exec.Command(groff, "-man", "-ww", "-z", "-Tutf8", page).CombinedOutput()
 		if err != nil || len(out) > 0 {
-			t.Errorf("%s: %v (apt-get install groff-base)\n%s", page, err, out)
+			t.Errorf("%s: %v\n%s", page, err, out)
 		}
 	}
 }

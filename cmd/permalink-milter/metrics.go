@@ -11,18 +11,18 @@ import (
 	"permalink-milter/registry"
 )
 
-// namespace begins the names of our metrics.
+// namespace is the prefix of the daemon's metrics.
 const namespace = "permalink_milter"
 
-// buckets of durations, in seconds: from a reservation in memory to the
-// longest budget that makes sense.
+// buckets are those of durations, in seconds: from a reservation in memory to
+// the longest useful budget.
 var buckets = []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5, 30}
 
 // reserveFunc is registry.Registry's Reserve.
 type reserveFunc = func(context.Context, registry.Request) (registry.Result, error)
 
-// metrics are the daemon's own; they implement milter.Observer. A service
-// registers its further ones with the registry.
+// metrics are those of the daemon and its milter. They implement
+// milter.Observer. The other services register theirs with the registry.
 type metrics struct {
 	registry *prometheus.Registry
 
@@ -42,20 +42,20 @@ type metrics struct {
 func newMetrics() *metrics {
 	m := &metrics{
 		registry:           prometheus.NewRegistry(),
-		connections:        prometheus.NewGauge(prometheus.GaugeOpts(opts("connections", "MTA connections that are open."))),
-		messages:           counter("messages_total", "Messages by what became of them.", "result"),
-		messageSeconds:     histogram("message_duration_seconds", "Time from a message's end to the decision about it."),
-		reservations:       counter("reservations_total", "Calls of the registry by their outcome.", "outcome"),
-		reservationSeconds: histogram("reservation_duration_seconds", "Time that a call of the registry took."),
+		connections:        prometheus.NewGauge(prometheus.GaugeOpts(opts("connections", "Open connections from MTAs."))),
+		messages:           counter("messages_total", "Messages, by result.", "result"),
+		messageSeconds:     histogram("message_duration_seconds", "Time from the end of a message to its decision."),
+		reservations:       counter("reservations_total", "Registry calls, by outcome.", "outcome"),
+		reservationSeconds: histogram("reservation_duration_seconds", "Duration of registry calls."),
 		collisions: prometheus.NewCounter(prometheus.CounterOpts(opts("collisions_total",
-			"Messages that got a suffixed token, as HASH-2, for another message held the bare hash."))),
-		refused: counter("refused_total", "Connections and messages that were not served, by the reason.", "reason"),
+			"Messages that got a token with a suffix, such as HASH-2, because another message holds the bare hash."))),
+		refused: counter("refused_total", "Connections and messages that were not served or had to wait, by reason.", "reason"),
 		reloadSuccess: prometheus.NewGauge(prometheus.GaugeOpts(opts("config_last_reload_successful",
-			"Whether the configuration was read without error the last time."))),
+			"1 if the last reading of the configuration succeeded, else 0."))),
 		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts(opts("config_last_reload_success_timestamp_seconds",
-			"When the configuration was last read without error."))),
+			"Time of the last successful reading of the configuration."))),
 	}
-	build := opts("build_info", "1, with the version of the program.")
+	build := opts("build_info", "Always 1; the label is the version of the program.")
 	build.ConstLabels = prometheus.Labels{"version": version.String()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(build), func() float64 { return 1 }),
@@ -65,8 +65,8 @@ func newMetrics() *metrics {
 	return m
 }
 
-// zero makes the counters stand at 0 before the first event, so that rates
-// can be told from the start.
+// zero creates the counters at 0 before the first event, so that rates can be
+// computed from the start.
 func (m *metrics) zero() {
 	for _, result := range []string{"stamped", "unchanged", "unmarked", "tempfail"} {
 		m.messages.WithLabelValues(result)
@@ -104,7 +104,8 @@ func (m *metrics) Reservation(outcome string, took time.Duration) {
 	m.reservationSeconds.Observe(took.Seconds())
 }
 
-// countCollisions counts the new reservations with a suffix.
+// countCollisions returns a function that reserves and counts new reservations
+// whose token has a suffix.
 func (m *metrics) countCollisions(reserve reserveFunc) reserveFunc {
 	return func(ctx context.Context, r registry.Request) (registry.Result, error) {
 		result, err := reserve(ctx, r)
@@ -118,7 +119,7 @@ func (m *metrics) countCollisions(reserve reserveFunc) reserveFunc {
 // Refused implements milter.Observer.
 func (m *metrics) Refused(reason string) { m.refused.WithLabelValues(reason).Inc() }
 
-// reloaded notes that the configuration was read.
+// reloaded records that the configuration was read.
 func (m *metrics) reloaded(fine bool) {
 	m.reloadSuccess.Set(0)
 	if fine {

@@ -9,14 +9,14 @@ import (
 	"permalink-milter/config"
 )
 
-// errNoAddress: a socket of systemd's has its address in its own unit.
-var errNoAddress = errors.New("milter.listen has no address of its own: tell the MTA the ListenStream= of the socket unit")
+// errNoAddress is returned where systemd's socket unit has all the addresses.
+var errNoAddress = errors.New("milter.listen names only sockets of systemd: give the MTA the ListenStream= address of the socket unit")
 
-// mtaLines are the lines that tell an MTA of a milter. The files in
-// config/postfix and config/sendmail have the same.
+// mtaLines maps an MTA to the lines that connect it to the milter. The files in
+// config/postfix and config/sendmail have the same lines.
 var mtaLines = map[string]func(config.Address) string{"postfix": postfixLines, "sendmail": sendmailLines}
 
-// printMTA prints the lines for the first listener that an MTA can be told.
+// printMTA prints the lines for the first listener that has an address.
 func printMTA(w io.Writer, mta string, listeners []config.Address) error {
 	for _, a := range listeners {
 		if scheme, _ := a.Split(); scheme != "systemd" {
@@ -27,7 +27,7 @@ func printMTA(w io.Writer, mta string, listeners []config.Address) error {
 	return &exitError{exitConfig, errNoAddress}
 }
 
-// postfixLines has commands for a shell. Postfix says inet: for IPv6, too.
+// postfixLines returns shell commands. Postfix writes inet: for IPv6 too.
 func postfixLines(a config.Address) string {
 	scheme, rest := a.Split()
 	address := "unix:" + rest
@@ -42,7 +42,7 @@ postfix reload
 `, address)
 }
 
-// sendmailLines has a line of sendmail.mc.
+// sendmailLines returns a line of sendmail.mc.
 func sendmailLines(a config.Address) string {
 	scheme, rest := a.Split()
 	address := "unix:" + rest
@@ -53,8 +53,8 @@ func sendmailLines(a config.Address) string {
 	return fmt.Sprintf("INPUT_MAIL_FILTER(`permalink', `S=%s, F=T')dnl\n", address)
 }
 
-// hostPort returns where an MTA on this host connects: the loopback address
-// where the daemon listens on all.
+// hostPort returns where an MTA on this host connects. That is the loopback
+// address if the daemon listens on all addresses.
 func hostPort(a config.Address) (host, port string) {
 	scheme, rest := a.Split()
 	host, port, _ = net.SplitHostPort(rest)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"permalink-milter/config"
+	"permalink-milter/milter/mtatest/need"
 )
 
 func TestMTAsAreToldTheirOwnWay(t *testing.T) {
@@ -35,7 +36,7 @@ func TestMTAsAreToldTheirOwnWay(t *testing.T) {
 	}
 }
 
-// settings returns the lines of a file that are no comments.
+// settings returns the lines of a file that are not comments.
 func settings(t *testing.T, file, comment string) (lines []string) {
 	t.Helper()
 	data, err := os.ReadFile(file)
@@ -66,6 +67,7 @@ func TestSnippetsSayWhatIsPrinted(t *testing.T) {
 }
 
 func TestPostfixTakesWhatIsPrinted(t *testing.T) {
+	need.Program(t, "postconf", "postfix")
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "main.cf"), "compatibility_level = 3.6\n")
 	write(t, filepath.Join(dir, "master.cf"), "")
@@ -74,6 +76,6 @@ func TestPostfixTakesWhatIsPrinted(t *testing.T) {
 	cmd.Env = append(os.Environ(), "MAIL_CONFIG="+dir, "PATH="+os.Getenv("PATH")+":/usr/sbin")
 	out, err := cmd.CombinedOutput()
 	if err != nil || string(out) != "inet:127.0.0.1:8899\ninet:127.0.0.1:8899\ntempfail\n" {
-		t.Errorf("%v (apt-get install postfix): %s", err, out)
+		t.Errorf("%v: %s", err, out)
 	}
 }

@@ -7,13 +7,13 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
 
-// sdAlive pets systemd's watchdog.
+// sdAlive is the state that systemd's watchdog waits for.
 const sdAlive = systemd.SdNotifyWatchdog
 
-// notify tells systemd something, if it started the daemon (sd_notify(3)).
+// notify sends states to systemd, if it started the daemon (sd_notify(3)).
 func (d *daemon) notify(lines ...string) {
 	if _, err := systemd.SdNotify(false, strings.Join(lines, "\n")); err != nil {
-		d.log.Warn("systemd cannot be told of the daemon's state", "error", err)
+		d.log.Warn("cannot notify systemd of the daemon's state", "error", err)
 	}
 }
 
@@ -32,16 +32,15 @@ func (d *daemon) notifyReloading() {
 }
 
 func (d *daemon) notifyStopping() {
-	d.notify(systemd.SdNotifyStopping, "STATUS=ending work in progress")
+	d.notify(systemd.SdNotifyStopping, "STATUS=waiting for work in progress")
 }
 
-// watchdog returns a ticker of half the time in which systemd wants to hear
-// of the daemon (sd_watchdog_enabled(3)); it never ticks where systemd does
-// not.
+// watchdog returns a ticker with half the interval of systemd's watchdog
+// (sd_watchdog_enabled(3)). Without a watchdog it never ticks.
 func (d *daemon) watchdog() (alive <-chan time.Time, stop func()) {
 	interval, err := systemd.SdWatchdogEnabled(false)
 	if err != nil {
-		d.log.Warn("systemd's watchdog cannot be served", "error", err)
+		d.log.Warn("cannot serve systemd's watchdog", "error", err)
 	}
 	if err != nil || interval <= 0 {
 		return nil, func() {}

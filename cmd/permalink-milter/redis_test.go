@@ -7,12 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry/redisreg"
 	"permalink-milter/registry/redisreg/redistest"
 )
 
 func startRedis(t *testing.T, args ...string) *redistest.Server {
 	t.Helper()
+	need.Program(t, "redis-server", "redis-server redis-tools")
 	s, err := redistest.Start(t.TempDir(), args...)
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +28,7 @@ func redisConfig(s *redistest.Server) string {
 }
 
 func TestTwoHostsAgreeOnOneRedisAlsoWhenItWasGone(t *testing.T) {
-	server := startRedis(t, "--appendonly", "yes")
+	server := startRedis(t, "--appendonly", "yes", "--appendfsync", "always")
 	var hosts []*process
 	for range 2 {
 		hosts = append(hosts, start(t, redisConfig(server)+archive("one.example")))

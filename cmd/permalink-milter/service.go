@@ -6,32 +6,48 @@ import (
 	"net"
 	"time"
 
+	"permalink-milter/cmd/internal/door"
 	"permalink-milter/config"
 	"permalink-milter/milter"
 	"permalink-milter/registry/stamp"
 )
 
-// A service is one door of the daemon. One without listeners is off.
+// A service is one server of the daemon. A service without listeners is off.
 type service struct {
 	name      string
 	listeners []net.Listener
-	serve     func(net.Listener) error // until shutdown; called once a listener
+	serve     func(net.Listener) error // serves a listener until shutdown
 	shutdown  func(context.Context) error
 	reload    func(*config.Config, *stamp.Policy) // may be nil
 }
 
-// doors open the services, in the order in which they are shut down: health
-// is told until the end.
-var doors = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openAdmin}
+// openers open the services, in the order in which they are shut down. Health
+// checks are answered to the end.
+var openers = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openAdmin}
 
-// openMilter opens the door for MTAs.
+// listen opens the addresses of a service and bounds its connections. MakeRoom
+// ends idle ones while another waits.
+func (d *daemon) listen(service string, max int, makeRoom func(), addresses ...config.Address) ([]net.Listener, error) {
+	listeners, err := d.sockets.open(service+".listen", addresses...)
+	if err != nil {
+		return nil, err
+	}
+	bounded := door.New(door.Options{Service: service, Max: max, Log: d.log, MakeRoom: makeRoom,
+		Waiting: func() { d.metrics.Refused(service + ".max_connections") }})
+	for i, ln := range listeners {
+		listeners[i] = bounded.Listen(ln)
+	}
+	return listeners, nil
+}
+
+// openMilter opens the service for MTAs.
 func openMilter(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.Milter
 	listeners, err := d.sockets.open("milter.listen", c.Listen...)
 	server := milter.NewServer(milter.Options{
 		Policy: policy, Reserve: d.metrics.countCollisions(d.registry.Reserve), Log: d.log, Observe: d.metrics,
 		MaxConnections: c.MaxConnections, IdleTimeout: time.Duration(c.IdleTimeout),
-		MessageBudget: time.Duration(c.MessageBudget), MaxHeaderFields: c.MaxHeaderFields, MaxHeaderBytes: int(c.MaxHeaderBytes),
+		MessageBudget: time.Duration(c.MessageBudget),
 	})
 	reload := func(_ *config.Config, p *stamp.Policy) {
 		next := *p
@@ -41,8 +57,8 @@ func openMilter(d *daemon, policy *stamp.Policy) (service, error) {
 	return service{"milter", listeners, server.Serve, server.Shutdown, reload}, err
 }
 
-// startAll serves every listener of the services. What ends one comes from the
-// channel.
+// startAll serves every listener of the services. The channel reports each
+// service that ends.
 func startAll(services []service) <-chan error {
 	n := 0
 	for _, s := range services {

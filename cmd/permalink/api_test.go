@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
 	"permalink-milter/registry/httpapi"
@@ -132,7 +133,7 @@ func TestTokensAreKept(t *testing.T) {
 		want string
 		args []string
 	}{
-		{exitUsage, "the token would be sent in clear: write https", []string{"--api", "http://permalink.example.org", "--token-file", file}},
+		{exitUsage, "the token would be sent unencrypted: write https", []string{"--api", "http://permalink.example.org", "--token-file", file}},
 		{exitUsage, "write the base_url of permalink-milter", []string{"--api", "permalink.example.org"}},
 		{exitConfig, "--token-file: open", []string{"--api", "https://permalink.example.org", "--token-file", file + "-none"}},
 		{exitUsage, "none of the others can be", []string{"--api", "https://permalink.example.org", "--registry", "bolt:x"}},
@@ -152,6 +153,7 @@ func TestTokensAreKept(t *testing.T) {
 // Redis is asked with what the configuration says, and one that is away is
 // temporary trouble.
 func TestRedisServesEachVerb(t *testing.T) {
+	need.Program(t, "redis-server", "redis-server redis-tools")
 	server, err := redistest.Start(t.TempDir(), "--requirepass", "secret")
 	if err != nil {
 		t.Fatal(err)

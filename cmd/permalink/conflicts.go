@@ -10,8 +10,8 @@ import (
 	"permalink-milter/registry/guard"
 )
 
-// printConflicts lists what a replay of the daemon's journal could not settle.
-// It may be done while the daemon runs.
+// printConflicts prints the conflicts that the replay of the daemon's journal
+// found. The daemon may run meanwhile.
 func (o *lookupOptions) printConflicts(std stdio) error {
 	c, err := archiveFlags{file: o.config}.config()
 	if err != nil {
@@ -36,7 +36,7 @@ func (o *lookupOptions) printConflicts(std stdio) error {
 	return nil
 }
 
-// conflictLine is a conflict for people.
+// conflictLine returns a conflict in the form for people.
 func conflictLine(c guard.Conflict) string {
 	assigned := c.Assigned
 	if assigned == "" {

@@ -5,9 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/internal/setup"
 	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/progress"
-	"permalink-milter/cmd/setup"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
 	"permalink-milter/registry/stamp"
@@ -74,7 +74,7 @@ func (a archiveFlags) config() (*config.Config, error) {
 func (a archiveFlags) archive(template string) config.Archive {
 	archive := config.Archive{Name: template, URL: template, List: a.list}
 	if a.list == "" {
-		archive.Lists = []string{"*"}
+		archive.Lists, archive.Except = []string{"*"}, config.DefaultExcept()
 	}
 	return archive
 }
@@ -86,9 +86,11 @@ const anyArchive = "https://permalink.invalid/{token}"
 // policyOf returns the milter's policy, so that the tool decides as the daemon
 // does.
 func policyOf(c *config.Config) (*stamp.Policy, error) {
-	var problems config.Problems
-	policy := setup.Policy(c, &problems)
-	if err := problems.Err(); err != nil {
+	if err := c.Check().Err(); err != nil {
+		return nil, &exitError{exitConfig, err}
+	}
+	policy, err := setup.Policy(c)
+	if err != nil {
 		return nil, &exitError{exitConfig, err}
 	}
 	return policy, nil

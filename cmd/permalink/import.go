@@ -44,6 +44,8 @@ With --report, the lines are written to a file, too, one JSON object a line: eve
 (one of these words), source, index (number of the message in the source),
 offset, message_id, token, date, subject, reason.
 
+To restore an export, use 'permalink registry import' instead.
+
 Exit codes: 0 all is entered, 1 some could not be, 2 usage, 75 the registry did
 not answer, 78 configuration.`
 

@@ -33,7 +33,7 @@ which one it was taken for:
 
 A line is LIST TOKEN STATE SINCE URL SUBJECT, "-" for what is not known. With
 --json, one object a line: list, token, identity, state (reserved or archived),
-since, expires, url, subject; 'permalink registry import' reads it.
+since, expires, url, subject; 'permalink registry import' restores it.
 
 A registry file that a running permalink-milter holds cannot be read meanwhile:
 ask through its API, with --api.
@@ -50,7 +50,7 @@ const lookupExample = `  permalink lookup --registry bolt:permalinks.db VP3JZR3M
   permalink lookup --config /etc/permalink-milter/permalink-milter.toml message.eml
   permalink lookup --api https://permalink.example.org --token-file token --list devel@lists.example.org VP3JZR3MSKY5TQSMS5FHURHQXI-2
   permalink lookup --config /etc/permalink-milter/permalink-milter.toml --conflicts
-  permalink lookup --registry bolt:permalinks.db --all --json > export.jsonl`
+  permalink lookup --registry bolt:permalinks.db --list devel@lists.example.org --all`
 
 // lookupOptions are the flags of lookup.
 type lookupOptions struct {
@@ -172,7 +172,7 @@ func (o *lookupOptions) print(std stdio, reservations iter.Seq2[registry.Reserva
 		}
 		n++
 		if o.json {
-			err = e.Encode(newRecord(r))
+			err = e.Encode(r.JSON())
 		} else {
 			_, err = fmt.Fprintln(std.out, line(r))
 		}

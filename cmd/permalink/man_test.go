@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra/doc"
 	"github.com/spf13/pflag"
+
+	"permalink-milter/hashheader/golden"
 )
 
 // manPages writes the page of a command and of each of its verbs to dir.
@@ -27,7 +29,7 @@ func manPages(t *testing.T, dir string) {
 // make man runs this with -update.
 func TestManPagesAreTrue(t *testing.T) {
 	dir := t.TempDir()
-	if *update {
+	if golden.Update() {
 		dir = "man"
 		os.RemoveAll(dir)
 		os.MkdirAll(dir, 0o755)

@@ -4,21 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/internal/setup"
 	"permalink-milter/cmd/permalink/examine"
-	"permalink-milter/cmd/setup"
 	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
@@ -26,8 +25,7 @@ import (
 	"permalink-milter/registry/redisreg"
 )
 
-// registryFlags name a registry: a store, or the API of a daemon that holds
-// one.
+// registryFlags name a registry: a store, or the API of a daemon.
 type registryFlags struct{ url, api, tokenFile string }
 
 func (f *registryFlags) add(cmd *cobra.Command) {
@@ -47,8 +45,8 @@ func (f registryFlags) open(c *config.Config, create bool) (registry.Registry, e
 	return openRegistry(f.url, c.Registry, create)
 }
 
-// openOr returns the registry that the flags name, else the one of the
-// configuration in file: through the daemon where that holds it.
+// openOr returns the registry that the flags name, or else that of the
+// configuration in file, through the daemon if that holds it.
 func (f registryFlags) openOr(file string, create bool) (registry.Registry, *config.Config, error) {
 	c, err := archiveFlags{file: file}.config()
 	switch {
@@ -69,8 +67,8 @@ func (f registryFlags) openOr(file string, create bool) (registry.Registry, *con
 	return reg, c, err
 }
 
-// ownAPI returns where the daemon of a configuration serves its API on this
-// host, "" where it does not: it answers for the file that it holds.
+// ownAPI returns the URL of the API of a configuration's daemon on this host, ""
+// if there is none. The daemon answers for the file that it holds.
 func ownAPI(c *config.Config) string {
 	scheme, address := c.HTTP.Listen.Split()
 	switch {
@@ -84,8 +82,8 @@ func ownAPI(c *config.Config) string {
 	return "http://" + address
 }
 
-// answerTimeout is how long a registry may take to answer, and an API to begin
-// a listing.
+// answerTimeout bounds an answer of a registry, and the begin of a listing of an
+// API.
 const answerTimeout = 30 * time.Second
 
 // reserveWithin reserves with a deadline.
@@ -95,8 +93,8 @@ func reserveWithin(ctx context.Context, reg registry.Registry, r registry.Reques
 	return reg.Reserve(ctx, r)
 }
 
-// client returns the registry behind an API. A token is sent in clear to this
-// host alone.
+// client returns the registry behind an API. It refuses to send a token
+// unencrypted to another host.
 func (f registryFlags) client() (registry.Registry, error) {
 	u, err := url.Parse(f.api)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
@@ -107,7 +105,7 @@ func (f registryFlags) client() (registry.Registry, error) {
 		return nil, err
 	}
 	if ip, err := netip.ParseAddr(u.Hostname()); token != "" && u.Scheme == "http" && u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("--api %s: the token would be sent in clear: write https", f.api)
+		return nil, fmt.Errorf("--api %s: the token would be sent unencrypted: write https", f.api)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = answerTimeout
@@ -126,12 +124,10 @@ func (f registryFlags) token() (string, error) {
 	return strings.TrimSpace(string(data)), nil
 }
 
-// inStateDir completes the URL of a file that is named as from there.
+// inStateDir makes the name of a file in a URL absolute: a relative one is in
+// dir.
 func inStateDir(url, dir string) string {
-	if file, ok := strings.CutPrefix(url, "bolt:"); ok && file != "" && !filepath.IsAbs(file) {
-		return "bolt:" + filepath.Join(dir, file)
-	}
-	return url
+	return config.InStateDir(url, dir)
 }
 
 // openRegistry opens the registry that a URL names.
@@ -143,42 +139,27 @@ func openRegistry(url string, c config.Registry, create bool) (registry.Registry
 	return registry.New(store, registry.Options{TTL: time.Duration(c.ReservationTTL)}), nil
 }
 
-// quietRedis keeps the client library from printing what the errors tell too.
+// quietRedis keeps the client library from printing what the errors say, too.
 var quietRedis = sync.OnceFunc(func() { redisreg.LogTo(slog.New(slog.DiscardHandler)) })
 
-// openStore opens the store that a URL names; of the configuration it takes
-// how to log in to it. A file that is not there is made only where create
-// says so.
+// openStore opens the store that a URL names. The configuration says how to log
+// in to it. A file that does not exist is created only if create is set.
 func openStore(url string, c config.Registry, create bool) (registry.Store, error) {
-	scheme, file, _ := strings.Cut(url, ":")
-	family, _, _ := strings.Cut(scheme, "+")
-	switch {
-	case scheme == "bolt" && file != "":
-		return openFile(file, create)
-	case !slices.Contains([]string{"redis", "rediss", "unix"}, family):
+	kind, err := config.StoreKind(url)
+	if err != nil || kind == config.Memory {
 		return nil, fmt.Errorf("--registry %q: write bolt:FILE, or a URL of Redis as in registry.url", config.MaskURL(url))
 	}
 	quietRedis()
-	store, err := setup.Redis(url, c, answerTimeout)
-	if err != nil {
-		return nil, &exitError{exitConfig, err}
-	}
-	return store, nil
-}
-
-func openFile(file string, create bool) (registry.Store, error) {
-	if _, err := os.Stat(file); err != nil && !create {
-		return nil, &exitError{exitFailed, fmt.Errorf("--registry bolt:%s: %w", file, err)}
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
-		return nil, &exitError{exitFailed, err}
-	}
-	store, err := boltreg.Open(file)
+	store, err := setup.OpenStore(url, c, answerTimeout, create)
 	switch {
+	case err == nil:
+		return store, nil
 	case errors.Is(err, boltreg.ErrInUse):
 		return nil, &exitError{exitTemporary, err}
-	case err != nil:
-		return nil, &exitError{exitFailed, fmt.Errorf("%w; 'permalink registry check' tells what is wrong with it", err)}
+	case kind == config.Redis:
+		return nil, &exitError{exitConfig, err}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &exitError{exitFailed, fmt.Errorf("--registry %w", err)}
 	}
-	return store, nil
+	return nil, &exitError{exitFailed, fmt.Errorf("%w; 'permalink registry check' reports what is wrong with it", err)}
 }

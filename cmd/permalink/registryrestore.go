@@ -17,24 +17,26 @@ import (
 	"permalink-milter/cmd/permalink/inorder"
 	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
-	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 )
 
-const restoredTwice = `Each message gets the token, state, URL, subject and times back that it had.
-What is there already stays: an archived reservation stands against one that is
-not, and a later expiry against an earlier one. Where another message holds a
-token, it is told and nothing is changed. A run that was interrupted is
-repeated to go on.
+// maxRecord bounds a line of an export.
+const maxRecord = 64 << 10
 
-Exit codes: 0 all is there, 1 something could not be read or has another
-holder, 2 usage, 75 a registry is in use or does not answer, 78 configuration.`
+const restoredTwice = `Each message keeps its token, state, URL, subject and times. A reservation that
+exists already is not changed, except that an archived one replaces one that is
+not, and a later expiry an earlier one. If another message holds a token, that
+is reported and nothing is changed. To continue an interrupted run, repeat it.
+
+Exit codes: 0 all reservations are there, 1 some could not be read or have
+another holder, 2 usage, 75 a registry is in use or does not answer, 78
+configuration.`
 
 func newRegistryImport(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "import [FILE|-]...",
-		Short:   "Bring back what export wrote",
-		Long:    "Read what 'permalink registry export' wrote.\n\n" + restoredTwice,
+		Short:   "Restore an export",
+		Long:    "Restore the reservations that 'permalink registry export' wrote.\n\n" + restoredTwice,
 		Example: "  permalink registry import --registry bolt:permalinks.db saved.jsonl",
 	}
 	var f storeFlags
@@ -58,7 +60,7 @@ func newRegistryCopy(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "copy FROM TO",
 		Short:   "Copy a registry into another",
-		Long:    "Copy all reservations of the registry FROM to the registry TO, both URLs as\nregistry.url has them in the configuration. --config tells how to log in to Redis.\n\n" + restoredTwice,
+		Long:    "Copy all reservations of the registry FROM to the registry TO, both URLs as in\nregistry.url of the configuration. --config has the credentials for Redis.\n\n" + restoredTwice,
 		Example: "  permalink registry copy --config permalink-milter.toml bolt:permalinks.db redis://redis.example.org",
 		Args:    cobra.ExactArgs(2),
 	}
@@ -80,16 +82,17 @@ func newRegistryCopy(std stdio) *cobra.Command {
 	return cmd
 }
 
-// A restoring is the reservations of one hash, and what became of them.
+// A restoring is the reservations of one hash and the result of restoring
+// them.
 type restoring struct {
-	where   string // FILE:LINE where there is one
+	where   string // FILE:LINE, if any
 	held    []registry.Reservation
 	changed bool
 	err     error
 }
 
-// restoreAll puts all into a store, many at a time, since a store that syncs
-// to disk takes many at once.
+// restoreAll restores many at a time, because a store that syncs to disk
+// commits many at once.
 func restoreAll(ctx context.Context, std stdio, store registry.Store, all iter.Seq[*restoring]) error {
 	var restored, there, problems int
 	for one := range inorder.Map(ctx, all, backfill.Workers, func(one *restoring) *restoring { return one.restore(ctx, store) }) {
@@ -137,8 +140,8 @@ func recordsToRestore(records iter.Seq2[registry.Record, error]) iter.Seq[*resto
 	}
 }
 
-// linesToRestore yields what the inputs hold. Lines of one hash that follow
-// each other go together.
+// linesToRestore yields the reservations of all inputs. Consecutive lines of
+// one hash go together.
 func linesToRestore(stdin io.Reader, inputs []string) iter.Seq[*restoring] {
 	return func(yield func(*restoring) bool) {
 		for _, input := range inputs {
@@ -149,7 +152,7 @@ func linesToRestore(stdin io.Reader, inputs []string) iter.Seq[*restoring] {
 	}
 }
 
-// fileToRestore returns false when no more is wanted.
+// fileToRestore returns false if no more is wanted.
 func fileToRestore(in io.Reader, name string, yield func(*restoring) bool) bool {
 	if name != "-" {
 		f, err := os.Open(name)
@@ -177,7 +180,7 @@ func (one *restoring) joins(next *restoring) bool {
 	return one.err == nil && next.err == nil && one.held[0].List == next.held[0].List && one.held[0].Hash == next.held[0].Hash
 }
 
-// parseLines yields a reservation a line.
+// parseLines yields the reservation of each line.
 func parseLines(name string, in io.Reader) iter.Seq[*restoring] {
 	return func(yield func(*restoring) bool) {
 		lines := bufio.NewScanner(in)
@@ -202,32 +205,14 @@ func parseLines(name string, in io.Reader) iter.Seq[*restoring] {
 	}
 }
 
-// parseRecord reads what newRecord made. A key that it does not know is an
-// error: a newer version wrote it, and it would be lost.
+// parseRecord reads a line of an export. It refuses a key that it does not
+// know, since a newer version wrote that and it would be lost.
 func parseRecord(line []byte) (r registry.Reservation, err error) {
-	var rec record
+	var record registry.ReservationJSON
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&rec); err != nil {
+	if err := d.Decode(&record); err != nil {
 		return r, err
 	}
-	r = registry.Reservation{List: rec.List, Since: rec.Since, URL: rec.URL, Subject: rec.Subject}
-	if r.Hash, r.Ordinal, err = hashheader.ParseToken(rec.Token); err != nil {
-		return r, err
-	}
-	if r.Identity, err = hashheader.ParseIdentity(rec.Identity); err != nil {
-		return r, err
-	}
-	if rec.Expires != nil {
-		r.Expires = *rec.Expires
-	}
-	switch rec.State {
-	case registry.Reserved.String():
-		r.State = registry.Reserved
-	case registry.Archived.String():
-		r.State = registry.Archived
-	default:
-		return r, fmt.Errorf("state %.20q: want %s or %s", rec.State, registry.Reserved, registry.Archived)
-	}
-	return r, nil
+	return record.Reservation()
 }

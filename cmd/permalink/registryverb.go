@@ -16,13 +16,14 @@ import (
 	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
+	"permalink-milter/registry/boltreg/salvage"
 )
 
-const registryLong = `Look after a whole registry. A registry file must not be in use: stop
-permalink-milter first. One in Redis may be, while these verbs run.
+const registryLong = `Check, save and move a whole registry. A registry file must not be in use, so
+stop permalink-milter first. A registry in Redis may be in use meanwhile.
 
-Run them as the user that permalink-milter runs as, so that it can write the
-files that they make.`
+Run these verbs as the user of permalink-milter, so that it can write to the
+files that they create.`
 
 const registryExample = `  permalink registry check --config /etc/permalink-milter/permalink-milter.toml
   permalink registry export --registry bolt:permalinks.db > saved.jsonl
@@ -43,7 +44,7 @@ func newRegistry(std stdio) *cobra.Command {
 }
 
 // storeFlags name a store by its URL or by the daemon's configuration, which
-// also tells how to log in to it.
+// also has the credentials.
 type storeFlags struct{ url, file string }
 
 func (f *storeFlags) addConfig(cmd *cobra.Command) {
@@ -55,7 +56,8 @@ func (f *storeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.url, "registry", "", "the registry's `URL`, as registry.url in the configuration")
 }
 
-// resolve returns the URL of the store and how to log in to it.
+// resolve returns the URL of the store, and the configuration that has the
+// credentials.
 func (f storeFlags) resolve() (url string, login config.Registry, err error) {
 	c, err := archiveFlags{file: f.file}.config()
 	switch {
@@ -69,11 +71,11 @@ func (f storeFlags) resolve() (url string, login config.Registry, err error) {
 	return inStateDir(c.Registry.URL, c.StateDir), c.Registry, nil
 }
 
-// recordsOf yields what a store holds, and what of it cannot be read. A file
-// is read as it is, however damaged, and not written.
+// recordsOf yields the records of a store, and an error for each place that
+// cannot be read. It reads even a damaged file, and does not write to it.
 func recordsOf(ctx context.Context, url string, login config.Registry) iter.Seq2[registry.Record, error] {
 	if file, ok := strings.CutPrefix(url, "bolt:"); ok && file != "" {
-		return boltreg.Inspect(file)
+		return salvage.Read(file)
 	}
 	return func(yield func(registry.Record, error) bool) {
 		store, err := openStore(url, login, false)
@@ -86,8 +88,8 @@ func recordsOf(ctx context.Context, url string, login config.Registry) iter.Seq2
 	}
 }
 
-// ending returns the error that ends a verb where err, of recordsOf, does. It
-// is nil for damage, behind which there is more to read.
+// ending returns the error that ends a verb if err, of recordsOf, does. It
+// returns nil for damage, after which there is more to read.
 func ending(err error) error {
 	var exit *exitError
 	switch {
@@ -103,8 +105,8 @@ func ending(err error) error {
 	return &exitError{exitFailed, err}
 }
 
-// each calls do with the reservations of each hash, and tells what is damaged.
-// It returns how many places are, and an error that ends the verb.
+// each calls do with the reservations of each hash and prints each damage. It
+// returns the number of damaged places, and an error that ends the verb.
 func each(records iter.Seq2[registry.Record, error], warn io.Writer, do func([]registry.Reservation) error) (damaged int, err error) {
 	for r, err := range records {
 		if end := ending(err); end != nil {
@@ -122,7 +124,7 @@ func each(records iter.Seq2[registry.Record, error], warn io.Writer, do func([]r
 	return damaged, nil
 }
 
-// unlessSound is the error of a verb that told all damage.
+// unlessSound returns the error of a verb that printed the damage.
 func unlessSound(damaged int) error {
 	if damaged > 0 {
 		return &exitError{exitFailed, nil}
@@ -133,12 +135,13 @@ func unlessSound(damaged int) error {
 func newRegistryCheck(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Tell what is wrong with a registry",
-		Long: `Read all of a registry and tell what is wrong: pages of a file that cannot be
-read, entries that make no sense. Nothing is changed. A file has no sums over
-what it holds: a changed byte within a URL or a subject is not found.
+		Short: "Check a registry for damage",
+		Long: `Read all of a registry and report the damage: pages of a file that cannot be
+read, entries that cannot be decoded. Nothing is changed. A file has no
+checksums over its entries: a changed byte within a URL or a subject is not
+found.
 
-Exit codes: 0 all is well, 1 it is damaged, 2 usage, 75 it is in use or does
+Exit codes: 0 it is sound, 1 it is damaged, 2 usage, 75 it is in use or does
 not answer, 78 configuration.`,
 		Example: "  permalink registry check --registry bolt:permalinks.db",
 		Args:    cobra.NoArgs,
@@ -161,11 +164,11 @@ not answer, 78 configuration.`,
 	return cmd
 }
 
-const repair = `What can be read may hold older copies. To repair the registry:
+const repair = `An export may hold older copies of some reservations. To repair the registry:
   permalink registry export --registry %[1]s > saved.jsonl
   mv %[2]s %[2]s.damaged
   permalink registry import --registry %[1]s saved.jsonl
-Then import the last backup too, which leaves what is there.
+Then import the last backup, too: it does not change what is there.
 `
 
 // A stateCount counts the reservations of a registry.
@@ -198,9 +201,10 @@ func newRegistryExport(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write a registry as JSON",
-		Long: `Write one JSON object a line and reservation, as 'permalink lookup --json' does,
-expired ones too. 'permalink registry import' brings all of it back. Of a
-damaged registry, what can be read is written, perhaps twice.
+		Long: `Write each reservation, expired ones too, as one JSON object per line, as
+'permalink lookup --json' does. 'permalink registry import' restores them. Of a
+damaged registry, everything that can be read is written, some of it perhaps
+twice.
 
 Exit codes: 0 all is written, 1 something could not be read, 2 usage, 75 it is
 in use or does not answer, 78 configuration.`,
@@ -228,7 +232,7 @@ func writeRecords(w io.Writer, held []registry.Reservation) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
 	for _, r := range held {
-		if err := e.Encode(newRecord(r)); err != nil {
+		if err := e.Encode(r.JSON()); err != nil {
 			return err
 		}
 	}

@@ -13,8 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
+	"permalink-milter/registry/boltreg/salvage"
 	"permalink-milter/registry/redisreg/redistest"
 )
 
@@ -57,7 +59,7 @@ func fillRegistry(t *testing.T, n int) (url string) {
 func entries(t *testing.T, url string) map[registry.Key]string {
 	t.Helper()
 	all := make(map[registry.Key]string)
-	for r, err := range boltreg.Inspect(strings.TrimPrefix(url, "bolt:")) {
+	for r, err := range salvage.Read(strings.TrimPrefix(url, "bolt:")) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,6 +99,7 @@ func TestExportAndImportLoseNothing(t *testing.T) {
 }
 
 func TestCopyToRedisAndBackLosesNothing(t *testing.T) {
+	need.Program(t, "redis-server", "redis-server redis-tools")
 	server, err := redistest.Start(t.TempDir(), "--requirepass", "secret")
 	if err != nil {
 		t.Fatal(err)

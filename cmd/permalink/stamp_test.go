@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"permalink-milter/cmd/permalink/report"
+	"permalink-milter/hashheader/vectors"
 )
 
 const stampTemplate = "https://lists.example.org/{list}/{token}"
@@ -22,18 +22,7 @@ const stampTemplate = "https://lists.example.org/{list}/{token}"
 // Each vector, as it is in mail, verifies once it is stamped, and is not
 // changed by a second stamp.
 func TestVectorsStampedVerify(t *testing.T) {
-	data, err := os.ReadFile("../../testdata/vectors/message-id.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(data) {
-		var v struct {
-			Name   string
-			Header []byte
-		}
-		if err := json.Unmarshal(line, &v); err != nil {
-			t.Fatal(err)
-		}
+	for _, v := range vectors.Read(t, "../../testdata") {
 		stamp := func(message string) string {
 			code, out, errs := permalink(t, strings.NewReader(message), "stamp", "--archive", stampTemplate, "--list", "devel@lists.example.org")
 			if code != exitOK || errs != "" {

@@ -2,8 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,14 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"permalink-milter/hashheader"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-var update = flag.Bool("update", false, "write the goldens anew")
+	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/golden"
+	"permalink-milter/hashheader/vectors"
+)
 
 // permalink runs the command line in this process.
 func permalink(t *testing.T, in io.Reader, args ...string) (code int, out, errs string) {
@@ -28,21 +27,8 @@ func permalink(t *testing.T, in io.Reader, args ...string) (code int, out, errs 
 	return code, stdout.String(), stderr.String()
 }
 
-func compareGolden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if diff := cmp.Diff(string(want), got); diff != "" || err != nil {
-		t.Errorf("%s (-update writes it anew): %v\n%s", file, err, diff)
-	}
-}
-
 func TestOddMessagesGolden(t *testing.T) {
-	golden, err := filepath.Abs("testdata/messages.golden")
+	file, err := filepath.Abs("testdata/messages.golden")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +38,7 @@ func TestOddMessagesGolden(t *testing.T) {
 	if code != exitFailed || errs != "" {
 		t.Errorf("exit %d, %s", code, errs)
 	}
-	compareGolden(t, golden, out)
+	golden.Equal(t, file, out)
 	_, plain, _ := permalink(t, nil, "verify", "-v", "mailman3.mboxrd")
 	_, zipped, _ := permalink(t, nil, "verify", "-v", "mailman3.mboxrd.gz")
 	if diff := cmp.Diff(plain, strings.ReplaceAll(zipped, ".gz", "")); diff != "" {
@@ -63,21 +49,9 @@ func TestOddMessagesGolden(t *testing.T) {
 // Each vector's message is in one mbox, with its hashes; what the rule hashes
 // must verify, a forged hash may not.
 func TestVectorsVerify(t *testing.T) {
-	data, err := os.ReadFile("../../testdata/vectors/message-id.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var mbox bytes.Buffer
 	var names []string
-	for line := range bytes.Lines(data) {
-		var v struct {
-			Name        string
-			Header      []byte
-			MD5, SHA256 *string
-		}
-		if err := json.Unmarshal(line, &v); err != nil {
-			t.Fatal(err)
-		}
+	for _, v := range vectors.Read(t, "../../testdata") {
 		if v.MD5 == nil || bytes.Contains(v.Header, []byte("AAAA")) {
 			continue
 		}

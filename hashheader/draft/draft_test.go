@@ -4,7 +4,6 @@
 package draft
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,6 +12,7 @@ import (
 	"testing"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/golden"
 )
 
 const (
@@ -20,26 +20,10 @@ const (
 	text = dir + "/draft-hashed-message-id-00.md"
 )
 
-var update = flag.Bool("update", false, "write the draft's generated parts")
-
-// generated compares a file that the draft includes with what the code makes
-// of it now.
+// generated compares a file that the draft includes with what the programs make.
 func generated(t *testing.T, name, want string) {
 	t.Helper()
-	file := filepath.Join(dir, name)
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	got, err := os.ReadFile(file)
-	if err != nil || string(got) != want {
-		t.Errorf("%s is not what the programs make (%v); look at it after make draft:\n%s", name, err, want)
-	}
+	golden.Equal(t, filepath.Join(dir, name), want)
 }
 
 func draft(t *testing.T) string {

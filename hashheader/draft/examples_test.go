@@ -13,7 +13,7 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// permalink runs the tool as its users do.
+// permalink runs the command-line tool and returns what it prints.
 func permalink(t *testing.T, args ...string) string {
 	t.Helper()
 	bin := filepath.Join(t.TempDir(), "permalink")
@@ -35,8 +35,8 @@ func TestStampedExamples(t *testing.T) {
 	generated(t, "examples/derive-after.eml", permalink(t, "stamp", "derive-before.eml"))
 }
 
-// TestTranscript takes the negotiation as the server's own tests have it, byte
-// for byte.
+// TestTranscript compares the draft's negotiation with the transcript that the
+// LMTP server's tests hold, byte for byte.
 func TestTranscript(t *testing.T) {
 	data, err := os.ReadFile("../../registry/lmtp/testdata/seed.txt")
 	if err != nil {
@@ -49,8 +49,8 @@ func TestTranscript(t *testing.T) {
 	generated(t, "examples/lmtp.txt", b.String())
 }
 
-// TestReplyCodesAreTheServers holds the tables' codes in the transcripts of
-// the server's tests.
+// TestReplyCodesAreTheServers checks that the LMTP server sends each code of
+// the tables: its tests' transcripts contain it.
 func TestReplyCodesAreTheServers(t *testing.T) {
 	files, err := filepath.Glob("../../registry/lmtp/testdata/*.txt")
 	if err != nil || len(files) < 4 {
@@ -66,7 +66,7 @@ func TestReplyCodesAreTheServers(t *testing.T) {
 	}
 	for _, row := range table(t, "# Negotiation over LMTP") {
 		if code := row[0]; code[0] != '4' && code[0] <= '9' && !strings.Contains(transcripts.String(), "\nS: "+code+" ") {
-			t.Errorf("no transcript has the reply %s", code)
+			t.Errorf("no transcript of the server has the reply %s", code)
 		}
 	}
 	if strings.Contains(transcripts.String(), "\nS: 551") {
@@ -74,7 +74,8 @@ func TestReplyCodesAreTheServers(t *testing.T) {
 	}
 }
 
-// TestIdentityExample digests what the draft's text says, by hand.
+// TestIdentityExample computes the identity of the example message and the
+// text that is digested for it.
 func TestIdentityExample(t *testing.T) {
 	data, err := os.Open(filepath.Join(dir, "examples", "before.eml"))
 	if err != nil {
@@ -92,11 +93,11 @@ func TestIdentityExample(t *testing.T) {
 	generated(t, "examples/identity.txt", fmt.Sprintf("%s\nSHA-256, first 128 bits: %s\n", strings.TrimSuffix(text, "\n"), identity))
 }
 
-// TestFieldsOfTheIdentityAreTheCodes holds the order in the draft's text.
+// TestFieldsOfTheIdentityAreTheCodes compares the order of the fields.
 func TestFieldsOfTheIdentityAreTheCodes(t *testing.T) {
 	_, rest, _ := strings.Cut(section(t, "## Identity"), "did not choose: ")
 	list, _, ok := strings.Cut(rest, ".")
 	if got := strings.Split(strings.ToLower(list), ", "); !ok || !slices.Equal(got, hashheader.IdentityFields) {
-		t.Errorf("%q, the code has %q", got, hashheader.IdentityFields)
+		t.Errorf("the draft says %q, the code has %q", got, hashheader.IdentityFields)
 	}
 }

@@ -15,40 +15,69 @@ from urllib.parse import quote
 
 ALGORITHMS = {"MD5": 128, "SHA1": 160, "SHA256": 256}  # "Algorithms": name, digest bits
 IDENTITY_ORDER = ("from", "to", "cc", "date", "message-id", "subject")
+MAX_SECTION, MAX_FIELDS, MAX_RAW = 1 << 20, 2000, 1 << 21  # "Bounds"
+MAX_ID = 998  # "Canonical Message-ID"
 _WHITE = b" \t\r\n"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_MAILBOX_LINE = re.compile(rb">?From ")
 _HASH_NAME = re.compile(r"(?:[a-z0-9]+-)*message-id-(md5|sha1|sha256)|(?:x-)?message-id-hash")
 _TOKEN = re.compile(r"([A-Za-z2-7]+)(?:-([2-9]|[1-9][0-9]{1,2}))?", re.ASCII)
 
 
 class Field(NamedTuple):
-    """One header field; the name is in lower case, "" for a line without a colon."""
+    """One header field; the name is in lower case."""
 
     name: str
     value: bytes
     raw: bytes
 
 
-def split_message(message: bytes) -> tuple[bytes, bytes]:
-    """Split before the first empty line, which stays with the second part."""
-    empty = re.compile(rb"^\r?\n", re.MULTILINE).search(message)
-    return (message[: empty.start()], message[empty.start():]) if empty else (message, b"")
+class Unnamed(ValueError):
+    """Nothing names the message, and no Message-ID is derived for it."""
+
+
+class OverBound(Unnamed):
+    """The header section is over the bounds ("Bounds")."""
+
+
+class LongID(Unnamed):
+    """The canonical Message-ID is too long ("Canonical Message-ID")."""
 
 
 def parse_field(raw: bytes) -> Field:
-    """A field from its bytes; white space may stand before the colon ("Canonical Message-ID")."""
-    name, colon, value = raw.partition(b":")
-    return Field(name.rstrip(b" \t").lower().decode("latin-1") if colon else "", value, raw)
+    """A field from its bytes, which start with a name and a colon."""
+    name, _, value = raw.partition(b":")
+    return Field(name.rstrip(b" \t").lower().decode("ascii"), value, raw)
 
 
-def split_fields(header: bytes) -> list[Field]:
-    """The fields of a header section with LF or CRLF line ends, folds included."""
+def split_message(message: bytes) -> tuple[bytes, list[Field], bytes]:
+    """"Header Sections": what is skipped, the fields, and the rest from the line that ends them."""
+    start = end = len(_BYTE_ORDER_MARK) if message.startswith(_BYTE_ORDER_MARK) else 0
     raws: list[bytearray] = []
-    for line in io.BytesIO(split_message(header)[0]):
-        if raws and line[:1] in (b" ", b"\t"):
+    size = 0
+    for line in io.BytesIO(message[start:]):
+        text = line.rstrip(b"\r\n")
+        name = _FIELD.match(text)
+        if raws and text[:1] in (b" ", b"\t"):
             raws[-1] += line
-        else:
+            size += 1 + len(text)
+        elif name:
             raws.append(bytearray(line))
-    return [parse_field(bytes(raw)) for raw in raws]
+            size += len(name[1]) + len(text[name.end():].removeprefix(b" "))
+        elif not raws and (not line.strip(_WHITE) or _MAILBOX_LINE.match(line)):
+            start += len(line)
+        else:
+            break
+        end += len(line)
+        if size > MAX_SECTION or len(raws) > MAX_FIELDS or end > MAX_RAW:
+            raise OverBound(f"more than {MAX_SECTION} bytes or {MAX_FIELDS} fields")
+    return message[:start], [parse_field(bytes(raw)) for raw in raws], message[end:]
+
+
+def split_fields(message: bytes) -> list[Field]:
+    """The fields of a message's header section."""
+    return split_message(message)[1]
 
 
 def _squeeze(value: bytes) -> bytes:
@@ -59,28 +88,34 @@ def _first(fields: Iterable[Field], name: str) -> Optional[bytes]:
     return next((field.value for field in fields if field.name == name), None)
 
 
-def canonical(fields: Iterable[Field]) -> Optional[bytes]:
-    """"Canonical Message-ID": None without a field; an empty result is no Message-ID either."""
-    value = _first(fields, "message-id")
-    if value is None:
-        return None
+def canonical_value(value: bytes) -> bytes:
+    """"Canonical Message-ID": the id in one Message-ID field, empty if none is left."""
     value = _squeeze(value)
     return value[1:-1] if len(value) >= 2 and value[:1] == b"<" and value[-1:] == b">" else value
+
+
+def canonical(fields: Iterable[Field]) -> bytes:
+    """"Canonical Message-ID": of the first field in which an id is left, empty without one; LongID."""
+    ids = (canonical_value(field.value) for field in fields if field.name == "message-id")
+    message_id = next(filter(None, ids), b"")
+    if len(message_id) > MAX_ID:
+        raise LongID(f"a Message-ID of {len(message_id)} bytes")
+    return message_id
 
 
 def _base32(digest: bytes) -> str:
     return base64.b32encode(digest).decode("ascii").rstrip("=")
 
 
-def hash_of(message_id: Optional[bytes], algorithm: str) -> Optional[str]:
-    """"Algorithms": the hash of a canonical Message-ID, None when there is nothing to hash."""
+def hash_of(message_id: bytes, algorithm: str) -> Optional[str]:
+    """"Algorithms": the hash of a canonical Message-ID, None if there is nothing to hash."""
     if not message_id:
         return None
     return _base32(hashlib.new(algorithm.lower(), message_id, usedforsecurity=False).digest())
 
 
 def read_hash(value: bytes, algorithm: str) -> Optional[str]:
-    """"Algorithms", "Syntax": the hash of a field value in upper case, None if it is no hash."""
+    """"Algorithms", "Syntax": the hash in a field's value, in upper case, None if it is malformed."""
     text = value.strip(_WHITE).rstrip(b"=").upper()
     bits = ALGORITHMS[algorithm]
     unused = -bits % 5
@@ -103,7 +138,7 @@ def field_algorithm(name: str) -> Optional[str]:
 
 
 def verify(fields: Sequence[Field]) -> dict[str, str]:
-    """"Verification": a result for each hash field name, "none" for an absent unprefixed one."""
+    """"Verification": a result for each hash field name, "none" for each absent unprefixed one."""
     results = {f"message-id-{algorithm.lower()}": "none" for algorithm in ALGORITHMS}
     message_id, names = canonical(fields), Counter(field.name for field in fields)
     for field in fields:
@@ -140,8 +175,8 @@ def identity(fields: Sequence[Field], chosen: Iterable[str] = ("message-id", "da
     """"Identity": the first 128 bits of SHA-256 over the chosen originator fields."""
     digest, names = hashlib.sha256(), {name.lower() for name in chosen}
     for name in filter(names.__contains__, IDENTITY_ORDER):
-        value = canonical(fields) if name == "message-id" else _first(fields, name)
-        digest.update(name.encode("ascii") + b":" + _squeeze(value or b"") + b"\n")
+        value = canonical(fields) if name == "message-id" else _squeeze(_first(fields, name) or b"")
+        digest.update(name.encode("ascii") + b":" + value + b"\n")
     return digest.digest()[:16]
 
 
@@ -183,16 +218,20 @@ def expand(template: str, values: Mapping[str, bytes]) -> str:
 
 def stamp(message: bytes, template: str, list_address: str, algorithm: str = "MD5") -> bytes:
     """"Border Rules", "URL Templates": the message as a filter without a registry passes it on."""
-    header, body = split_message(message)
-    eol = b"\r\n" if header.partition(b"\n")[0].endswith(b"\r") else b"\n"
-    fields = split_fields(header if not header or header.endswith(b"\n") else header + eol)
+    try:
+        before, fields, rest = split_message(message)
+        canonical(fields)
+    except Unnamed:
+        return message
+    eol = b"\r\n" if message.partition(b"\n")[0].endswith(b"\r") else b"\n"
+    if fields and not fields[-1].raw.endswith(b"\n"):
+        fields[-1] = parse_field(fields[-1].raw + eol)
     if not canonical(fields):
         host = list_address.rpartition("@")[2]
         new = derived(fields) or make_msgid(domain=host).strip("<>").encode("ascii")
-        field = parse_field(b"Message-ID: <" + new + b">" + eol)
-        empty = next((i for i, f in enumerate(fields) if f.name == "message-id"), len(fields))
-        fields[empty:empty + 1] = [field]  # an empty first field would still be the one that counts
-    message_id = canonical(fields) or b""
+        at = next((i for i, f in enumerate(fields) if f.name == "message-id"), len(fields))
+        fields[at:at + 1] = [parse_field(b"Message-ID: <" + new + b">" + eol)]
+    message_id = canonical(fields)
     name = f"message-id-{algorithm.lower()}"
     present = [read_hash(f.value, algorithm) for f in fields if f.name == name]
     if present != [hash_of(message_id, algorithm)]:
@@ -212,7 +251,8 @@ def stamp(message: bytes, template: str, list_address: str, algorithm: str = "MD
     if not found:
         line = b"Archived-At: <" + url + b">"
         kept.append((eol + b" ").join(line[i:i + 990] for i in range(0, len(line), 990)) + eol)
-    return b"".join(kept) + body
+    gap = b"" if re.match(rb"\r*\n|\Z", rest) else eol  # "The End of the Section"
+    return before + b"".join(kept) + gap + rest
 
 
 def read_vectors(text: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -233,7 +273,7 @@ def unescape(text: str) -> bytes:
 def check_vector(entries: Mapping[str, str]) -> Iterator[str]:
     """Every disagreement with one vector of the appendix."""
     header, expected = (b"" if entries[k] == "-" else unescape(entries[k]) for k in ("field", "id"))
-    message_id = canonical(split_fields(header)) or b""
+    message_id = canonical(split_fields(header))
     if message_id != expected:
         yield f"id: computed {message_id!r}, expected {expected!r}"
     for algorithm in ALGORITHMS:
@@ -263,21 +303,34 @@ def run_vectors(path: str) -> int:
     return 1 if disagree or not agree else 0
 
 
-def describe(header: bytes) -> dict[str, Optional[str]]:
-    """What the draft computes from one raw header section."""
-    fields = split_fields(header)
-    message_id = canonical(fields)
-    new = None if message_id else derived(fields)
+def describe(header: bytes) -> dict[str, object]:
+    """What the draft computes from one header section; see main."""
+    try:
+        fields = split_fields(header)
+        message_id = canonical(fields)
+    except OverBound:
+        return {"canonical": None, "over": True}
+    except LongID:
+        return {"canonical": None, "over": False}
+    new = b"" if message_id else derived(fields) or b""
     return {
-        "canonical": None if message_id is None else base64.b64encode(message_id).decode("ascii"),
+        "canonical": base64.b64encode(message_id).decode("ascii") or None,
+        "over": False,
         **{name.lower(): hash_of(message_id, name) for name in ALGORITHMS},
         "identity": identity(fields).hex(),
-        "derived": new.decode("ascii") if new else None,
+        "derived": new.decode("ascii") or None,
     }
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line: vectors FILE, jsonl, or stamp TEMPLATE LIST."""
+    """The command line: vectors FILE, jsonl, or stamp TEMPLATE LIST.
+
+    jsonl is for tests that compare implementations. It reads a JSON object a line, whose "header" is
+    a message or its header section in base64, and prints one for each: "canonical" is the canonical
+    Message-ID in base64, null if there is none; "over" is true for a section over the bounds. Then
+    come the hashes, the identity and the derived id, unless the section is over the bounds or its
+    Message-ID is too long.
+    """
     command = (arguments[0], len(arguments)) if arguments else ("", 0)
     if command == ("vectors", 2):
         return run_vectors(arguments[1])

@@ -1,41 +1,17 @@
 package draft
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/vectors"
 )
 
-// A vector is one row of testdata/vectors/message-id.jsonl.
-type vector struct {
-	Name, Class       string
-	Header, Canonical []byte
-}
-
-func vectors(t *testing.T) (rows []vector) {
-	t.Helper()
-	data, err := os.ReadFile("../../testdata/vectors/message-id.jsonl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range bytes.Lines(data) {
-		var v vector
-		if err := json.Unmarshal(line, &v); err != nil {
-			t.Fatal(err)
-		}
-		rows = append(rows, v)
-	}
-	return rows
-}
-
-// form names what is special about a vector: the shape of a mailer's field,
-// the oddity of an odd one.
-func (v vector) form() string {
+// form returns the form that a vector stands for: the shape of a mailer's
+// field, or what is wrong with an odd one.
+func form(v vectors.Vector) string {
 	first, second, _ := strings.Cut(v.Name, "/")
 	if v.Class == "mailer" && first != "published" && first != "long" {
 		return second
@@ -43,8 +19,8 @@ func (v vector) form() string {
 	return first
 }
 
-// fields returns the fields whose names have to do with Message-IDs.
-func (v vector) fields() string {
+// fields returns the fields whose names contain Message-ID.
+func fields(v vectors.Vector) string {
 	var out strings.Builder
 	inside := false
 	for line := range strings.Lines(string(v.Header)) {
@@ -59,7 +35,7 @@ func (v vector) fields() string {
 	return out.String()
 }
 
-// escape writes bytes as the appendix explains.
+// escape escapes bytes as the appendix describes.
 func escape(s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {
@@ -81,17 +57,17 @@ func escape(s string) string {
 	return b.String()
 }
 
-// width is what the text form of a draft has room for.
+// width is the number of columns of a draft's text form.
 const width = 69
 
-// entryLine is one line of an entry of the appendix.
+// entryLine returns one line of an entry in the appendix, wrapped.
 func entryLine(label, value string) string {
 	return wrap(fmt.Sprintf("  %-7s ", label), value, "          ")
 }
 
-// wrap breaks a line at width and indents what follows. It breaks neither
-// behind a backslash nor before a space, since a reader strips the spaces of
-// the next line.
+// wrap breaks a line at width and indents the rest. It breaks neither after a
+// backslash nor before a space, since a reader strips the spaces at the start
+// of the next line.
 func wrap(start, value, indent string) string {
 	line := start
 	var b strings.Builder
@@ -106,8 +82,8 @@ func wrap(start, value, indent string) string {
 	return b.String() + line + value + "\n"
 }
 
-func (v vector) entry(t *testing.T) string {
-	out := v.Name + "\n" + entryLine("field", orDash(escape(v.fields()))) + entryLine("id", orDash(escape(string(v.Canonical))))
+func entry(t *testing.T, v vectors.Vector) string {
+	out := v.Name + "\n" + entryLine("field", orDash(escape(fields(v)))) + entryLine("id", orDash(escape(string(v.Canonical))))
 	if len(v.Canonical) == 0 {
 		return out
 	}
@@ -131,14 +107,14 @@ func orDash(s string) string {
 func TestAppendix(t *testing.T) {
 	var entries []string
 	seen := make(map[string]bool)
-	for _, v := range vectors(t) {
-		if !seen[v.form()] {
-			seen[v.form()] = true
-			entries = append(entries, v.entry(t))
+	for _, v := range vectors.Read(t, "../../testdata") {
+		if !seen[form(v)] {
+			seen[form(v)] = true
+			entries = append(entries, entry(t, v))
 		}
 	}
 	if len(entries) < 40 {
-		t.Errorf("%d forms, want at least 40", len(entries))
+		t.Errorf("the vectors have %d forms, want at least 40", len(entries))
 	}
 	generated(t, "vectors.txt", strings.Join(entries, "\n"))
 }

@@ -8,27 +8,29 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"permalink-milter/milter/mtatest/need"
 )
 
-// document returns the draft in XML, as mmark makes it.
+// document returns the XML that mmark makes of the draft.
 func document(t *testing.T) string {
 	t.Helper()
-	cmd := exec.Command("mmark", filepath.Base(text))
+	cmd := exec.Command(need.Program(t, "mmark", "mmark"), filepath.Base(text))
 	cmd.Dir = dir
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("mmark: %v (install the Debian package mmark)\n%s", err, stderr.String())
+		t.Fatalf("mmark: %v\n%s", err, stderr.String())
 	}
-	// mmark tells of a file that it cannot include and goes on.
+	// mmark warns about a file that it cannot include, and succeeds.
 	if warnings := strings.TrimSpace(stderr.String()); warnings != "" {
 		t.Errorf("mmark: %s", warnings)
 	}
 	return string(out)
 }
 
-// walk calls visit for each element of the draft and the text inside it.
+// walk calls start for each element of the draft, and text for the text in it.
 func walk(t *testing.T, start func(xml.StartElement), text func(inside, s string)) {
 	t.Helper()
 	decoder := xml.NewDecoder(strings.NewReader(document(t)))
@@ -72,16 +74,16 @@ func TestDraftIsWellFormedAndItsReferencesResolve(t *testing.T) {
 	}, func(string, string) {})
 	for anchor, n := range anchors {
 		if n > 1 {
-			t.Errorf("%d anchors %s", n, anchor)
+			t.Errorf("%d anchors are named %s", n, anchor)
 		}
 	}
 	for target := range targets {
 		if anchors[target] == 0 {
-			t.Errorf("a reference to %s, which is not there", target)
+			t.Errorf("a reference to %s has no target", target)
 		}
 	}
 	if len(targets) < 20 {
-		t.Errorf("%d references", len(targets))
+		t.Errorf("the draft has %d references, want at least 20", len(targets))
 	}
 }
 
@@ -94,11 +96,11 @@ func TestLinesOfFiguresFitThePage(t *testing.T) {
 		figures++
 		for line := range strings.Lines(s) {
 			if len(line) > width+1 {
-				t.Errorf("%d characters: %s", len(line)-1, line)
+				t.Errorf("a line of %d characters does not fit the page: %s", len(line)-1, line)
 			}
 		}
 	})
 	if figures < 8 {
-		t.Errorf("%d figures", figures)
+		t.Errorf("the draft has %d figures, want at least 8", figures)
 	}
 }

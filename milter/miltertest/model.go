@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -177,11 +178,19 @@ func (m *model) end() error {
 	if err != nil {
 		return err
 	}
-	if m.agreed.Actions&editing != editing || !message.begun {
+	if m.agreed.Actions&addHeaders == 0 || !message.begun {
 		if len(edits) > 0 {
 			return fmt.Errorf("%d edits that nobody may make", len(edits))
 		}
 		return nil
+	}
+	if m.agreed.Actions&changeHeaders == 0 {
+		if slices.ContainsFunc(edits, func(p Packet) bool { return p.Code == 'm' }) {
+			return errors.New("a field is changed, which nobody may do")
+		}
+		if len(edits) == 0 {
+			return nil // there may have been something to delete
+		}
 	}
 	if message.odd || message.count > m.maxFields || message.bytes > m.maxBytes {
 		return nil // it may pass unmarked

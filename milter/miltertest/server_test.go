@@ -1,7 +1,6 @@
 package miltertest_test
 
 import (
-	"bytes"
 	"context"
 	stdlog "log"
 	"log/slog"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,41 +18,25 @@ import (
 	"permalink-milter/hashheader"
 	"permalink-milter/milter"
 	"permalink-milter/milter/miltertest"
+	"permalink-milter/milter/mtatest/output"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
 	"permalink-milter/registry/stamp"
 )
 
 // library is what go-milter logs: nothing, as the server keeps from it all that it would complain of.
-var library logBuffer
+var library output.Buffer
 
 func TestMain(m *testing.M) {
 	stdlog.SetOutput(&library)
 	goleak.VerifyTestMain(m)
 }
 
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // A server is the real one over a registry in memory.
 type server struct {
 	addr  string // of a unix socket
 	open  connections
-	log   logBuffer
+	log   output.Buffer
 	limit milter.Options
 }
 

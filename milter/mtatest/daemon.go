@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"permalink-milter/milter/mtatest/output"
 )
 
 // daemonPackage is the import path of the daemon's command.
@@ -24,7 +26,7 @@ var ErrExited = errors.New("program ended before it was ready")
 type Daemon struct {
 	bin, dir string
 	wait     []string
-	output   logBuffer // over all restarts
+	output   output.Buffer // over all restarts
 	process  *process
 }
 

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/emersion/go-milter"
+
+	"permalink-milter/milter/mtatest/need"
 )
 
 // stampFilter adds one field, and can be told to put off the next messages.
@@ -68,6 +70,7 @@ func startSink(t *testing.T) *Sink {
 
 func startPostfix(t *testing.T, o Options) *Postfix {
 	t.Helper()
+	need.Program(t, "postfix", postfixPackage)
 	p, err := StartPostfix(limit(t), o)
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"permalink-milter/milter/mtatest/output"
 )
 
 // instance is what every private MTA has: a folder, two SMTP servers' addresses, and one process above all others.
@@ -21,7 +23,7 @@ type instance struct {
 	temporary     bool
 	remote, local string
 	process       *process
-	output        logBuffer // what that process prints rather than logs
+	output        output.Buffer // what that process prints rather than logs
 	stopOnce      sync.Once
 	stopErr       error
 }

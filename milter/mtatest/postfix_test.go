@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"permalink-milter/milter/mtatest/need"
 )
 
 func TestPostfix(t *testing.T) {
@@ -189,6 +191,7 @@ func TestPostfixMilterDownIsATemporaryFailure(t *testing.T) {
 }
 
 func TestStartPostfixFails(t *testing.T) {
+	need.Program(t, "postfix", postfixPackage)
 	locked := t.TempDir()
 	if err := os.Chmod(locked, 0o700); err != nil {
 		t.Fatal(err)

@@ -9,23 +9,24 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"permalink-milter/milter/mtatest/output"
 )
 
 // process is a program in a session of its own, so that all it ever starts can be ended with it.
 type process struct {
 	cmd    *exec.Cmd
 	guard  *exec.Cmd
-	output *logBuffer
+	output *output.Buffer
 	exited chan struct{}
 	err    error // valid once exited is closed
 }
 
 // startProcess runs cmd and collects what it prints in output. A guard kills the program and all that it started when
 // this process dies without calling stop.
-func startProcess(cmd *exec.Cmd, output *logBuffer) (*process, error) {
+func startProcess(cmd *exec.Cmd, output *output.Buffer) (*process, error) {
 	p := &process{cmd: cmd, output: output, exited: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -120,22 +121,4 @@ func groupMembers(group int) []int {
 		}
 	}
 	return pids
-}
-
-// logBuffer collects what a program prints; it can be read while the program writes.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

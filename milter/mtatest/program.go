@@ -7,13 +7,15 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"permalink-milter/milter/mtatest/output"
 )
 
 // Program is any further server of a private mail system, with all that it starts. Its methods are for one goroutine,
 // but for Output.
 type Program struct {
 	process *process
-	output  logBuffer
+	output  output.Buffer
 }
 
 // StartProgram runs cmd and returns when ready succeeds; it is tried until then. ctx bounds the start alone.

@@ -3,13 +3,28 @@ package mtatest
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"permalink-milter/milter/mtatest/need"
 )
+
+// needSendmail skips a test where testdata/unpack.sh has not unpacked Sendmail.
+func needSendmail(t *testing.T) {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	need.Program(t, "m4", "m4")
+	need.File(t, filepath.Join(cache, "permalink-milter", "sendmail", sendmailProgram), "testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf")
+}
 
 func startSendmail(t *testing.T, o Options) *Sendmail {
 	t.Helper()
+	needSendmail(t)
 	s, err := StartSendmail(limit(t), o)
 	if err != nil {
 		t.Fatal(err)
@@ -87,6 +102,7 @@ func TestDeferredMessageStaysInSendmailsQueue(t *testing.T) {
 }
 
 func TestStartSendmailFails(t *testing.T) {
+	needSendmail(t)
 	for name, tc := range map[string]struct {
 		options Options
 		cache   string

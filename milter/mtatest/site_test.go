@@ -2,6 +2,7 @@ package mtatest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/milter/mtatest/need"
 )
 
 // A kind is one MTA that the cases run on, with all in which it differs from the other as far as the cases can tell.
@@ -33,12 +35,12 @@ var (
 	postfixKind = kind{name: "Postfix", start: func(t *testing.T, o Options) MTA { return startPostfix(t, o) }, smtputf8: true, down: "451 4.7.1",
 		snippet: "../../config/postfix/main.cf", comment: "#",
 		address: func(host, port string) string { return "inet:" + host + ":" + port },
-		order:   []string{"Received", "From", "Date", "To", "Archived-At", "Message-ID", "X-Last", "Message-ID-MD5", "Archived-At"}}
+		order:   []string{"Received", "Archived-At", "From", "Date", "To", "Archived-At", "Message-ID", "X-Last", "Message-ID-MD5"}}
 	sendmailKind = kind{name: "Sendmail", start: func(t *testing.T, o Options) MTA { return startSendmail(t, o) }, down: "451 4.3.2",
 		snippet: "../../config/sendmail/permalink-milter.mc", comment: "dnl ",
 		address: func(host, port string) string { return "inet:" + port + "@" + host },
 		// Sendmail puts an added field where the name is already, or was before the filter deleted it.
-		order:      []string{"Received", "Message-ID-MD5", "From", "Date", "To", "Archived-At", "Archived-At", "Message-ID", "X-Last"},
+		order:      []string{"Received", "Archived-At", "Message-ID-MD5", "From", "Date", "To", "Archived-At", "Message-ID", "X-Last"},
 		longHeader: []string{"define(`confMAX_HEADERS_LENGTH', `4194304')dnl"}}
 	kinds = []kind{postfixKind, sendmailKind}
 )
@@ -57,6 +59,10 @@ var daemonBin string
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	flag.Parse()
+	if testing.Short() {
+		return m.Run() // each test that starts the daemon is skipped
+	}
 	dir, err := os.MkdirTemp("", "daemon-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -95,6 +101,7 @@ func startSite(t *testing.T, k kind, o Options) site {
 // startDaemon starts the daemon with one archive and a listener at addr. milter are further lines of [milter].
 func startDaemon(t *testing.T, dir, addr string, milter ...string) *Daemon {
 	t.Helper()
+	need.Time(t, "it starts the daemon")
 	d, err := StartDaemon(limit(t), daemonBin, dir, fmt.Sprintf(`
 state_dir = %q
 [milter]

@@ -11,11 +11,19 @@ import (
 
 const common = "From: a@example.org\r\nDate: Tue, 24 Nov 2026 11:00:00 +0000\r\nTo: devel@lists.example.org\r\n"
 
-// cases are what holds on every MTA; a kind tells in what MTAs differ.
-var cases = []struct {
+// An mtaCase is one behavior on a running site.
+type mtaCase struct {
 	name string
 	run  func(*testing.T, site)
-}{
+}
+
+// cases hold on every MTA. A kind has the differences between them.
+var cases = []mtaCase{
+	{"a blind list is named to nobody", blindListIsNamedToNobody},
+	{"mail to a list manager is not a list's", managerIsNotAList},
+	{"ids that MTAs break name nothing", longIDNamesNothing},
+	{"an empty Message-ID before another is passed over", emptyIDIsPassedOver},
+	{"forged permalinks go however they are spelled", forgedSpellingsGo},
 	{"odd mail is stamped", stampsOddMail},
 	{"forged and doubled fields go, other sites' stay", removesForgedFields},
 	{"the second pass changes nothing", secondPassChangesNothing},

@@ -1,5 +1,9 @@
 // Package batch lets concurrent callers share one expensive operation, such
 // as an fsync or a round trip.
+//
+//	q := batch.New(1, 1024, commit) // commit takes up to 1024 values at a time
+//	defer q.Close()
+//	err := q.Do(ctx, value) // from any goroutine
 package batch
 
 import (
@@ -8,11 +12,11 @@ import (
 	"sync"
 )
 
-// ErrClosed is returned by Do once Close was called.
+// ErrClosed is returned by Do after Close.
 var ErrClosed = errors.New("closed")
 
-// A Queue runs its process function on the items that have arrived since the
-// last run. A single caller never waits for others.
+// A Queue runs its process function on the values that have arrived since the
+// last run. It never delays a value to collect more of them.
 type Queue[T any] struct {
 	limit   int
 	process func([]T) []error
@@ -25,11 +29,11 @@ type Queue[T any] struct {
 type item[T any] struct {
 	ctx   context.Context
 	value T
-	err   chan error // buffered: a worker never waits for a caller that gave up
+	err   chan error // buffered, so that a worker need not wait for a caller that gave up
 }
 
-// New starts a queue. Process gets at most limit items and returns an error
-// for each; up to workers calls of it run at once.
+// New starts a queue. Process takes at most limit values and returns an error
+// for each. Up to workers calls of it run at once.
 func New[T any](workers, limit int, process func([]T) []error) *Queue[T] {
 	q := &Queue[T]{limit: limit, process: process, items: make(chan *item[T], limit), closing: make(chan struct{}), done: make(chan struct{})}
 	var all sync.WaitGroup
@@ -43,8 +47,8 @@ func New[T any](workers, limit int, process func([]T) []error) *Queue[T] {
 	return q
 }
 
-// Do waits until the item was processed, and returns its error, ctx's, or
-// ErrClosed. After ctx's error the item may still be processed.
+// Do waits until the value is processed, and returns its error, ctx's, or
+// ErrClosed. After ctx's error the value may still be processed.
 func (q *Queue[T]) Do(ctx context.Context, value T) error {
 	it := &item[T]{ctx, value, make(chan error, 1)}
 	select {
@@ -69,7 +73,7 @@ func (q *Queue[T]) Do(ctx context.Context, value T) error {
 	}
 }
 
-// Close processes what is queued and ends the workers.
+// Close processes the queued values and ends the workers.
 func (q *Queue[T]) Close() {
 	q.once.Do(func() { close(q.closing) })
 	<-q.done
@@ -93,7 +97,7 @@ func (q *Queue[T]) work() {
 	}
 }
 
-// run processes first and what is queued behind it.
+// run processes first and the items queued behind it.
 func (q *Queue[T]) run(first *item[T]) {
 	batch := []*item[T]{first}
 	for len(batch) < q.limit && len(q.items) > 0 {

@@ -1,5 +1,10 @@
-// Package boltreg keeps a registry's entries in one bbolt file, for a site
-// with one mail host. Every acknowledged change is on disk.
+// Package boltreg keeps the entries of a registry in one bbolt file, for a
+// site with one mail host. An acknowledged change is on disk.
+//
+//	store, err := boltreg.Open("/var/lib/permalink-milter/permalinks.db")
+//	...
+//	reg := registry.New(store, registry.Options{})
+//	defer reg.Close()
 package boltreg
 
 import (
@@ -7,26 +12,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"sync/atomic"
-	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"permalink-milter/registry"
 	"permalink-milter/registry/batch"
+	"permalink-milter/registry/boltreg/filecheck"
 )
 
-// lockWait is how long Open waits for another process to let go of the file.
-const lockWait = time.Second
+// Errors that a caller may test for with errors.Is.
+var (
+	ErrInUse   = filecheck.ErrInUse
+	ErrDamaged = filecheck.ErrDamaged
+)
 
-// ErrInUse is returned by Open where another process holds the file.
-var ErrInUse = errors.New("another process holds the registry file")
+var errRepair = errors.New(`to repair it, run "permalink registry check" to see the damage, "export" to save what can be read, and "import" to put that into a new file`)
 
 // entriesBucket holds the entries: the key is list, NUL, hash; the value is
 // what registry.Entry.AppendBinary writes.
-var entriesBucket = []byte("entries-v1")
+var entriesBucket = []byte(filecheck.EntriesBucket)
 
 // A Store is a registry.Store in a bbolt file. Make one with Open.
 type Store struct {
@@ -39,40 +48,47 @@ type Store struct {
 }
 
 // Open opens or creates the file, mode 0640. One process at a time can hold
-// it. It reads the pages of a file that is there, and returns an error that
-// wraps ErrDamaged for one that cannot be trusted; see damage.go.
+// it. A file that exists is checked first, in a time that grows with its size:
+// see filecheck.
 func Open(name string) (*Store, error) {
-	var file *os.File
-	openFile := func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
-		file, err = openSound(name, flag, mode)
-		return file, err
-	}
 	s := &Store{name: name, failed: make(chan struct{})}
-	err := s.survive(func() (err error) {
-		s.db, err = bbolt.Open(name, 0o640, &bbolt.Options{FreelistType: bbolt.FreelistMapType, OpenFile: openFile})
-		return err
-	})
-	if err == nil {
-		err = s.survive(func() error { return s.db.Update(createBucket) })
-	}
-	if err != nil {
-		if file != nil {
-			file.Close()
+	if err := s.open(); err != nil {
+		if s.file != nil {
+			s.file.Close()
 		}
 		return nil, fmt.Errorf("open registry file %s: %w", name, err)
 	}
-	s.file = file
 	s.updates = batch.New(1, maxBatch, s.commit)
 	return s, nil
+}
+
+func (s *Store) open() error {
+	switch err := filecheck.Check(s.name); {
+	case errors.Is(err, ErrDamaged):
+		return fmt.Errorf("%w; %w", err, errRepair)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	openFile := func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		s.file, err = os.OpenFile(name, flag, mode)
+		return s.file, err
+	}
+	err := s.survive(func() (err error) {
+		s.db, err = bbolt.Open(s.name, 0o640, &bbolt.Options{FreelistType: bbolt.FreelistMapType, Timeout: filecheck.LockWait, OpenFile: openFile})
+		return err
+	})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return filecheck.InUse(s.name)
+	}
+	if err != nil {
+		return err
+	}
+	return s.survive(func() error { return s.db.Update(createBucket) })
 }
 
 func createBucket(tx *bbolt.Tx) error {
 	_, err := tx.CreateBucketIfNotExists(entriesBucket)
 	return err
-}
-
-func inUse(name string) error {
-	return fmt.Errorf("%s: %w: stop it (a running permalink-milter?), ask it through its [http] API, or use Redis for several hosts", name, ErrInUse)
 }
 
 func (s *Store) view(read func(*bbolt.Tx) error) error {
@@ -105,11 +121,12 @@ func parseKey(key []byte) registry.Key {
 	return registry.Key{List: string(list), Hash: string(hash)}
 }
 
-// scanStep is how many records one read transaction covers: a long one would
-// keep the file from reusing its pages.
+// scanStep is how many records one read transaction covers. While a
+// transaction lasts, the file cannot reuse its pages.
 const scanStep = 1000
 
-// Scan implements registry.Store, in the order of lists and hashes.
+// Scan implements registry.Store. It yields the records in the order of lists
+// and hashes.
 func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record, error] {
 	return func(yield func(registry.Record, error) bool) {
 		var prefix []byte
@@ -136,8 +153,8 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 	}
 }
 
-// step reads the records from the key from on; next is where to go on, nil at
-// the end.
+// step reads records, beginning at the key from. Next is the key to go on
+// with, nil at the end.
 func (s *Store) step(ctx context.Context, prefix, from []byte) ([]registry.Record, []byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -165,7 +182,7 @@ func (s *Store) step(ctx context.Context, prefix, from []byte) ([]registry.Recor
 	return records, next, nil
 }
 
-// Close implements registry.Store. It commits what is under way.
+// Close implements registry.Store. It commits the updates under way.
 func (s *Store) Close() error {
 	s.updates.Close()
 	if s.broken.Load() != nil {

@@ -9,7 +9,7 @@ import (
 	"permalink-milter/registry"
 )
 
-// maxBatch bounds the updates of one commit.
+// maxBatch is the most updates in one commit.
 const maxBatch = 1024
 
 // An update is one call of Update.
@@ -31,7 +31,7 @@ func (s *Store) Update(ctx context.Context, k registry.Key, change func(registry
 	return unavailable(s.updates.Do(ctx, update{k, change}))
 }
 
-// commit applies a batch in one transaction.
+// commit applies a batch of updates in one transaction.
 func (s *Store) commit(batch []update) []error {
 	err := s.survive(func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error {

@@ -10,12 +10,12 @@ import (
 	"permalink-milter/registry"
 )
 
-// errSkipped is what a caller gets while the breaker is not closed.
-var errSkipped = fmt.Errorf("%w: it failed several times in a row, and is tried again in the background", registry.ErrUnavailable)
+// errSkipped is returned to callers while the breaker is not closed.
+var errSkipped = fmt.Errorf("%w: it failed several times in a row and is tried again in the background", registry.ErrUnavailable)
 
-// newBreaker returns a breaker that opens after some failures in a row. Half
-// open, it lets one call through, which closes or opens it again. It is half
-// open well before the worker comes to try the registry.
+// newBreaker returns a breaker that opens after Options.Failures failures in a
+// row. It is half open before the worker next tries the registry; then it lets
+// one call through, which closes it or opens it again.
 func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests:   1,
@@ -27,9 +27,9 @@ func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 	})
 }
 
-// isFailure tells if an error means that the registry did not serve. Others,
-// such as registry.ErrFull, are its answers. So is an entry that it cannot
-// read: waiting mends nothing, and the journal must not wait behind it.
+// isFailure reports whether an error means that the registry did not answer.
+// Others, such as registry.ErrFull, are answers. An unreadable entry is one,
+// too: to retry would not help, and would block the replay.
 func isFailure(err error) bool {
 	if errors.Is(err, registry.ErrCorrupt) {
 		return false
@@ -37,8 +37,8 @@ func isFailure(err error) bool {
 	return errors.Is(err, registry.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// breakerChanged logs the beginning and the end of an outage; the tries in
-// between are logged at debug level.
+// breakerChanged logs the beginning and the end of an outage. It logs the tries
+// in between at debug level.
 func (g *Guard) breakerChanged(from, to gobreaker.State) {
 	g.o.Observe.Breaker(to.String())
 	switch {
@@ -51,9 +51,9 @@ func (g *Guard) breakerChanged(from, to gobreaker.State) {
 	}
 }
 
-// live makes a call that a message or a client waits for. While the breaker
-// is not closed it fails at once: the worker alone tries the registry then,
-// so that no message has to wait for a try.
+// live makes a call on behalf of a message or a client. While the breaker is
+// not closed, it fails at once: only the worker tries the registry then, so
+// that no message waits for a try.
 func (g *Guard) live(ctx context.Context, call func(context.Context) error) error {
 	if g.breaker.State() != gobreaker.StateClosed {
 		return errSkipped
@@ -61,7 +61,7 @@ func (g *Guard) live(ctx context.Context, call func(context.Context) error) erro
 	return g.through(ctx, call)
 }
 
-// through makes a call within the budget, through the breaker.
+// through makes a call through the breaker, within Options.Timeout.
 func (g *Guard) through(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, g.o.Timeout)
 	defer cancel()

@@ -11,32 +11,34 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"permalink-milter/registry/guard/journal"
 )
 
-// conflictsFile is in the journal's directory: one JSON object a line.
+// conflictsFile is in the directory of the journal. It has one JSON object per
+// line.
 const conflictsFile = "conflicts.jsonl"
 
 // maxConflictsBytes bounds the conflicts file: some 50,000 conflicts.
 const maxConflictsBytes = 16 << 20
 
-var errConflictsFull = errors.New("the conflicts file is full: settle what it lists and remove it while permalink-milter is stopped")
+var errConflictsFull = errors.New("the conflicts file is full: settle the conflicts in it, then remove it while permalink-milter is stopped")
 
-// A Conflict is a message that was stamped while the registry did not answer,
-// with a token that the registry then would not give it.
+// A Conflict is a message that was stamped while the registry did not answer
+// with a token that another message holds.
 type Conflict struct {
 	List       string    `json:"list"`
 	Stamped    string    `json:"stamped"`            // the token in the message
-	Assigned   string    `json:"assigned,omitempty"` // the token that the registry gave it; may be none
+	Assigned   string    `json:"assigned,omitempty"` // the token that the registry gave it, if any
 	Identity   string    `json:"identity"`           // of the message, 32 hexadecimal digits
-	Holder     string    `json:"holder,omitempty"`   // identity that holds the stamped token; may be none
+	Holder     string    `json:"holder,omitempty"`   // identity that holds the stamped token, if any
 	Error      string    `json:"error,omitempty"`    // why none was assigned
 	Journalled time.Time `json:"journalled"`
 	Replayed   time.Time `json:"replayed"`
 }
 
-// Conflicts yields the conflicts that guards with this directory have kept,
-// oldest first. It may be called while one is running. It stops after the
-// first error.
+// Conflicts yields the conflicts in a directory, oldest first. It may be called
+// while a guard uses the directory. It stops after the first error.
 func Conflicts(dir string) iter.Seq2[Conflict, error] {
 	return func(yield func(Conflict, error) bool) {
 		f, err := os.Open(filepath.Join(dir, conflictsFile))
@@ -52,7 +54,7 @@ func Conflicts(dir string) iter.Seq2[Conflict, error] {
 		for n := 1; ; n++ {
 			line, err := lines.ReadBytes('\n')
 			if err != nil {
-				return // a line without an end is being written
+				return // an unfinished line is being written
 			}
 			var c Conflict
 			if err := json.Unmarshal(line, &c); err != nil {
@@ -73,8 +75,8 @@ type conflictLog struct {
 	known map[conflictKey]bool
 }
 
-// A conflictKey tells conflicts apart: a replay that begins anew after a
-// crash meets the same ones again.
+// A conflictKey identifies a conflict: a replay that starts over after a crash
+// meets the same ones again.
 type conflictKey struct{ list, stamped, assigned, identity string }
 
 func (c Conflict) key() conflictKey { return conflictKey{c.List, c.Stamped, c.Assigned, c.Identity} }
@@ -87,7 +89,7 @@ func openConflicts(dir string) (*conflictLog, error) {
 		return nil, fmt.Errorf("open conflicts: %w", err)
 	}
 	l := &conflictLog{file: f, known: make(map[conflictKey]bool)}
-	if err := errors.Join(l.cut(), l.load(dir), syncDir(dir)); err != nil {
+	if err := errors.Join(l.cut(), l.load(dir), journal.SyncDir(dir)); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open conflicts: %w", err)
 	}
@@ -113,8 +115,8 @@ func (l *conflictLog) load(dir string) error {
 	return nil
 }
 
-// add appends a conflict and returns when it is on disk. One that is there
-// already is not added again: added is false.
+// add appends a conflict and returns when it is on disk. It does not add one
+// that is there already; added is then false.
 func (l *conflictLog) add(c Conflict) (added bool, err error) {
 	if l.known[c.key()] {
 		return false, nil

@@ -4,13 +4,14 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"permalink-milter/registry/guard/journal"
 )
 
 // dirVariable names the journal's directory to the child process of a test.
@@ -30,7 +31,7 @@ func journalForEver(dir string) {
 	// to be killed.
 	slow := &disk{pause: time.Millisecond}
 	slow.room.Store(1 << 40)
-	g.journal.create = slow.create
+	g.journal.Create = slow.create
 	var all sync.WaitGroup
 	for worker := range 16 {
 		all.Go(func() {
@@ -87,25 +88,29 @@ func TestKilledWriterLosesNothingAcknowledged(t *testing.T) {
 // readAll empties a journal and returns the hashes in it.
 func readAll(t *testing.T, dir string) map[string]bool {
 	t.Helper()
-	j, err := openJournal(dir, 1<<30, slog.New(slog.DiscardHandler), func(int, int64) {})
+	j, err := journal.Open(dir, journal.Options{MaxBytes: 1 << 30})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer j.close()
+	defer j.Close()
 	kept := make(map[string]bool)
 	for {
-		r, ok, err := j.first()
+		data, ok, err := j.First()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !ok {
 			return kept
 		}
+		r, err := decodeRecord(data)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if r.List != list || time.Since(r.at) > time.Hour {
 			t.Errorf("read %+v", r)
 		}
 		kept[r.Hash] = true
-		if err := j.drop(); err != nil {
+		if err := j.Drop(); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/milter/mtatest/output"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
 )
@@ -140,37 +140,19 @@ func (c *counts) Replayed(conflict bool) {
 	})
 }
 
-// A logBuffer is a log that may be read while it is written.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
 // A rig is a guard with all that a test looks at.
 type rig struct {
 	*Guard
 	inner  *faulty
 	counts *counts
-	log    *logBuffer
+	log    *output.Buffer
 	dir    string
 }
 
 // newRig guards inner in stamp mode. The caller closes it.
 func newRig(t testing.TB, inner *faulty, dir string) *rig {
 	t.Helper()
-	r := &rig{inner: inner, counts: &counts{}, log: &logBuffer{}, dir: dir}
+	r := &rig{inner: inner, counts: &counts{}, log: &output.Buffer{}, dir: dir}
 	r.open(t, Options{Stamp: true})
 	return r
 }

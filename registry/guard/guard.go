@@ -1,20 +1,21 @@
-// Package guard keeps mail flowing while a registry does not answer. It wraps
-// a registry and is one itself: calls have a time budget, a circuit breaker
-// stops waiting for a registry that is dead, and reservations that cannot be
-// made now are journalled on disk and made later.
+// Package guard keeps mail flowing while a registry does not answer. A [Guard]
+// wraps a registry and is one itself: calls have a time budget, a circuit
+// breaker stops calling a dead registry, and reservations that cannot be made
+// now are journalled on disk and made later.
 //
-// It decides nothing about tokens. A journalled message is stamped with the
-// bare hash, which everyone who holds the message can compute; whether it is
-// the message's own shows when the journal is replayed. What differs then is
-// kept as a [Conflict]. That goes for two messages of one hash that a host
-// journals in the same outage, too.
+//	reg, err := guard.New(registry.New(store, registry.Options{}), guard.Options{Dir: dir, Stamp: true})
+//	...
+//	defer reg.Close()
+//	result, err := reg.Reserve(ctx, request) // result.Outcome may be registry.Journalled
 //
-// # Files
+// A guard decides nothing about tokens. A journalled message is stamped with
+// the bare hash, which everyone who holds the message can compute. Whether the
+// message may have it turns out when the journal is replayed; if another
+// message holds it, a [Conflict] is kept. The same applies to two messages
+// with one hash that a host journals in the same outage.
 //
-// The directory holds the journal's segments, NUMBER.journal: 8 bytes of
-// header, "plinkjn" and the version 1, then records as appendRecord writes
-// them; conflicts.jsonl, see [Conflict]; and an empty file, lock, which the
-// process that uses the directory holds with flock(2).
+// The directory holds the journal (see package journal) and conflicts.jsonl
+// (see [Conflict]).
 package guard
 
 import (
@@ -28,6 +29,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"permalink-milter/registry"
+	"permalink-milter/registry/guard/journal"
 )
 
 // Defaults of Options.
@@ -40,13 +42,13 @@ const (
 )
 
 // An Observer counts what a guard does. Its methods are called from many
-// goroutines, must not block, and must not call the guard.
+// goroutines. They must not block or call the guard.
 type Observer interface {
 	Journalled()                      // a reservation was written to the journal
-	JournalFailed()                   // one could not be: the journal is full, or its disk
+	JournalFailed()                   // one could not be: the journal or its disk is full, for example
 	Replayed(conflict bool)           // a journalled reservation was made
-	Journal(records int, bytes int64) // what waits for the replay now
-	Breaker(state string)             // it became closed, half-open or open
+	Journal(records int, bytes int64) // the journal now has this size
+	Breaker(state string)             // the breaker became closed, half-open or open
 }
 
 type ignore struct{}
@@ -57,20 +59,20 @@ func (ignore) Replayed(bool)      {}
 func (ignore) Journal(int, int64) {}
 func (ignore) Breaker(string)     {}
 
-// Options of New. Dir is required; what else is zero takes its default.
+// Options of New. Dir is required. Any other zero field takes its default.
 type Options struct {
-	Dir   string // of the journal; made where it is missing
-	Stamp bool   // journal what the registry does not take: on_failure = "stamp"
-	// Timeout bounds one call of the registry. It should be well below a
-	// message's own budget, so that there is time left to journal.
+	Dir   string // of the journal; created if missing
+	Stamp bool   // journal the reservations that fail: on_failure = "stamp"
+	// Timeout bounds one call of the registry. It should be well below the
+	// budget of a message, to leave time for the journal.
 	Timeout         time.Duration
 	JournalMaxBytes int64
 	Log             *slog.Logger
 	Observe         Observer
 
-	Failures   int           // in a row, after which the registry is no longer waited for
-	RetryEvery time.Duration // how often it is then tried again, by one call
-	ReplayRate int           // replayed reservations a second, at most
+	Failures   int           // in a row, that open the breaker
+	RetryEvery time.Duration // how often one call then tries the registry again
+	ReplayRate int           // replayed reservations per second, at most
 }
 
 func (o Options) withDefaults() Options {
@@ -101,29 +103,29 @@ type Guard struct {
 	o         Options
 	breaker   *gobreaker.CircuitBreaker[struct{}]
 	cause     atomic.Pointer[error] // the registry's last failure
-	journal   *journal
+	journal   *journal.Journal
 	conflicts *conflictLog
-	troubles  seldom // with the journal, in the log
+	troubles  seldom // log lines about the journal
 	ctx       context.Context
 	stop      context.CancelFunc
 	done      chan struct{} // closed when the replay has ended
 }
 
-// New guards a registry. What an earlier process left in the journal is
-// replayed, in every mode. Closing the guard closes inner; inner's methods
-// must return when their context ends.
+// New returns a guard around inner. It replays what an earlier process left in
+// the journal, whatever the options are. Closing the guard closes inner.
+// Inner's methods must return when their context ends.
 func New(inner registry.Registry, o Options) (*Guard, error) {
 	o = o.withDefaults()
 	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("journal directory: %w", err)
 	}
-	j, err := openJournal(o.Dir, o.JournalMaxBytes, o.Log, o.Observe.Journal)
+	j, err := journal.Open(o.Dir, journal.Options{MaxBytes: o.JournalMaxBytes, Log: o.Log, Changed: o.Observe.Journal})
 	if err != nil {
 		return nil, err
 	}
 	conflicts, err := openConflicts(o.Dir)
 	if err != nil {
-		j.close()
+		j.Close()
 		return nil, err
 	}
 	g := &Guard{inner: inner, o: o, journal: j, conflicts: conflicts, done: make(chan struct{})}
@@ -134,12 +136,12 @@ func New(inner registry.Registry, o Options) (*Guard, error) {
 	return g, nil
 }
 
-// Close ends the replay, and closes the journal and the registry. What is
-// journalled stays for the next process.
+// Close ends the replay and closes the journal and the registry. The next
+// process replays what is left in the journal.
 func (g *Guard) Close() error {
 	g.stop()
 	<-g.done
-	err := g.journal.close()
+	err := g.journal.Close()
 	g.conflicts.file.Close() // each line was synced
 	if closed := g.inner.Close(); closed != nil {
 		return closed

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"os"
@@ -152,7 +153,11 @@ func (w *world) crash(h *rig) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		f.Write(appendRecord(nil, goldenValue)[:30])
+		torn, err := hex.DecodeString(goldenRecord[:60])
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		f.Write(torn)
 		f.Close()
 	}
 	h.open(w.t, Options{Stamp: true})

@@ -10,12 +10,19 @@ import (
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/guard/journal"
 )
 
-// Reserve implements registry.Registry. Where the registry does not answer
-// and Options.Stamp is set, the reservation is journalled, and the result is
-// the bare hash with the outcome Journalled. An error then wraps
-// ErrUnavailable, and tells why the journal failed, too.
+// Errors that a caller may test for with errors.Is.
+var (
+	ErrInUse       = journal.ErrInUse // of New: another process holds the journal
+	ErrJournalFull = journal.ErrFull  // of Reserve, beside registry.ErrUnavailable
+)
+
+// Reserve implements registry.Registry. If the registry does not answer and
+// Options.Stamp is set, Reserve journals the reservation and returns the bare
+// hash with the outcome Journalled. If the journal fails too, the error wraps
+// both causes, ErrUnavailable among them.
 func (g *Guard) Reserve(ctx context.Context, r registry.Request) (res registry.Result, err error) {
 	err = g.live(ctx, func(ctx context.Context) (err error) {
 		res, err = g.inner.Reserve(ctx, r)
@@ -27,8 +34,8 @@ func (g *Guard) Reserve(ctx context.Context, r registry.Request) (res registry.R
 	return g.journalled(ctx, r, err)
 }
 
-// journalled writes a request to the journal that the registry did not serve
-// because of cause.
+// journalled writes a request to the journal after the registry failed with
+// cause.
 func (g *Guard) journalled(ctx context.Context, r registry.Request, cause error) (res registry.Result, err error) {
 	if r.List, err = hashheader.CheckList(r.List); err != nil {
 		return res, err
@@ -36,7 +43,11 @@ func (g *Guard) journalled(ctx context.Context, r registry.Request, cause error)
 	if r.Hash, err = hashheader.CheckHash(r.Hash); err != nil {
 		return res, err
 	}
-	if err := g.journal.append(ctx, record{r, time.Now()}); err != nil {
+	err = g.journal.Append(ctx, record{r, time.Now()}.encode())
+	if errors.Is(err, ErrJournalFull) {
+		err = fmt.Errorf("%w: bring the registry back, or raise registry.journal_max_bytes", err)
+	}
+	if err != nil {
 		g.journalFailed(err)
 		return res, fmt.Errorf("%w; and it cannot be journalled: %w", cause, err)
 	}
@@ -45,7 +56,7 @@ func (g *Guard) journalled(ctx context.Context, r registry.Request, cause error)
 	return registry.Result{Reservation: bare, Outcome: registry.Journalled}, nil
 }
 
-// journalFailed counts each failure and logs one a while.
+// journalFailed counts each failure and logs the first of each seldomEvery.
 func (g *Guard) journalFailed(err error) {
 	g.o.Observe.JournalFailed()
 	if skipped, ok := g.troubles.next(time.Now()); ok {
@@ -53,17 +64,18 @@ func (g *Guard) journalFailed(err error) {
 	}
 }
 
-// seldomEvery is how often a trouble that lasts is logged.
+// seldomEvery is the time between two log lines about a lasting failure.
 const seldomEvery = time.Minute
 
-// A seldom thins out a log line that may come with every message.
+// A seldom suppresses a log line that would come with every message.
 type seldom struct {
 	mu      sync.Mutex
 	last    time.Time
 	skipped int
 }
 
-// next tells if the line is due, and how many were skipped since the last.
+// next reports whether the line is due, and how many were skipped since the
+// last one.
 func (s *seldom) next(now time.Time) (skipped int, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,7 +87,7 @@ func (s *seldom) next(now time.Time) (skipped int, ok bool) {
 	return skipped, true
 }
 
-// Lookup implements registry.Registry. It does not see what is journalled.
+// Lookup implements registry.Registry. It does not look into the journal.
 func (g *Guard) Lookup(ctx context.Context, list, token string) (r registry.Reservation, err error) {
 	err = g.live(ctx, func(ctx context.Context) (err error) {
 		r, err = g.inner.Lookup(ctx, list, token)
@@ -84,7 +96,7 @@ func (g *Guard) Lookup(ctx context.Context, list, token string) (r registry.Rese
 	return r, err
 }
 
-// LookupHash implements registry.Registry. It does not see what is journalled.
+// LookupHash implements registry.Registry. It does not look into the journal.
 func (g *Guard) LookupHash(ctx context.Context, list, hash string) (all []registry.Reservation, err error) {
 	err = g.live(ctx, func(ctx context.Context) (err error) {
 		all, err = g.inner.LookupHash(ctx, list, hash)
@@ -107,10 +119,10 @@ func (g *Guard) Release(ctx context.Context, list, token string, id hashheader.I
 	return g.live(ctx, func(ctx context.Context) error { return g.inner.Release(ctx, list, token, id) })
 }
 
-// List implements registry.Registry. It reads long, so ctx alone bounds it.
+// List implements registry.Registry. Only ctx bounds it, since it may take long.
 func (g *Guard) List(ctx context.Context, list string) iter.Seq2[registry.Reservation, error] {
 	return g.inner.List(ctx, list)
 }
 
-// Stats implements registry.Registry. It reads long, so ctx alone bounds it.
+// Stats implements registry.Registry. Only ctx bounds it, since it may take long.
 func (g *Guard) Stats(ctx context.Context) (registry.Stats, error) { return g.inner.Stats(ctx) }

@@ -10,7 +10,7 @@ import (
 	"permalink-milter/registry"
 )
 
-// The probe is a reservation that nobody makes.
+// The probe is for a reservation that does not exist.
 const (
 	probeList  = "probe@permalink-milter.invalid" // RFC 6761, section 6.4
 	probeToken = "AAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -31,14 +31,14 @@ func (g *Guard) work() {
 	}
 }
 
-// catchUp replays what is journalled. Where there is nothing, and the breaker
-// waits to be closed, it reads a token, to see if the registry is back.
+// catchUp replays the journal. If the journal is empty and the breaker is half
+// open, it looks a token up, to see whether the registry is back.
 func (g *Guard) catchUp() {
 	state := g.breaker.State()
 	if state == gobreaker.StateOpen {
 		return
 	}
-	if !g.journal.empty() {
+	if !g.journal.Empty() {
 		g.replay()
 		return
 	}
@@ -50,14 +50,14 @@ func (g *Guard) catchUp() {
 	}
 }
 
-// replay reserves, in order, what the journal holds, until it is empty or the
-// registry fails. One call is under way at a time, and not more of them a
-// second than Options.ReplayRate, so that live mail comes first.
+// replay makes the journalled reservations in order, until the journal is empty
+// or the registry fails. It makes one call at a time, and at most
+// Options.ReplayRate per second, so that live mail comes first.
 func (g *Guard) replay() {
 	pause := time.NewTicker(time.Second / time.Duration(g.o.ReplayRate))
 	defer pause.Stop()
 	for n := 0; ; n++ {
-		r, ok, err := g.journal.first()
+		data, ok, err := g.journal.First()
 		if err != nil {
 			g.journalFailed(err)
 			return
@@ -66,10 +66,10 @@ func (g *Guard) replay() {
 			g.o.Log.Info("the journal is replayed", "reservations", n)
 			return
 		}
-		if !g.reserveJournalled(r) {
+		if !g.reserveJournalled(data) {
 			return
 		}
-		if err := g.journal.drop(); err != nil {
+		if err := g.journal.Drop(); err != nil {
 			g.journalFailed(err)
 			return
 		}
@@ -81,11 +81,17 @@ func (g *Guard) replay() {
 	}
 }
 
-// reserveJournalled makes one reservation. It returns true once that is made
-// or its conflict is kept. Made twice, after a crash, it changes nothing.
-func (g *Guard) reserveJournalled(r record) bool {
+// reserveJournalled makes one journalled reservation. It returns true once the
+// reservation is made or its conflict is kept. To make it twice, after a
+// crash, changes nothing.
+func (g *Guard) reserveJournalled(data []byte) bool {
+	r, err := decodeRecord(data)
+	if err != nil {
+		g.o.Log.Error("a journalled reservation is lost: it cannot be read", "error", err)
+		return true
+	}
 	var res registry.Result
-	err := g.through(g.ctx, func(ctx context.Context) (err error) {
+	err = g.through(g.ctx, func(ctx context.Context) (err error) {
 		res, err = g.inner.Reserve(ctx, r.Request)
 		return err
 	})
@@ -105,8 +111,8 @@ func (g *Guard) reserveJournalled(r record) bool {
 	return g.keep(c)
 }
 
-// keep completes a conflict with the message that holds the stamped token,
-// and writes it down. It returns false where that has to be tried again.
+// keep completes a conflict with the holder of the stamped token and writes it
+// to the conflicts file. It returns false if that must be tried again.
 func (g *Guard) keep(c Conflict) bool {
 	var holder registry.Reservation
 	err := g.through(g.ctx, func(ctx context.Context) (err error) {
@@ -135,7 +141,7 @@ func (g *Guard) keep(c Conflict) bool {
 	return true
 }
 
-// attrs are the conflict for the log, without what is not known.
+// attrs returns the known fields of a conflict for the log.
 func (c Conflict) attrs() (attrs []any) {
 	for _, a := range [][2]string{{"list", c.List}, {"stamped", c.Stamped}, {"assigned", c.Assigned}, {"identity", c.Identity},
 		{"holder", c.Holder}, {"error", c.Error}} {

@@ -99,7 +99,7 @@ func apiCases(t *testing.T) []apiCase {
 		{"reserve with two values", reserveOp, saying(reserveOp.body + "\n{}"), 400},
 		{"reserve without an identity", reserveOp, saying(`{"list": "` + list + `", "hash": "` + hash + `"}`), 400},
 		{"reserve with an identity that is none", reserveOp, saying(`{"list": "` + list + `", "hash": "` + hash + `", "identity": "x"}`), 400},
-		{"reserve on what is no list", reserveOp, saying(strings.Replace(reserveOp.body, list, "a\\r\\nb@c", 1)), 400},
+		{"reserve on an invalid list", reserveOp, saying(strings.Replace(reserveOp.body, list, "a\\r\\nb@c", 1)), 400},
 		{"list one list", listOp, nil, 200},
 		{"list at most one", listOp, at(listOp.target + "&limit=1"), 200},
 		{"list the archived", listOp, at(listOp.target + "&state=archived"), 200},
@@ -108,12 +108,22 @@ func apiCases(t *testing.T) []apiCase {
 		{"list a state that is none", listOp, at(listOp.target + "&state=vacant"), 400},
 		{"look up", lookupOp, nil, 200},
 		{"look up in the other case", lookupOp, at("/api/v1/reservations/DEVEL@lists.example.org/" + strings.ToLower(hash) + "-2"), 200},
-		{"look up what nobody holds", lookupOp, at(one + "-9"), 404},
-		{"look up what is no token", lookupOp, at(one + "-1"), 400},
+		{"look up by a claim", lookupOp, at(one + "=" + identity(2).Claim()), 200},
+		{"look up by an unknown claim", lookupOp, at(one + "=00000000"), 404},
+		{"look up by a claim that is too short", lookupOp, at(one + "=0000"), 400},
+		{"confirm by a claim", confirmOp, with(func(c *call) {
+			c.target, c.body = one+"="+identity(2).Claim()+"/archived", `{"url": "https://one.example/2"}`
+		}), 200},
+		{"confirm by a claim for another", confirmOp, at(one + "=" + identity(2).Claim() + "/archived"), 409},
+		{"confirm by an unknown claim", confirmOp, at(one + "=00000000/archived"), 404},
+		{"release by a claim", releaseOp, at(one + "=" + identity(2).Claim()), 204},
+		{"release by a claim an archived one", releaseOp, at(one + "=" + archivedClaim), 409},
+		{"look up a token that is free", lookupOp, at(one + "-9"), 404},
+		{"look up an invalid token", lookupOp, at(one + "-1"), 400},
 		{"confirm", confirmOp, nil, 200},
 		{"confirm without an identity", confirmOp, saying(`{"url": "http://one.example/1"}`), 200},
 		{"confirm another's", confirmOp, saying(`{"url": "http://one.example/1", "identity": "000102030405060708090a0b0c0d0e0f"}`), 409},
-		{"confirm what nobody holds", confirmOp, at(one + "-9/archived"), 404},
+		{"confirm a token that is free", confirmOp, at(one + "-9/archived"), 404},
 		{"confirm with a script", confirmOp, saying(`{"url": "javascript://one.example/%0aalert(1)"}`), 400},
 		{"confirm with a name in the URL", confirmOp, saying(`{"url": "https://one.example@evil.example/"}`), 400},
 		{"confirm with a line end in the URL", confirmOp, saying(`{"url": "https://one.example/\r\nSet-Cookie: a=b"}`), 400},
@@ -122,19 +132,19 @@ func apiCases(t *testing.T) []apiCase {
 		{"release", releaseOp, nil, 204},
 		{"release with the identity", releaseOp, at(one + "?identity=" + identity(1).String()), 204},
 		{"release another's", releaseOp, at(one + "?identity=" + identity(2).String()), 409},
-		{"release what nobody holds", releaseOp, at(one + "-9"), 404},
+		{"release a token that is free", releaseOp, at(one + "-9"), 404},
 		{"release an archived one", releaseOp, at(one + "-3"), 409},
 		{"release with an identity that is none", releaseOp, at(one + "?identity=x"), 400},
 		{"look a hash up", hashesOp, nil, 200},
-		{"look up a hash that nobody holds", hashesOp, at("/api/v1/hashes/other@lists.example.org/" + hash), 200},
-		{"look up what is no hash", hashesOp, at("/api/v1/hashes/" + list + "/x"), 400},
+		{"look up a hash that is free", hashesOp, at("/api/v1/hashes/other@lists.example.org/" + hash), 200},
+		{"look up an invalid hash", hashesOp, at("/api/v1/hashes/" + list + "/x"), 400},
 		{"count", statsOp, nil, 200},
 		{"hash a message", messageOp, nil, 200},
 		{"hash a message that holds its token", messageOp, saying(strings.Replace(mail, "Date: Tue, 24", "Date: Mon, 23", 1)), 200},
 		{"hash a message for named lists", messageOp, at("/api/v1/messages?list=users@lists.example.org&list=x@one.example.org"), 200},
 		{"hash a message without a Message-ID", messageOp, saying("From: a@example.org\nSubject: x\n\n"), 200},
-		{"hash what is no message", messageOp, saying("<html>\n"), 422},
-		{"hash for what is no list", messageOp, at("/api/v1/messages?list=x"), 400},
+		{"hash a page", messageOp, saying("<html>\n"), 422},
+		{"hash for an invalid list", messageOp, at("/api/v1/messages?list=x"), 400},
 		{"hash for too many lists", messageOp, at("/api/v1/messages?" + strings.Repeat("list=a@b.example&", 9)), 400},
 		{"a hash of a message of many fields", messageOp, saying(strings.Repeat("A: b\n", 2100) + mail), 413},
 		{"the document", openOp, nil, 200},
@@ -162,12 +172,19 @@ func apiCases(t *testing.T) []apiCase {
 	return cases
 }
 
+// archivedClaim is the claim of the archived message in prepared.
+var archivedClaim = archivedIdentity().Claim()
+
+func archivedIdentity() hashheader.Identity {
+	header := hashheader.Header{{Name: "Date", Value: "Mon, 23 Nov 2026 10:00:00 +0000"}}
+	return hashheader.Identify(header, []byte(firstID), []string{"message-id", "date"})
+}
+
 // prepared is a registry in which three messages hold the hash: two of no
 // fields that the tests send, the third archived.
 func prepared(t *testing.T) registry.Registry {
 	g := registry.New(memreg.New(), registry.Options{Now: now})
-	header := hashheader.Header{{Name: "Date", Value: "Mon, 23 Nov 2026 10:00:00 +0000"}}
-	ids := []hashheader.Identity{identity(1), identity(2), hashheader.Identify(header, []byte(firstID), []string{"message-id", "date"})}
+	ids := []hashheader.Identity{identity(1), identity(2), archivedIdentity()}
 	for _, id := range ids {
 		must(g.Reserve(t.Context(), registry.Request{List: list, Hash: hash, Identity: id}))
 	}

@@ -15,10 +15,10 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"permalink-milter/milter/mtatest/need"
+	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
 )
-
-const chromium = "/usr/bin/chromium"
 
 // A browser is one window of a real Chromium, and what its console said.
 type browser struct {
@@ -32,9 +32,7 @@ type browser struct {
 
 // All flows share one Chromium; each has a window and a server of its own.
 func TestInChromium(t *testing.T) {
-	if _, err := os.Stat(chromium); err != nil {
-		t.Fatalf("%v: install the Debian package chromium", err)
-	}
+	chromium := need.Program(t, "chromium", "chromium")
 	profile, err := os.MkdirTemp("", "chromium")
 	if err != nil {
 		t.Fatal(err)
@@ -55,6 +53,8 @@ func TestInChromium(t *testing.T) {
 		"pages on a phone":                 func(t *testing.T, open func(int64) *browser) { pages(t, open(360), "phone") },
 		"the resolver's pages in the dark": resolver,
 		"a file is read without its body":  files,
+		"a mailbox is read":                mailboxes,
+		"a long message is pasted":         longPaste,
 		"without JavaScript":               withoutJavaScript,
 		"by keyboard alone":                byKeyboard,
 		"the policy keeps others out":      policyHolds,
@@ -71,7 +71,11 @@ func newBrowser(t *testing.T, chromium context.Context, width int64) *browser {
 	t.Helper()
 	token, tokens := everything(t)
 	counters := func() []httpapi.Counter { return []httpapi.Counter{{Name: "messages stamped", Value: 1234567}} }
-	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: prepared(t), Tokens: tokens, Rate: -1, Counters: counters}))
+	g := prepared(t)
+	for n := range 2 {
+		must(g.Reserve(t.Context(), registry.Request{List: "users@lists.example.org", Hash: hash, Identity: identity(n)}))
+	}
+	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: g, Tokens: tokens, Rate: -1, Counters: counters}))
 	t.Cleanup(server.Close)
 	ctx, cancel := context.WithTimeout(chromium, time.Minute)
 	t.Cleanup(cancel)

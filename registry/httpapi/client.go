@@ -15,21 +15,22 @@ import (
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/httpapi/page"
 )
 
 // maxAnswer bounds one answer or one line of a listing, in bytes. A hash's
 // 999 reservations fit.
 const maxAnswer = 8 << 20
 
-// A Client is a registry that is reached through the API, as by a program on
+// A Client is a registry that is reached through the API: by a program on
 // another host, or while the daemon holds the registry's file.
 type Client struct {
-	// Base is the server's base_url, as https://permalink.example.org.
+	// Base is the server's base_url, such as https://permalink.example.org.
 	Base string
 	// Token has the scopes of the methods that are called.
 	Token string
-	// HTTP makes the requests; nil is http.DefaultClient. Deadlines are the
-	// contexts' that the methods get.
+	// HTTP makes the requests; nil is http.DefaultClient. Deadlines are those of
+	// the contexts that the methods get.
 	HTTP *http.Client
 }
 
@@ -73,8 +74,8 @@ func (c *Client) Release(ctx context.Context, list, token string, id hashheader.
 	return err
 }
 
-// text is how an identity is sent: the zero one, which is not checked, is
-// left out.
+// text returns an identity as it is sent. The zero identity, which is not
+// checked, is left out.
 func text(id hashheader.Identity) string {
 	if id == (hashheader.Identity{}) {
 		return ""
@@ -82,18 +83,18 @@ func text(id hashheader.Identity) string {
 	return id.String()
 }
 
-// one makes a call about one token. What is no list or token is not sent: it
-// could change the path.
+// one makes a call about one token. It does not send an invalid list or token,
+// which could change the path.
 func (c *Client) one(ctx context.Context, method, list, token, suffix string, request any) (registry.Reservation, error) {
 	list, err := hashheader.CheckList(list)
 	if err == nil {
-		_, _, err = hashheader.ParseToken(token)
+		_, err = hashheader.ParseReference(token)
 	}
 	if err != nil {
 		return registry.Reservation{}, err
 	}
 	var body reservation
-	if err := c.call(ctx, method, path("/reservations", list, token)+suffix, request, &body); err != nil {
+	if err := c.call(ctx, method, page.Path("/reservations", list, token)+suffix, request, &body); err != nil {
 		return registry.Reservation{}, fmt.Errorf("%s on %s: %w", token, list, err)
 	}
 	if method == "DELETE" {
@@ -112,7 +113,7 @@ func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.
 		return nil, err
 	}
 	var body reservations
-	if err := c.call(ctx, "GET", path("/hashes", list, hash), nil, &body); err != nil {
+	if err := c.call(ctx, "GET", page.Path("/hashes", list, hash), nil, &body); err != nil {
 		return nil, fmt.Errorf("look up %s on %s: %w", hash, list, err)
 	}
 	var all []registry.Reservation
@@ -127,7 +128,7 @@ func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.
 }
 
 // List implements registry.Registry. It yields registry.ErrUnavailable for a
-// listing that does not come whole.
+// listing that breaks off.
 func (c *Client) List(ctx context.Context, list string) iter.Seq2[registry.Reservation, error] {
 	return func(yield func(registry.Reservation, error) bool) {
 		answer, err := c.send(ctx, "GET", "/reservations?list="+url.QueryEscape(list), nil)
@@ -211,7 +212,7 @@ func (c *Client) call(ctx context.Context, method, path string, request, answer 
 	return nil
 }
 
-// send returns the answer to a request, or the error that a problem tells of.
+// send returns the answer to a request, or the error that a problem describes.
 func (c *Client) send(ctx context.Context, method, path string, request any) (*http.Response, error) {
 	var body io.Reader
 	if request != nil {
@@ -240,8 +241,8 @@ func (c *Client) send(ctx context.Context, method, path string, request any) (*h
 	return nil, readProblem(answer)
 }
 
-// readProblem returns the error of an answer. One that is not our server's,
-// as a reverse proxy's 502, counts as no answer.
+// readProblem returns the error of an answer. One that is not from our server,
+// such as a reverse proxy's 502, counts as no answer.
 func readProblem(answer *http.Response) error {
 	var p problem
 	err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&p)

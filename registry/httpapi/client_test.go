@@ -79,7 +79,7 @@ func TestClientGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
-func TestClientTellsWhatKeepsAKeyFromBeingRead(t *testing.T) {
+func TestClientReportsAnUnreadableKey(t *testing.T) {
 	token, tokens := everything(t)
 	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: down{err: errCorrupt}, Tokens: tokens}))
 	defer server.Close()

@@ -1,8 +1,8 @@
 package httpapi
 
 // Operations returns the patterns of the API's routes.
-func (h *Handler) Operations() (patterns []string) {
-	for _, rt := range h.api() {
+func Operations() (patterns []string) {
+	for _, rt := range api {
 		patterns = append(patterns, rt.pattern)
 	}
 	return patterns

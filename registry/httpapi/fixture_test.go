@@ -1,8 +1,6 @@
 package httpapi_test
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
@@ -30,8 +26,6 @@ const (
 	hash    = "7KWUTBTOSSMPYFYZ6UUJ46QCNE"
 	firstID = "TEXTCOLLBYfGiJUETHQ4hAcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak"
 )
-
-var update = flag.Bool("update", false, "write the goldens anew")
 
 // identity n, different for each n.
 func identity(n int) hashheader.Identity {
@@ -148,21 +142,3 @@ func do(h http.Handler, method, target string, fields ...string) *http.Response 
 }
 
 func text(r *http.Response) string { return string(must(io.ReadAll(r.Body))) }
-
-// golden compares what was printed with a file.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v; go test -update writes it", err)
-	}
-	if diff := cmp.Diff(string(bytes.TrimSpace(want)), strings.TrimSpace(got)); diff != "" {
-		t.Errorf("%s:\n%s", file, diff)
-	}
-}

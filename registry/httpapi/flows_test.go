@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,7 +42,7 @@ func pages(t *testing.T, b *browser, name string) {
 func resolver(t *testing.T, window func(int64) *browser) {
 	b := window(360)
 	send(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
-	b.open(t, "/"+list+"/"+strings.ToLower(hash))
+	b.open(t, "/users@lists.example.org/"+strings.ToLower(hash))
 	b.shows(t, "Several messages share this permalink", hash+"-2", "Subject not known")
 	b.heard()
 	b.fits(t, "dark-choices")
@@ -84,6 +85,33 @@ func files(t *testing.T, window func(int64) *browser) {
 			b.fits(t, "file-"+name+"-checked")
 		})
 	}
+}
+
+// A mailbox of two messages, the second too long to be sent whole.
+func mailboxes(t *testing.T, window func(int64) *browser) {
+	file := filepath.Join(t.TempDir(), "list.mbox")
+	long := "From b@example.org Tue Nov 24 11:00:00 2026\n" + pasted + strings.Repeat("text\n", 30_000) + "\n"
+	if err := os.WriteFile(file, []byte(mailbox+long), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, width := range []int64{1200, 360} {
+		b := window(width)
+		b.open(t, "/")
+		b.do(t, chromedp.SetUploadFiles("#file", []string{file}), chromedp.WaitVisible("#note"))
+		b.shows(t, "The header sections of 4 messages in list.mbox were read.")
+		b.do(t, chromedp.Click("#check-form button"), chromedp.WaitVisible(".card"))
+		b.do(t, chromedp.WaitVisible("h2"), chromedp.WaitNotPresent("#check-form"))
+		b.shows(t, "4 checked messages", "日本語 <a@example.org>", "Grüße", hash+"-3")
+		b.fits(t, fmt.Sprint("mailbox-", width))
+	}
+}
+
+// What is pasted whole is sent without its body.
+func longPaste(t *testing.T, window func(int64) *browser) {
+	b := window(1200)
+	b.open(t, "/")
+	b.do(t, chromedp.SetValue("#message", pasted+strings.Repeat("text\n", 30_000)), chromedp.Click("#check-form button"), chromedp.WaitVisible("#checks"))
+	b.shows(t, "1 of 4 checks found something wrong", hash+"-3")
 }
 
 func withoutJavaScript(t *testing.T, window func(int64) *browser) {

@@ -15,7 +15,7 @@ import (
 	"permalink-milter/registry/httpapi"
 )
 
-func TestWrongMethodsAreToldWhichAreRight(t *testing.T) {
+func TestWrongMethodsGetTheRightOnes(t *testing.T) {
 	h := newHandler(t, httpapi.Options{})
 	for _, c := range []struct{ method, target, allow string }{
 		{"PUT", "/api/v1/reservations", "GET, HEAD, POST"},
@@ -74,7 +74,7 @@ func form(fields ...string) []string {
 }
 
 func TestFormOfThePage(t *testing.T) {
-	h := newHandler(t, httpapi.Options{Registry: prepared(t), MaxBody: 3 << 20})
+	h := newHandler(t, httpapi.Options{Registry: prepared(t)})
 	for name, c := range map[string]struct {
 		fields []string
 		status int
@@ -82,18 +82,18 @@ func TestFormOfThePage(t *testing.T) {
 	}{
 		"a pasted message":                   {form("message=" + pasted), 200, hash + "-3"},
 		"a file":                             {form("message=", "file="+pasted), 200, hash + "-3"},
-		"a file without its list":            {form("file=Message-ID: <a@b>\n"), 200, "No archive here holds a list"},
+		"a file without its list":            {form("file=Message-ID: <a@b>\n"), 200, "no archive here holds a list"},
 		"a file and the list":                {form("list="+list, "file=Message-ID: <a@b>\n"), 200, "not reserved"},
 		"HTML in every field":                {form("message=Message-ID: <\"><script>alert(1)</script>@x>\nMessage-ID-MD5: <script>alert(1)</script>\nArchived-At: <script>alert(1)</script>\nList-Post: <mailto:devel@lists.example.org>\nDate: <script>alert(1)</script>\n"), 200, "&lt;script&gt;"},
 		"HTML as the list":                   {form("list=<script>alert(1)</script>@x", "message="+pasted), 400, "Bad Request"},
 		"a script as Archived-At":            {form("message=Message-ID: <a@b>\nArchived-At: <javascript:alert(1)>\n"), 200, "javascript:alert"},
 		"nothing":                            {form("message=", "file="), 422, "cannot be named"},
-		"a body that is no form":             {[]string{"Content-Type: application/json", "Body: {}"}, 415, "multipart/form-data"},
+		"a body of another type":             {[]string{"Content-Type: application/json", "Body: {}"}, 415, "multipart/form-data"},
 		"a form without its boundary":        {[]string{"Content-Type: multipart/form-data", "Body: x"}, 400, "Bad Request"},
 		"a form that breaks off":             {[]string{"Content-Type: multipart/form-data; boundary=x", "Body: --x\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\nA: b"}, 400, "Bad Request"},
-		"a message of two megabytes":         {form("message=" + pasted + strings.Repeat("text\n", 400_000)), 200, hash + "-3"},
-		"a message of more than is taken":    {form("message=" + pasted + strings.Repeat("text\n", 700_000)), 413, "header section is enough"},
-		"a header section without an end":    {form("message=X: " + strings.Repeat("a", 2<<20)), 413, "header section of more than"},
+		"a message of 60 KB":                 {form("message=" + pasted + strings.Repeat("text\n", 12_000)), 200, hash + "-3"},
+		"a message of more than is taken":    {form("message=" + pasted + strings.Repeat("text\n", 14_000)), 413, "header section is enough"},
+		"a header section without an end":    {form("message=X: " + strings.Repeat("a", 2<<20)), 413, "more than 65536 bytes"},
 		"a thousand parts that are not ours": {form(strings.Fields(strings.Repeat("x=y ", 1000))...), 422, "cannot be named"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,24 +110,24 @@ func TestFormOfThePage(t *testing.T) {
 }
 
 func TestSearch(t *testing.T) {
-	h := newHandler(t, httpapi.Options{Registry: prepared(t)})
+	h := newHandler(t, httpapi.Options{Registry: prepared(t), Rate: -1})
 	for name, c := range map[string]struct {
 		query  string
 		status int
 		want   string
 	}{
-		"a token":                        {"q=" + hash + "-3&list=" + list, 200, "https://one.example/3"},
-		"a token on the known lists":     {"q=" + strings.ToLower(hash) + "-3", 200, "https://one.example/3"},
-		"a Message-ID":                   {"q=%3C" + firstID + "%3E", 200, "3 messages share this hash"},
-		"a field":                        {"q=Message-Id:%20%3C" + firstID + "%3E", 200, "3 messages share this hash"},
-		"a permalink":                    {"q=https://x.example/y/" + list + "/" + hash + "-3", 200, "https://one.example/3"},
-		"a Message-ID that nobody holds": {"q=a@b", 200, "Not reserved"},
-		"a token that nobody holds":      {"q=" + hash + "-9", 404, "Not reserved"},
-		"nothing":                        {"q=", 400, "write a Message-ID"},
-		"empty brackets":                 {"q=%3C%3E", 400, "nothing is left"},
-		"HTML":                           {"q=%3Cscript%3Ealert(1)%3C/script%3E", 200, "script&gt;alert"},
-		"what is no list":                {"q=a@b&list=%3Cscript%3E", 400, "invalid list"},
-		"more than anybody types":        {"q=" + strings.Repeat("a", 5000), 400, "write a Message-ID"},
+		"a token":                    {"q=" + hash + "-3&list=" + list, 200, "https://one.example/3"},
+		"a token on the known lists": {"q=" + strings.ToLower(hash) + "-3", 200, "https://one.example/3"},
+		"a Message-ID":               {"q=%3C" + firstID + "%3E", 200, "3 messages share this hash"},
+		"a field":                    {"q=Message-Id:%20%3C" + firstID + "%3E", 200, "3 messages share this hash"},
+		"a permalink":                {"q=https://x.example/y/" + list + "/" + hash + "-3", 200, "https://one.example/3"},
+		"an unknown Message-ID":      {"q=a@b", 200, "Not reserved"},
+		"an unknown token":           {"q=" + hash + "-9", 404, "Not reserved"},
+		"nothing":                    {"q=", 400, "write a Message-ID"},
+		"empty brackets":             {"q=%3C%3E", 400, "nothing is left"},
+		"HTML":                       {"q=%3Cscript%3Ealert(1)%3C/script%3E", 200, "script&gt;alert"},
+		"an invalid list":            {"q=a@b&list=%3Cscript%3E", 400, "invalid list"},
+		"a very long text":           {"q=" + strings.Repeat("a", 5000), 400, "write a Message-ID"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := do(h, "GET", "/search?"+c.query)
@@ -140,7 +140,7 @@ func TestSearch(t *testing.T) {
 }
 
 // listen serves a handler as the daemon does, with shorter times.
-func listen(t *testing.T, h http.Handler) string {
+func listen(t *testing.T, h *httpapi.Handler) string {
 	t.Helper()
 	server := httpapi.NewServer(h, slog.New(slog.DiscardHandler))
 	if server.ReadHeaderTimeout == 0 || server.ReadTimeout == 0 || server.WriteTimeout == 0 || server.IdleTimeout == 0 {
@@ -157,6 +157,7 @@ func listen(t *testing.T, h http.Handler) string {
 }
 
 func TestSlowAndOddClientsAreCutOff(t *testing.T) {
+	t.Parallel()
 	addr := listen(t, newHandler(t, httpapi.Options{}))
 	for name, c := range map[string]struct{ sent, want string }{
 		"one that says nothing":          {"", ""},
@@ -188,7 +189,9 @@ func TestSlowAndOddClientsAreCutOff(t *testing.T) {
 
 func TestBusyIsSaidAndPasses(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
-	h := newHandler(t, httpapi.Options{MaxRequests: 1, Rate: -1})
+	token, tokens := everything(t)
+	h := newHandler(t, httpapi.Options{MaxPublic: 1, MaxRequests: 1, Rate: -1, Tokens: tokens})
+	bearer := "Authorization: Bearer " + token
 	// A body that does not come keeps its request in progress.
 	body := &gate{entered: entered, leave: leave}
 	done := make(chan int)
@@ -200,14 +203,26 @@ func TestBusyIsSaidAndPasses(t *testing.T) {
 		done <- w.Code
 	}()
 	<-entered
-	if answer := do(h, "GET", "/"); answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" {
-		t.Errorf("while busy: %d", answer.StatusCode)
+	send := []string{"Content-Type: message/rfc822", "Body: " + mail}
+	answer := do(h, "POST", "/api/v1/messages", send...)
+	if answer.StatusCode != 503 || answer.Header.Get("Retry-After") == "" || answer.Header.Get("Connection") != "close" {
+		t.Errorf("another message while busy: %d %v", answer.StatusCode, answer.Header)
+	}
+	for name, answer := range map[string]*http.Response{
+		"a reader":                 do(h, "GET", "/"),
+		"a message with a token":   do(h, "POST", "/api/v1/messages", append(send, bearer)...),
+		"a question with a token":  do(h, "GET", "/api/v1/stats", bearer),
+		"the status page, with it": do(h, "GET", "/status", "Authorization: "+basic(token)),
+	} {
+		if answer.StatusCode != 200 {
+			t.Errorf("%s while strangers are busy: %d", name, answer.StatusCode)
+		}
 	}
 	close(leave)
 	if status := <-done; status != 422 {
 		t.Errorf("the one in progress: %d", status)
 	}
-	if answer := do(h, "GET", "/"); answer.StatusCode != 200 {
+	if answer := do(h, "POST", "/api/v1/messages", send...); answer.StatusCode != 200 {
 		t.Errorf("afterwards: %d", answer.StatusCode)
 	}
 }

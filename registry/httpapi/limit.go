@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// loopback is whose X-Forwarded-For is believed without configuration: a
-// reverse proxy on the same host.
+// loopback holds the peers whose X-Forwarded-For is believed without
+// configuration: a reverse proxy on the same host.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 // maxClients bounds the table of clients. While it is full of clients that
-// are still counted, those that are not in it share one place.
+// still have to wait, those that are not in it share one place.
 const maxClients = 10_000
 
 // burst is how many seconds' worth of requests may come at once.
 const burst = 10
 
-// A limiter lets each client make rate requests a second. It keeps for each
-// the time until which its requests are paid for (the generic cell rate
-// algorithm: a leaky bucket that needs no timer).
+// A limiter lets each client make a number of requests per second. It keeps
+// for each the time until which its requests are paid for (the generic cell
+// rate algorithm: a leaky bucket that needs no timer).
 type limiter struct {
 	every time.Duration // one request's worth; 0: no limit
 	mu    sync.Mutex
@@ -37,8 +37,9 @@ func newLimiter(rate float64) *limiter {
 	return l
 }
 
-// allow tells if a client may make a request now, and counts it if so.
-func (l *limiter) allow(client netip.Addr, now time.Time) bool {
+// allow reports whether a client may now make a request that costs as much as
+// a number of plain ones, and counts it if so.
+func (l *limiter) allow(client netip.Addr, cost int, now time.Time) bool {
 	if l.every == 0 {
 		return true
 	}
@@ -54,15 +55,16 @@ func (l *limiter) allow(client netip.Addr, now time.Time) bool {
 	if next.Before(now) {
 		next = now
 	}
-	next = next.Add(l.every)
-	if next.Sub(now) > max(burst*time.Second, l.every) {
+	price := time.Duration(cost) * l.every
+	next = next.Add(price)
+	if next.Sub(now) > max(burst*time.Second, price) {
 		return false
 	}
 	l.paid[client] = next
 	return true
 }
 
-// forget drops the clients that have nothing left to wait for.
+// forget drops the clients that need not wait.
 func (l *limiter) forget(now time.Time) {
 	for client, until := range l.paid {
 		if !until.After(now) {
@@ -71,25 +73,14 @@ func (l *limiter) forget(now time.Time) {
 	}
 }
 
-// admit returns errTooMany for a client without a token that comes too often.
-func (h *Handler) admit(r *http.Request) error {
-	if h.o.Rate < 0 || len(h.grants(r)) > 0 || h.clients.allow(h.client(r), h.o.Now()) {
-		return nil
-	}
-	return errTooMany
-}
-
-// client returns the address that a request counts for: the peer's, or what
-// trusted proxies say. Addresses are read from the right: what stands left of
+// clientOf returns the address that a request counts for: the peer's, or what
+// trusted proxies say. It reads addresses from the right: those to the left of
 // the first that is not a trusted proxy's may be made up.
-func (h *Handler) client(r *http.Request) netip.Addr {
-	peer := netip.Addr{} // a unix socket
-	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		peer = ap.Addr().Unmap().WithZone("")
-	}
+func (h *Handler) clientOf(r *http.Request) netip.Addr {
+	peer := peerOf(r.RemoteAddr)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		if peer.IsValid() && !h.trusts(peer) {
+		if !h.trusts(peer) {
 			break
 		}
 		next, err := netip.ParseAddr(strings.TrimSpace(hop))
@@ -98,13 +89,30 @@ func (h *Handler) client(r *http.Request) netip.Addr {
 		}
 		peer = next.Unmap().WithZone("")
 	}
-	if peer.Is6() {
-		network, _ := peer.Prefix(64)
-		return network.Addr()
-	}
-	return peer
+	return network(peer)
 }
 
+// peerOf returns the address of a connection's other end, the zero Addr for a
+// unix socket.
+func peerOf(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+// network returns the address that one client's addresses have in common.
+func network(peer netip.Addr) netip.Addr {
+	if !peer.Is6() {
+		return peer
+	}
+	prefix, _ := peer.Prefix(64)
+	return prefix.Addr()
+}
+
+// trusts reports whether a peer is a proxy that names its clients. A unix
+// socket's always is.
 func (h *Handler) trusts(peer netip.Addr) bool {
-	return slices.ContainsFunc(h.o.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer) })
+	return !peer.IsValid() || slices.ContainsFunc(h.o.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer) })
 }

@@ -73,13 +73,13 @@ func TestWhoTheClientIs(t *testing.T) {
 		"one network of IPv6 is one client":          {[]string{"[2001:db8::1]:1"}, []string{"[2001:db8::ffff:1]:1"}, true},
 		"two networks of IPv6 are two":               {[]string{"[2001:db8::1]:1"}, []string{"[2001:db8:0:1::1]:1"}, false},
 		"IPv4 within IPv6 is IPv4":                   {[]string{"[::ffff:192.0.2.1]:1"}, []string{"192.0.2.1:1"}, true},
-		"a proxy here tells the client":              {[]string{"127.0.0.1:1", "192.0.2.1"}, []string{"127.0.0.1:1", "192.0.2.2"}, false},
+		"a proxy on this host names the client":      {[]string{"127.0.0.1:1", "192.0.2.1"}, []string{"127.0.0.1:1", "192.0.2.2"}, false},
 		"the last address counts":                    {[]string{"127.0.0.1:1", "203.0.113.1, 192.0.2.1"}, []string{"127.0.0.1:1", "203.0.113.2", "192.0.2.1"}, true},
 		"a made-up first address counts for nothing": {[]string{"[::1]:1", "127.0.0.1, 192.0.2.1"}, []string{"[::1]:1", "192.0.2.1"}, true},
-		"nobody else is believed":                    {[]string{"192.0.2.1:1", "203.0.113.1"}, []string{"192.0.2.1:1", "203.0.113.2"}, true},
+		"another peer is not believed":               {[]string{"192.0.2.1:1", "203.0.113.1"}, []string{"192.0.2.1:1", "203.0.113.2"}, true},
 		"a chain of proxies here":                    {[]string{"127.0.0.1:1", "192.0.2.1, 127.0.0.2"}, []string{"127.0.0.1:1", "192.0.2.2, 127.0.0.2"}, false},
-		"behind a unix socket it is told too":        {[]string{"@", "192.0.2.1"}, []string{"@", "192.0.2.2"}, false},
-		"what is no address ends the search":         {[]string{"127.0.0.1:1", "192.0.2.1, x"}, []string{"127.0.0.1:1", "192.0.2.2, x"}, true},
+		"a proxy on a unix socket names the client":  {[]string{"@", "192.0.2.1"}, []string{"@", "192.0.2.2"}, false},
+		"an invalid address ends the search":         {[]string{"127.0.0.1:1", "192.0.2.1, x"}, []string{"127.0.0.1:1", "192.0.2.2, x"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHandler(t, httpapi.Options{Rate: 0.01})

@@ -20,7 +20,7 @@ const (
 	someLines   = 256
 )
 
-// A listing is what a request to list asks for.
+// A listing is what a request for a list of reservations asks for.
 type listing struct {
 	list, state string // "" for all
 	limit       int
@@ -40,19 +40,20 @@ func readListing(query url.Values) (l listing, err error) {
 	return l, nil
 }
 
-// list answers GET /api/v1/reservations: a line of JSON for each reservation.
-func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
-	asked, err := readListing(r.URL.Query())
+// list answers GET /api/v1/reservations with a line of JSON for each
+// reservation.
+func (x *exchange) list() error {
+	asked, err := readListing(x.r.URL.Query())
 	if err == nil {
-		err = h.allow(r, ScopeRead, asked.list)
+		err = x.allow(ScopeRead, asked.list)
 	}
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), listTimeout)
+	ctx, cancel := context.WithTimeout(x.r.Context(), listTimeout)
 	defer cancel()
-	s := &lines{w: w, handler: h, asked: asked}
-	for found, err := range h.o.Registry.List(ctx, asked.list) {
+	s := &lines{exchange: x, asked: asked}
+	for found, err := range x.o.Registry.List(ctx, asked.list) {
 		if err != nil {
 			return s.broken(err)
 		}
@@ -66,27 +67,26 @@ func (h *Handler) list(w http.ResponseWriter, r *http.Request) error {
 
 // lines writes a listing.
 type lines struct {
-	w       http.ResponseWriter
-	handler *Handler
-	asked   listing
-	seen    int
-	sum     listEnd
-	json    *json.Encoder // nil before the first line
+	*exchange
+	asked listing
+	seen  int
+	sum   listEnd
+	json  *json.Encoder // nil before the first line
 }
 
 func (s *lines) write(line any) error {
 	if s.json == nil {
-		s.w.Header().Set("Content-Type", "application/jsonl")
-		s.json = json.NewEncoder(s.w)
+		s.Header().Set("Content-Type", "application/jsonl")
+		s.json = json.NewEncoder(s)
 	}
 	return s.json.Encode(line)
 }
 
-// add writes a line for what was asked for, and tells if more is wanted. The
-// client has lineTimeout for each someLines, however many there are.
+// add writes a line for what was asked for, and reports whether more is wanted.
+// The client has lineTimeout for each someLines, however many there are.
 func (s *lines) add(r registry.Reservation) bool {
 	if s.seen%someLines == 0 {
-		_ = http.NewResponseController(s.w).SetWriteDeadline(time.Now().Add(lineTimeout)) // tests have none
+		_ = http.NewResponseController(s).SetWriteDeadline(time.Now().Add(lineTimeout)) // a test's writer has no deadlines
 	}
 	s.seen++
 	if s.asked.state != "" && r.State.String() != s.asked.state {
@@ -97,18 +97,18 @@ func (s *lines) add(r registry.Reservation) bool {
 		return false
 	}
 	s.sum.Count++
-	return s.write(s.handler.reservation(r)) == nil
+	return s.write(s.reservation(r)) == nil
 }
 
 func (s *lines) end() { _ = s.write(lastLine{End: &s.sum}) }
 
-// broken tells of an error: as the answer, or as the last line of one that
-// has begun.
+// broken reports an error: as the answer, or as the last line of one that has
+// begun.
 func (s *lines) broken(err error) error {
 	if s.json == nil {
 		return err
 	}
-	s.handler.o.Log.Warn("listing broken off", "lines", s.sum.Count, "error", err)
+	s.o.Log.Warn("listing broken off", "lines", s.sum.Count, "error", err)
 	p := newProblem(fmt.Errorf("after %d lines: %w", s.sum.Count, err))
 	_ = s.write(lastLine{Problem: &p})
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"permalink-milter/hashheader/golden"
 	"permalink-milter/registry/httpapi"
 )
 
@@ -62,7 +63,7 @@ func TestAPIAndItsDocument(t *testing.T) {
 	if diff := cmp.Diff(doc.statuses(), slices.Sorted(maps.Keys(seen))); diff != "" {
 		t.Errorf("document and cases differ (-document +cases):\n%s", diff)
 	}
-	golden(t, "api.golden", printed.String())
+	golden.Equal(t, "testdata/api.golden", printed.String())
 }
 
 func print(answer *http.Response, body string) string {
@@ -83,7 +84,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 			want = append(want, strings.ToUpper(method)+" /api/v1"+path)
 		}
 	}
-	got := newHandler(t, httpapi.Options{}).Operations()
+	got := httpapi.Operations()
 	slices.Sort(got)
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -182,7 +183,7 @@ func values(t *testing.T, body string) func(func(any) bool) {
 	}
 }
 
-// fits tells why a value is not of a schema: by types, and by the names of
+// fits returns why a value does not fit a schema: by types, and by the names of
 // fields. All asks for every property, not the required ones alone.
 func (d document) fits(value, schema any, all bool) error {
 	s, _ := d.follow(schema).(map[string]any)

@@ -11,8 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/golden"
 	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
+	"permalink-milter/registry/memreg"
 )
 
 // basic is the value of Authorization with a token as the password.
@@ -20,11 +23,27 @@ func basic(token string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte("me:"+token))
 }
 
+// Two messages, the first with text that looks like a third, and one that
+// cannot be named.
+const mailbox = "From a@example.org Tue Nov 24 10:00:00 2026\nFrom: =?ISO-2022-JP?B?GyRCRnxLXDhsGyhC?= <a@example.org>\n" +
+	"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\nMessage-ID: <1@example.org>\nDate: Tue, 24 Nov 2026 10:00:00 +0000\nList-Post: <mailto:" + list + ">\n\n" +
+	"Text\nFrom here on it is text.\n\n>From here on, too.\n\n" +
+	"From b@example.org Tue Nov 24 11:00:00 2026\nMessage-ID: <2@example.org>\nMessage-ID-MD5: " + hash + "\n\nText\n\n" +
+	"From c@example.org Tue Nov 24 12:00:00 2026\nSubject: no name\n\n"
+
 // The main part of every page.
 func TestPages(t *testing.T) {
 	token, tokens := everything(t)
 	counters := func() []httpapi.Counter { return []httpapi.Counter{{Name: "messages stamped", Value: 1234567}} }
-	h := newHandler(t, httpapi.Options{Registry: prepared(t), Tokens: tokens, Counters: counters})
+	g := prepared(t)
+	for n := range 3 {
+		must(g.Reserve(t.Context(), registry.Request{List: "two@one.example.org", Hash: hash, Identity: identity(n)}))
+	}
+	for _, token := range []string{hash, hash + "-3"} {
+		must(g.Confirm(t.Context(), registry.Confirmation{List: "two@one.example.org", Token: token, URL: "https://one.example/of/" + token}))
+	}
+	must(g.Reserve(t.Context(), registry.Request{List: "users@lists.example.org", Hash: hash, Identity: identity(1)}))
+	h := newHandler(t, httpapi.Options{Registry: g, Tokens: tokens, Counters: counters})
 	var printed strings.Builder
 	for _, c := range []struct {
 		name, method, target string
@@ -33,22 +52,63 @@ func TestPages(t *testing.T) {
 		{"home", "GET", "/", nil},
 		{"a checked message", "POST", "/check", form("message=" + pasted)},
 		{"a checked message that is new", "POST", "/check", form("message=From: a@b.example\nDate: x\n", "list="+list)},
-		{"a search by Message-ID", "GET", "/search?q=" + firstID, nil},
+		{"a mailbox", "POST", "/check", form("message=" + mailbox)},
+		{"a search by Message-ID", "GET", "/search?q=" + firstID + "&list=" + list, nil},
+		{"a search by Message-ID on every list", "GET", "/search?q=" + firstID, nil},
 		{"a search that finds nothing", "GET", "/search?q=a@b", nil},
-		{"a choice of messages", "GET", "/" + list + "/" + hash, nil},
+		{"a choice of messages", "GET", "/two@one.example.org/" + hash, nil},
+		{"a message in several archives", "GET", "/users@lists.example.org/" + hash, nil},
 		{"an unknown permalink", "GET", "/" + list + "/" + hash + "-9", nil},
 		{"status", "GET", "/status", []string{"Authorization: " + basic(token)}},
 		{"a problem", "GET", "/status", nil},
 	} {
 		page := text(do(h, c.method, c.target, c.fields...))
 		if !strings.HasPrefix(page, "<!DOCTYPE html>\n<html lang=\"en\">") || !strings.HasSuffix(page, "</html>\n\n") || strings.Count(page, "<h1>") != 1 {
-			t.Errorf("%s is no whole page: %s", c.name, page)
+			t.Errorf("%s is not a whole page: %s", c.name, page)
 		}
 		_, main, _ := strings.Cut(page, "<main")
 		main, _, _ = strings.Cut(main, "</main>")
 		fmt.Fprintf(&printed, "== %s\n<main%s</main>\n", c.name, main)
 	}
-	golden(t, "pages.golden", printed.String())
+	golden.Equal(t, "testdata/pages.golden", printed.String())
+}
+
+func TestAMailboxOfManyMessagesIsCut(t *testing.T) {
+	h := newHandler(t, httpapi.Options{})
+	message := "From a Tue Nov 24 10:00:00 2026\r\nMessage-ID: <a@b.example>\r\n\r\n"
+	got := text(do(h, "POST", "/check", form("message="+strings.Repeat(message, 25))...))
+	if !strings.Contains(got, "20 checked messages") || !strings.Contains(got, "The other 5 in it") {
+		t.Errorf("%s", got)
+	}
+}
+
+func TestASearchFindsOnEveryListOfTheRegistry(t *testing.T) {
+	g := prepared(t)
+	at := &clock{now: now()}
+	h := newHandler(t, httpapi.Options{Registry: g, Now: at.Now})
+	ask := func() string { return text(do(h, "GET", "/search?q=new@example.org")) }
+	if page := ask(); !strings.Contains(page, "Not reserved") {
+		t.Fatalf("before: %s", page)
+	}
+	for list, algorithm := range map[string]hashheader.Algorithm{"any@nowhere.example": hashheader.SHA256, "other@one.example.org": hashheader.MD5} {
+		hash := must(algorithm.Hash([]byte("new@example.org")))
+		must(g.Reserve(t.Context(), registry.Request{List: list, Hash: hash, Identity: identity(1)}))
+	}
+	at.advance(time.Minute)
+	if page := ask(); !strings.Contains(page, "any@nowhere.example") || !strings.Contains(page, "other@one.example.org") {
+		t.Errorf("afterwards: %s", page)
+	}
+}
+
+func TestASearchOfManyListsSaysWhereItEnds(t *testing.T) {
+	g := registry.New(memreg.New(), registry.Options{Now: now})
+	for n := range 600 {
+		must(g.Reserve(t.Context(), registry.Request{List: fmt.Sprintf("list%03d@example.org", n), Hash: hash, Identity: identity(1)}))
+	}
+	page := text(do(newHandler(t, httpapi.Options{Registry: g}), "GET", "/search?q="+hash))
+	if !strings.Contains(page, "Only 500 lists were searched") {
+		t.Errorf("%d bytes", len(page))
+	}
 }
 
 // Each control of a form has its label.
@@ -209,7 +269,7 @@ func luminance(t *testing.T, style, name string) (sum float64) {
 	return sum
 }
 
-func TestObserveIsToldOfEveryRequest(t *testing.T) {
+func TestObserveIsCalledForEveryRequest(t *testing.T) {
 	var told []string
 	h := newHandler(t, httpapi.Options{Registry: prepared(t), Observe: func(pattern string, status int, _ time.Duration) {
 		told = append(told, fmt.Sprint(pattern, " ", status))

@@ -1,18 +1,19 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/httpapi/page"
 )
 
 // reserve answers POST /api/v1/reservations.
-func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) error {
+func (x *exchange) reserve() error {
 	var body reserveRequest
-	if err := readJSON(w, r, &body); err != nil {
+	if err := x.readJSON(&body); err != nil {
 		return err
 	}
 	if body.Identity == "" {
@@ -22,105 +23,141 @@ func (h *Handler) reserve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := h.allow(r, ScopeReserve, body.List); err != nil {
+	if err := x.allow(ScopeReserve, body.List); err != nil {
 		return err
 	}
-	ctx, cancel := h.budget(r)
+	ctx, cancel := x.budget()
 	defer cancel()
-	result, err := h.o.Registry.Reserve(ctx, registry.Request{List: body.List, Hash: body.Hash, Identity: id, Share: body.Share})
+	result, err := x.o.Registry.Reserve(ctx, registry.Request{List: body.List, Hash: body.Hash, Identity: id, Share: body.Share})
 	if err != nil {
 		return err
 	}
-	answer := h.reservation(result.Reservation)
+	answer := x.reservation(result.Reservation)
 	answer.Outcome = result.Outcome.String()
-	w.Header().Set("Location", h.root+path("/api/v1/reservations", answer.List, answer.Token))
+	x.Header().Set("Location", x.root+page.Path("/api/v1/reservations", answer.List, answer.Token))
 	status := http.StatusOK
 	if result.Outcome == registry.Fresh {
 		status = http.StatusCreated
 	}
-	writeJSON(w, "application/json", status, answer)
+	writeJSON(x, "application/json", status, answer)
 	return nil
 }
 
-// named returns list and token of a request's path, the caller's right to
-// them checked.
-func (h *Handler) named(r *http.Request, scope Scope) (list, token string, err error) {
-	list, err = hashheader.CheckList(r.PathValue("list"))
+// named returns the list and the reference of a request's path, the caller's
+// right to the list checked.
+func (x *exchange) named(scope Scope) (list string, ref hashheader.Reference, err error) {
+	list, err = hashheader.CheckList(x.r.PathValue("list"))
 	if err == nil {
-		_, _, err = hashheader.ParseToken(r.PathValue("token"))
+		ref, err = hashheader.ParseReference(x.r.PathValue("token"))
 	}
 	if err == nil {
-		err = h.allow(r, scope, list)
+		err = x.allow(scope, list)
 	}
-	return list, r.PathValue("token"), err
+	return list, ref, err
+}
+
+// held returns the reservation that a reference names. A token names its
+// holder, a claim the message that it was made of.
+func (x *exchange) held(ctx context.Context, list string, ref hashheader.Reference) (registry.Reservation, error) {
+	if ref.Claim == "" {
+		return x.o.Registry.Lookup(ctx, list, ref.Token())
+	}
+	all, err := x.behind(ctx, list, ref)
+	if err != nil {
+		return registry.Reservation{}, err
+	}
+	if len(all) > 1 {
+		return all[0], invalid("%d messages claim %s: write more digits of the identity", len(all), ref)
+	}
+	return all[0], nil
+}
+
+// holder returns the token that a reference names, and the identity that its
+// holder must have: the caller's, unless that is zero, or the claimed one.
+func (x *exchange) holder(ctx context.Context, list string, ref hashheader.Reference, id hashheader.Identity) (string, hashheader.Identity, error) {
+	if ref.Claim == "" {
+		return ref.Token(), id, nil
+	}
+	held, err := x.held(ctx, list, ref)
+	if err != nil {
+		return "", id, err
+	}
+	if id == (hashheader.Identity{}) {
+		id = held.Identity
+	}
+	return held.Token(), id, nil
 }
 
 // lookup answers GET /api/v1/reservations/{list}/{token}.
-func (h *Handler) lookup(w http.ResponseWriter, r *http.Request) error {
-	list, token, err := h.named(r, ScopeRead)
+func (x *exchange) lookup() error {
+	list, ref, err := x.named(ScopeRead)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.budget(r)
+	ctx, cancel := x.budget()
 	defer cancel()
-	found, err := h.o.Registry.Lookup(ctx, list, token)
+	found, err := x.held(ctx, list, ref)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, "application/json", http.StatusOK, h.reservation(found))
+	writeJSON(x, "application/json", http.StatusOK, x.reservation(found))
 	return nil
 }
 
 // lookupHash answers GET /api/v1/hashes/{list}/{hash}.
-func (h *Handler) lookupHash(w http.ResponseWriter, r *http.Request) error {
-	list := r.PathValue("list")
-	if err := h.allow(r, ScopeRead, list); err != nil {
+func (x *exchange) lookupHash() error {
+	list := x.r.PathValue("list")
+	if err := x.allow(ScopeRead, list); err != nil {
 		return err
 	}
-	ctx, cancel := h.budget(r)
+	ctx, cancel := x.budget()
 	defer cancel()
-	all, err := h.o.Registry.LookupHash(ctx, list, r.PathValue("hash"))
+	all, err := x.o.Registry.LookupHash(ctx, list, x.r.PathValue("hash"))
 	if err != nil {
 		return err
 	}
 	answer := reservations{Reservations: []reservation{}}
 	for _, found := range all {
-		answer.Reservations = append(answer.Reservations, h.reservation(found))
+		answer.Reservations = append(answer.Reservations, x.reservation(found))
 	}
-	writeJSON(w, "application/json", http.StatusOK, answer)
+	writeJSON(x, "application/json", http.StatusOK, answer)
 	return nil
 }
 
 // confirm answers PUT /api/v1/reservations/{list}/{token}/archived.
-func (h *Handler) confirm(w http.ResponseWriter, r *http.Request) error {
-	list, token, err := h.named(r, ScopeConfirm)
+func (x *exchange) confirm() error {
+	list, ref, err := x.named(ScopeConfirm)
 	if err != nil {
 		return err
 	}
 	var body confirmRequest
-	if err := readJSON(w, r, &body); err != nil {
+	if err := x.readJSON(&body); err != nil {
 		return err
 	}
 	id, err := parseIdentity(body.Identity)
 	if err == nil {
-		err = h.checkTarget(body.URL)
+		err = x.checkTarget(body.URL)
 	}
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.budget(r)
+	ctx, cancel := x.budget()
 	defer cancel()
-	done, err := h.o.Registry.Confirm(ctx, registry.Confirmation{List: list, Token: token, Identity: id, URL: body.URL, Subject: body.Subject})
+	token, id, err := x.holder(ctx, list, ref, id)
 	if err != nil {
 		return err
 	}
-	h.o.Log.Info("confirmed", "list", list, "token", done.Token(), "url", done.URL)
-	writeJSON(w, "application/json", http.StatusOK, h.reservation(done))
+	done, err := x.o.Registry.Confirm(ctx, registry.Confirmation{List: list, Token: token, Identity: id, URL: body.URL, Subject: body.Subject})
+	if err != nil {
+		return err
+	}
+	x.o.Log.Info("confirmed", "list", list, "token", done.Token(), "url", done.URL)
+	writeJSON(x, "application/json", http.StatusOK, x.reservation(done))
 	return nil
 }
 
-// checkTarget returns an error for a URL that the resolver would not lead to:
-// one that is not of the web, one with a user's name in it, which serves to
+// checkTarget returns an error for a URL that the resolver must not lead to:
+// one that is not of the web, one with user information, which serves to
 // deceive, and one of the resolver's own.
 func (h *Handler) checkTarget(text string) error {
 	u, err := url.Parse(text)
@@ -135,29 +172,26 @@ func (h *Handler) checkTarget(text string) error {
 
 func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
-// ours tells if a URL is the resolver's, by http or https.
-func (h *Handler) ours(text string) bool {
-	_, base, _ := strings.Cut(strings.ToLower(h.o.BaseURL), "://")
-	_, target, _ := strings.Cut(strings.ToLower(text), "://")
-	return base != "" && strings.HasPrefix(target+"/", base+"/")
-}
-
 // release answers DELETE /api/v1/reservations/{list}/{token}.
-func (h *Handler) release(w http.ResponseWriter, r *http.Request) error {
-	list, token, err := h.named(r, ScopeRelease)
+func (x *exchange) release() error {
+	list, ref, err := x.named(ScopeRelease)
 	if err != nil {
 		return err
 	}
-	id, err := parseIdentity(r.URL.Query().Get("identity"))
+	id, err := parseIdentity(x.r.URL.Query().Get("identity"))
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.budget(r)
+	ctx, cancel := x.budget()
 	defer cancel()
-	if err := h.o.Registry.Release(ctx, list, token, id); err != nil {
+	token, id, err := x.holder(ctx, list, ref, id)
+	if err != nil {
 		return err
 	}
-	h.o.Log.Info("released", "list", list, "token", token)
-	w.WriteHeader(http.StatusNoContent)
+	if err := x.o.Registry.Release(ctx, list, token, id); err != nil {
+		return err
+	}
+	x.o.Log.Info("released", "list", list, "token", token)
+	x.WriteHeader(http.StatusNoContent)
 	return nil
 }

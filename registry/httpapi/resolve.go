@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/httpapi/page"
 	"permalink-milter/registry/stamp"
 )
 
@@ -16,128 +16,163 @@ import (
 // leads: archives move, and the permalink stays.
 const movedFor = "public, max-age=86400"
 
-// A choice is one place that a permalink may lead to.
-type choice struct {
-	Token   string    `json:"token"`
-	State   string    `json:"state"`
-	Since   time.Time `json:"since"`
-	Subject string    `json:"subject,omitempty"`
-	Links   []link    `json:"links"`
-}
-
-// A link is one archive's URL of a message; the archive's name is empty for
-// the URL that was confirmed.
-type link struct {
-	Archive string `json:"archive,omitempty"`
-	URL     string `json:"url"`
-}
-
-// choices is what there is where a permalink leads to more than one place,
-// or to none yet.
-type choices struct {
-	List    string   `json:"list"`
-	Token   string   `json:"token"`
-	Choices []choice `json:"choices"`
-}
-
 // resolve answers GET /{list}/{token}: a redirect to the one place that it
-// leads to, or the choice. It never redirects to anything but a URL that was
+// leads to, or the choice. It redirects to nothing but a URL that was
 // confirmed or one of a configured template.
-func (h *Handler) resolve(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := h.budget(r)
+func (x *exchange) resolve() error {
+	ctx, cancel := x.budget()
 	defer cancel()
-	held, err := h.behind(ctx, r.PathValue("list"), r.PathValue("token"))
+	list, token := x.r.PathValue("list"), x.r.PathValue("token")
+	ref, err := hashheader.ParseReference(token)
+	var held []registry.Reservation
+	if err == nil {
+		held, err = x.behind(ctx, list, ref)
+	}
 	switch {
 	case errors.Is(err, registry.ErrInvalid):
 		return fmt.Errorf("%w: %v", errNoLink, err)
 	case errors.Is(err, registry.ErrNotFound):
-		return fmt.Errorf("%w: no message holds %.80q on %.254q", errNoLink, r.PathValue("token"), r.PathValue("list"))
+		return fmt.Errorf("%w: no message holds %.120q on %.254q", errNoLink, token, list)
 	case err != nil:
 		return err
 	}
-	w.Header().Set("Vary", "Accept")
-	found := choices{List: held[0].List, Token: hashheader.Token(held[0].Hash, 1)}
-	for _, one := range held {
-		found.Choices = append(found.Choices, h.choice(one, nil))
-	}
-	if _, ordinal, _ := hashheader.ParseToken(r.PathValue("token")); len(held) > 1 || held[0].Ordinal != ordinal {
-		h.offerChoice(w, r, http.StatusMultipleChoices, found)
+	x.Header().Set("Vary", "Accept")
+	if one, ok := x.only(held, ref); ok {
+		x.lead(one, ref)
 		return nil
 	}
-	found.Token = held[0].Token()
-	switch links := found.Choices[0].Links; {
-	case len(links) == 1 && h.safeURL(held[0]) != "":
-		w.Header().Set("Cache-Control", movedFor)
-		http.Redirect(w, r, links[0].URL, http.StatusMovedPermanently)
-	case len(links) == 1:
-		http.Redirect(w, r, links[0].URL, http.StatusFound)
-	case len(links) > 1:
-		h.offerChoice(w, r, http.StatusMultipleChoices, found)
-	default:
-		h.offerChoice(w, r, http.StatusNotFound, found)
-	}
+	x.offerChoice(http.StatusMultipleChoices, x.choices(held, ref))
 	return nil
 }
 
-// behind returns the reservations that a token may mean: for a bare hash all
-// of it, since whoever computed it may mean any. There is at least one, or an
-// error.
-func (h *Handler) behind(ctx context.Context, list, token string) ([]registry.Reservation, error) {
-	hash, ordinal, err := hashheader.ParseToken(token)
-	if err != nil {
-		return nil, err
-	}
-	if ordinal > 1 {
-		one, err := h.o.Registry.Lookup(ctx, list, token)
+// behind returns the reservations that a reference may mean: for a bare hash
+// all of it, since whoever computed it may mean any. There is at least one, or
+// an error.
+func (x *exchange) behind(ctx context.Context, list string, ref hashheader.Reference) (held []registry.Reservation, err error) {
+	if ref.Claim == "" && ref.Ordinal > 1 {
+		one, err := x.o.Registry.Lookup(ctx, list, ref.Token())
 		return []registry.Reservation{one}, err
 	}
-	all, err := h.o.Registry.LookupHash(ctx, list, hash)
-	if err == nil && len(all) == 0 {
-		err = fmt.Errorf("look up %s on %s: %w", token, list, registry.ErrNotFound)
+	all, err := x.o.Registry.LookupHash(ctx, list, ref.Hash)
+	for _, r := range all {
+		if ref.Claim == "" || ref.Claims(r.Identity) {
+			held = append(held, r)
+		}
 	}
-	return all, err
+	if err == nil && len(held) == 0 {
+		err = fmt.Errorf("look up %s on %s: %w", ref, list, registry.ErrNotFound)
+	}
+	return held, err
 }
 
-func (h *Handler) offerChoice(w http.ResponseWriter, r *http.Request, status int, found choices) {
-	if wantsJSON(r) {
-		writeJSON(w, "application/json", status, found)
+// only returns the one message that a reference can lead to: the one that is
+// archived, whatever reservations stand beside it, or the one that holds just
+// this reference. A reservation alone cannot hide an archived message: anyone
+// whose mail passes the filter can make one.
+func (x *exchange) only(held []registry.Reservation, ref hashheader.Reference) (one registry.Reservation, ok bool) {
+	archived := 0
+	for _, r := range held {
+		if x.safeURL(r) != "" {
+			one = r
+			archived++
+		}
+	}
+	if archived == 1 {
+		return one, true
+	}
+	return held[0], len(held) == 1 && names(ref, held[0])
+}
+
+// names reports whether a reference names this message and not another one.
+func names(ref hashheader.Reference, r registry.Reservation) bool {
+	return ref.Claim != "" || ref.Ordinal == r.Ordinal
+}
+
+// lead redirects to a message's archive. Where there are several or none, it
+// says so.
+func (x *exchange) lead(r registry.Reservation, ref hashheader.Reference) {
+	links := x.links(r, nil)
+	switch archived := x.safeURL(r) != ""; {
+	case len(links) != 1:
+		found := x.choices([]registry.Reservation{r}, ref)
+		found.Choices[0].Links = links
+		status := http.StatusMultipleChoices
+		if len(links) == 0 {
+			status = http.StatusNotFound
+		}
+		x.offerChoice(status, found)
+	case archived && names(ref, r):
+		x.Header().Set("Cache-Control", movedFor)
+		http.Redirect(x, x.r, links[0].URL, http.StatusMovedPermanently)
+	default:
+		http.Redirect(x, x.r, links[0].URL, http.StatusFound)
+	}
+}
+
+func (x *exchange) offerChoice(status int, found page.Choices) {
+	if wantsJSON(x.r) {
+		writeJSON(x, "application/json", status, found)
 		return
 	}
-	h.render(w, status, "choices", found)
+	x.render(status, found)
 }
 
-// choice tells where a message may be found: the URL that was confirmed, else
-// what each archive's template makes of the token, and of the canonical
-// Message-ID where it is known.
-func (h *Handler) choice(r registry.Reservation, canonical []byte) choice {
-	c := choice{Token: r.Token(), State: r.State.String(), Since: r.Since, Subject: r.Subject, Links: []link{}}
-	if url := h.safeURL(r); url != "" {
-		c.Links = append(c.Links, link{"", url})
-		return c
+// choices describes the messages that a reference may mean. It links what
+// opens: the archived ones.
+func (x *exchange) choices(held []registry.Reservation, ref hashheader.Reference) page.Choices {
+	found := page.Choices{List: held[0].List, Token: ref.String()}
+	for _, r := range held {
+		c := x.choice(r)
+		if url := x.safeURL(r); url != "" {
+			c.Links = append(c.Links, page.Link{URL: url})
+		}
+		found.Choices = append(found.Choices, c)
 	}
-	p := h.policy.Load()
+	return found
+}
+
+// choice describes a message, without links.
+func (x *exchange) choice(r registry.Reservation) page.Choice {
+	claim := hashheader.Reference{Hash: r.Hash, Ordinal: 1, Claim: r.Identity.Claim()}
+	return page.Choice{Token: r.Token(), State: r.State.String(), Since: r.Since, Subject: r.Subject,
+		Permalink: x.permalink(r.List, claim.String()), Links: []page.Link{}}
+}
+
+// links returns where a message may be: the URL that was confirmed, else what
+// the template of each archive makes of the token, and of the canonical
+// Message-ID where it is known.
+func (x *exchange) links(r registry.Reservation, canonical []byte) []page.Link {
+	links := []page.Link{}
+	if url := x.safeURL(r); url != "" {
+		return append(links, page.Link{URL: url})
+	}
 	algorithm, _ := hashheader.HashAlgorithm(r.Hash)
-	for _, a := range p.Holding(r.List) {
-		if p.AlgorithmOf(a) != algorithm {
+	for _, a := range x.policy.Holding(r.List) {
+		if x.policy.AlgorithmOf(a) != algorithm {
 			continue // the archive's own token is another one
 		}
-		token := r.Token()
-		if a.Share {
-			token = r.Hash
-		}
-		url, err := a.Following().Expand(hashheader.Permalink{List: r.List, ListID: stamp.ListID(nil, r.List), Token: token,
-			MessageID: canonical, Hash: r.Hash, Algorithm: p.Algorithm})
-		if err == nil && !h.ours(url) {
-			c.Links = append(c.Links, link{a.Name, url})
+		url, err := a.Following().Expand(x.values(r, a, canonical))
+		if err == nil && !x.ours(url) {
+			links = append(links, page.Link{Archive: a.Name, URL: url})
 		}
 	}
-	return c
+	return links
 }
 
-// safeURL returns the confirmed URL if it may be followed: registries hold
-// what other programs confirmed, too.
-func (h *Handler) safeURL(r registry.Reservation) string {
-	if r.State != registry.Archived || h.checkTarget(r.URL) != nil {
+// values returns what an archive's template is filled with.
+func (x *exchange) values(r registry.Reservation, a *stamp.Archive, canonical []byte) hashheader.Permalink {
+	token := r.Token()
+	if a.Share {
+		token = r.Hash
+	}
+	return hashheader.Permalink{List: r.List, ListID: stamp.ListID(nil, r.List), Token: token, MessageID: canonical,
+		Hash: r.Hash, Algorithm: x.policy.Algorithm, Identity: r.Identity}
+}
+
+// safeURL returns the confirmed URL if it may be followed: other programs
+// confirm in the registry too.
+func (x *exchange) safeURL(r registry.Reservation) string {
+	if r.State != registry.Archived || x.checkTarget(r.URL) != nil {
 		return ""
 	}
 	return r.URL

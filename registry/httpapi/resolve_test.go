@@ -17,6 +17,9 @@ import (
 
 const asJSON = "Accept: application/json"
 
+// claim returns the claim of the message with identity n.
+func claim(n int) string { return identity(n).Claim() }
+
 func TestResolver(t *testing.T) {
 	g := prepared(t)
 	reserve := func(list string) {
@@ -33,42 +36,65 @@ func TestResolver(t *testing.T) {
 	confirm("script@one.example.org", "ftp://archive.example/1")
 	confirm("self@one.example.org", base+"/self@one.example.org/"+hash)
 	confirm("name@one.example.org", "https://one.example@evil.example/")
-	h := newHandler(t, httpapi.Options{Registry: g})
+	for n := range 3 {
+		for _, list := range []string{"flood@one.example.org", "two@one.example.org", "three@one.example.org"} {
+			must(g.Reserve(t.Context(), registry.Request{List: list, Hash: hash, Identity: identity(n + 1)}))
+		}
+	}
+	must(g.Confirm(t.Context(), registry.Confirmation{List: "flood@one.example.org", Token: hash, URL: "https://archive.example/first"}))
+	must(g.Confirm(t.Context(), registry.Confirmation{List: "two@one.example.org", Token: hash, URL: "https://archive.example/1", Subject: "<b>Bold & brash</b>"}))
+	must(g.Confirm(t.Context(), registry.Confirmation{List: "two@one.example.org", Token: hash + "-2", URL: "https://archive.example/2"}))
+	h := newHandler(t, httpapi.Options{Registry: g, Rate: -1})
 	for name, c := range map[string]struct {
 		target, accept string
 		status         int
 		want           string // the Location, or part of the body
 	}{
 		"a reserved one leads to the archive's template": {"/x@one.example.org/" + hash, "", 302, "https://one.example/x@one.example.org/" + hash},
-		"in any case":                            {"/X@One.Example.ORG/" + strings.ToLower(hash), "", 302, "https://one.example/x@one.example.org/" + hash},
-		"with an escaped @":                      {"/x%40one.example.org/" + hash, "", 302, "https://one.example/x@one.example.org/" + hash},
-		"with a query that is left out":          {"/x@one.example.org/" + hash + "?u=https://evil.example", "", 302, "https://one.example/x@one.example.org/" + hash},
-		"as JSON it is a redirect too":           {"/x@one.example.org/" + hash, asJSON, 302, "https://one.example/x@one.example.org/" + hash},
-		"an archived one leads to its URL":       {"/moved@one.example.org/" + hash, "", 301, "https://archive.example/a?b=c#d"},
-		"a collision's token leads to its own":   {"/" + list + "/" + hash + "-2", "", 302, "https://one.example/devel@lists.example.org/" + hash + "-2"},
-		"a collision's archived one, too":        {"/" + list + "/" + hash + "-3", "", 301, "https://one.example/3"},
-		"a bare hash of several offers them":     {"/" + list + "/" + hash, "", 300, "&lt;b&gt;Bold &amp; brash&lt;/b&gt;"},
-		"a bare hash of several as JSON":         {"/" + list + "/" + hash, asJSON, 300, `"url": "https://one.example/devel@lists.example.org/` + hash + `-2"`},
+		"in any case":                           {"/X@One.Example.ORG/" + strings.ToLower(hash), "", 302, "https://one.example/x@one.example.org/" + hash},
+		"with an escaped @":                     {"/x%40one.example.org/" + hash, "", 302, "https://one.example/x@one.example.org/" + hash},
+		"with a query that is left out":         {"/x@one.example.org/" + hash + "?u=https://evil.example", "", 302, "https://one.example/x@one.example.org/" + hash},
+		"as JSON it is a redirect too":          {"/x@one.example.org/" + hash, asJSON, 302, "https://one.example/x@one.example.org/" + hash},
+		"an archived one leads to its URL":      {"/moved@one.example.org/" + hash, "", 301, "https://archive.example/a?b=c#d"},
+		"a collision's token leads to its own":  {"/" + list + "/" + hash + "-2", "", 302, "https://one.example/devel@lists.example.org/" + hash + "-2"},
+		"a collision's archived one, too":       {"/" + list + "/" + hash + "-3", "", 301, "https://one.example/3"},
+		"reservations do not hide the archived": {"/" + list + "/" + hash, "", 302, "https://one.example/3"},
+		"the first is archived, others came":    {"/flood@one.example.org/" + hash, "", 301, "https://archive.example/first"},
+		"two archived ones offer the choice":    {"/two@one.example.org/" + hash, "", 300, "&lt;b&gt;Bold &amp; brash&lt;/b&gt;"},
+		"two archived ones as JSON":             {"/two@one.example.org/" + hash, asJSON, 300, `"url": "https://archive.example/2"`},
+		"a choice links no reserved one": {"/two@one.example.org/" + hash, asJSON, 300, `-3",
+      "state": "reserved",
+      "since": "2026-11-24T11:00:00Z",
+      "permalink": "` + base + `/two@one.example.org/` + hash + "=" + claim(3) + `",
+      "links": []`},
+		"reserved ones offer the choice":         {"/three@one.example.org/" + hash, "", 300, "No archive has confirmed it yet"},
+		"a claim finds its message":              {"/two@one.example.org/" + hash + "=" + claim(2), "", 301, "https://archive.example/2"},
+		"a claim of more digits":                 {"/two@one.example.org/" + hash + "=" + identity(2).String(), "", 301, "https://archive.example/2"},
+		"a claim in upper case":                  {"/two@one.example.org/" + hash + "=" + strings.ToUpper(claim(2)), "", 301, "https://archive.example/2"},
+		"a claim behind another's token":         {"/two@one.example.org/" + hash + "-3=" + claim(2), "", 301, "https://archive.example/2"},
+		"a claim of a reserved one":              {"/two@one.example.org/" + hash + "=" + claim(3), "", 302, "https://one.example/two@one.example.org/" + hash + "-3"},
+		"an unknown claim":                       {"/two@one.example.org/" + hash + "=00000000", "", 404, "letter by letter"},
+		"a claim that is too short":              {"/two@one.example.org/" + hash + "=" + claim(2)[:7], "", 404, "ot a permalink of this server"},
 		"several archives offer the choice":      {"/users@lists.example.org/" + hash, "", 300, `<a href="https://second.example/users/` + hash + `"`},
 		"several archives as JSON":               {"/users@lists.example.org/" + hash, asJSON, 300, `"archive": "second"`},
 		"a template of Message-IDs waits":        {"/ids@lists.example.org/" + hash, "", 404, "No archive has confirmed it yet"},
-		"a template of ours is no loop":          {"/loop@lists.example.org/" + hash, "", 404, "No archive has confirmed it yet"},
-		"a list of no archive waits":             {"/nobody@lists.example.org/" + hash, asJSON, 404, `"links": []`},
+		"a template of ours makes no loop":       {"/loop@lists.example.org/" + hash, "", 404, "No archive has confirmed it yet"},
+		"a list without an archive waits":        {"/nobody@lists.example.org/" + hash, asJSON, 404, `"links": []`},
 		"a confirmed ftp URL is not followed":    {"/script@one.example.org/" + hash, "", 302, "https://one.example/script@one.example.org/" + hash},
-		"one confirmed as itself is no loop":     {"/self@one.example.org/" + hash, "", 302, "https://one.example/self@one.example.org/" + hash},
+		"one confirmed as itself makes no loop":  {"/self@one.example.org/" + hash, "", 302, "https://one.example/self@one.example.org/" + hash},
 		"a name in a URL is not followed":        {"/name@one.example.org/" + hash, "", 302, "https://one.example/name@one.example.org/" + hash},
 		"an unknown one is a page":               {"/other@one.example.org/" + hash, "", 404, "letter by letter"},
 		"an unknown one as JSON":                 {"/other@one.example.org/" + hash, asJSON, 404, "urn:permalink-milter:problem:no-permalink"},
-		"what is no token is a page":             {"/x@one.example.org/index.php", "", 404, "Find a permalink"},
-		"what is no list is a page":              {"/wp-admin/" + hash, "", 404, "no permalink of ours"},
-		"a line end in the list is no header":    {"/x%0d%0aSet-Cookie:%20a=b@one.example.org/" + hash, "", 404, "no permalink of ours"},
-		"a line end in the token is no header":   {"/x@one.example.org/" + hash + "%0d%0aLocation:%20https:%2f%2fevil.example", "", 404, "no permalink of ours"},
+		"an invalid token is a page":             {"/x@one.example.org/index.php", "", 404, "Find a permalink"},
+		"an invalid list is a page":              {"/wp-admin/" + hash, "", 404, "ot a permalink of this server"},
+		"a line end in the list ends no header":  {"/x%0d%0aSet-Cookie:%20a=b@one.example.org/" + hash, "", 404, "ot a permalink of this server"},
+		"a line end in the token ends no header": {"/x@one.example.org/" + hash + "%0d%0aLocation:%20https:%2f%2fevil.example", "", 404, "ot a permalink of this server"},
 		"HTML in the list is text":               {"/%3Cscript%3Ealert(1)%3C%2Fscript%3E@a.example/" + hash, "", 404, "&lt;script&gt;alert(1)&lt;/script&gt;"},
 		"HTML in the token is text":              {"/x@a.example/%3Cscript%3Ealert(1)%3C%2Fscript%3E", "", 404, "&lt;script&gt;"},
-		"two slashes are no other host":          {"//evil.example/x", "", 307, "/evil.example/x"},
-		"a backslash is no other host":           {`/\evil.example/` + hash, "", 404, "no permalink of ours"},
+		"two slashes lead to no other host":      {"//evil.example/x", "", 307, "/evil.example/x"},
+		"a backslash leads to no other host":     {`/\evil.example/` + hash, "", 404, "ot a permalink of this server"},
 		"a path that climbs stays here":          {"/a/../../evil@one.example.org/" + hash, "", 307, "/evil@one.example.org/" + hash},
-		"a URL as the list is none":              {"/https:%2f%2fevil.example@x.example/" + hash, "", 404, "no permalink of ours"},
+		"a URL as the list is none":              {"/https:%2f%2fevil.example@x.example/" + hash, "", 404, "ot a permalink of this server"},
 		"a bad byte in the list is text":         {"/%ff%fe@one.example.org/" + hash, asJSON, 404, "no-permalink"},
 		"a path of thousands of segments is 404": {strings.Repeat("/a", 3000), "", 404, "There is nothing here"},
 	} {
@@ -103,6 +129,32 @@ func TestAnArchiveThatMovesIsFollowed(t *testing.T) {
 	}
 }
 
+// A reloading registry is asked while the configuration is reloaded.
+type reloading struct {
+	registry.Registry
+	reload func()
+}
+
+func (r reloading) LookupHash(ctx context.Context, list, hash string) ([]registry.Reservation, error) {
+	r.reload()
+	return r.Registry.LookupHash(ctx, list, hash)
+}
+
+func TestARequestKeepsThePolicyThatItBeganWith(t *testing.T) {
+	next := policy(t)
+	next.Archives = nil
+	token, tokens := everything(t)
+	var h *httpapi.Handler
+	g := reloading{reserved(t, list, 1), func() { h.SetPolicy(next); h.SetTokens(nil) }}
+	h = newHandler(t, httpapi.Options{Registry: g, Tokens: tokens})
+	if got := do(h, "GET", "/"+list+"/"+hash, "Authorization: "+basic(token)).Header.Get("Location"); got != "https://one.example/"+list+"/"+hash {
+		t.Errorf("the resolver leads to %q", got)
+	}
+	if got := do(h, "GET", "/"+list+"/"+hash); got.StatusCode != 404 {
+		t.Errorf("the next request: %d", got.StatusCode)
+	}
+}
+
 func TestPermalinksOfTheResolverLeadToTheTarget(t *testing.T) {
 	p := policy(t)
 	p.Archives[0].URL = template(t, "https://permalink.example.org/{list}/{token}")
@@ -113,6 +165,10 @@ func TestPermalinksOfTheResolverLeadToTheTarget(t *testing.T) {
 	p.Archives[0].Target = template(t, "https://archive.example/{listname}/{token}")
 	if got := do(newHandler(t, o), "GET", "/"+list+"/"+hash).Header.Get("Location"); got != "https://archive.example/devel/"+hash {
 		t.Errorf("it leads to %q", got)
+	}
+	p.Archives[0].Target = template(t, "https://archive.example/{hash}={claim}")
+	if got := do(newHandler(t, o), "GET", "/"+list+"/"+hash).Header.Get("Location"); got != "https://archive.example/"+hash+"="+claim(1) {
+		t.Errorf("with a claim it leads to %q", got)
 	}
 }
 

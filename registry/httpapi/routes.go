@@ -1,155 +1,89 @@
 package httpapi
 
 import (
-	"context"
+	_ "embed"
 	"io"
 	"net/http"
 	"strings"
-	"time"
 )
 
-// A route is one operation. Handle returns what is to become a problem.
+// A route is one operation. Handle returns the error to answer with.
 type route struct {
 	pattern string
-	scope   Scope // "" for what is public
-	handle  func(w http.ResponseWriter, r *http.Request) error
+	scope   Scope // that a token needs; "" for what is public
+	cost    int   // in requests, for the rate of strangers; 0 for one
+	handle  func(*exchange) error
 }
+
+// The costs of what makes the registry or the processor work.
+const (
+	messageCost = 5
+	searchCost  = 5
+)
 
 // api lists the operations under /api/v1; openapi.json describes the same.
-func (h *Handler) api() []route {
-	return []route{
-		{"POST /api/v1/reservations", ScopeReserve, h.reserve},
-		{"GET /api/v1/reservations", ScopeRead, h.list},
-		{"GET /api/v1/reservations/{list}/{token}", ScopeRead, h.lookup},
-		{"PUT /api/v1/reservations/{list}/{token}/archived", ScopeConfirm, h.confirm},
-		{"DELETE /api/v1/reservations/{list}/{token}", ScopeRelease, h.release},
-		{"GET /api/v1/hashes/{list}/{hash}", ScopeRead, h.lookupHash},
-		{"GET /api/v1/stats", ScopeRead, h.stats},
-		{"POST /api/v1/messages", "", h.message},
-		{"GET /api/v1/openapi.json", "", h.openAPI},
+var api = []route{
+	{"POST /api/v1/reservations", ScopeReserve, 0, (*exchange).reserve},
+	{"GET /api/v1/reservations", ScopeRead, 0, (*exchange).list},
+	{"GET /api/v1/reservations/{list}/{token}", ScopeRead, 0, (*exchange).lookup},
+	{"PUT /api/v1/reservations/{list}/{token}/archived", ScopeConfirm, 0, (*exchange).confirm},
+	{"DELETE /api/v1/reservations/{list}/{token}", ScopeRelease, 0, (*exchange).release},
+	{"GET /api/v1/hashes/{list}/{hash}", ScopeRead, 0, (*exchange).lookupHash},
+	{"GET /api/v1/stats", ScopeRead, 0, (*exchange).stats},
+	{"POST /api/v1/messages", "", messageCost, (*exchange).message},
+	{"GET /api/v1/openapi.json", "", 0, (*exchange).openAPI},
+}
+
+// pages lists what people see. None of these names is a list: the address of
+// one holds an @.
+var pages = []route{
+	{"GET /{$}", "", 0, (*exchange).home},
+	{"POST /check", "", messageCost, (*exchange).check},
+	{"GET /search", "", searchCost, (*exchange).search},
+	{"GET /status", ScopeRead, 0, (*exchange).statusPage},
+	{"GET /static/{file}", "", 0, (*exchange).static},
+	{"GET /{list}/{token}", "", 0, (*exchange).resolve},
+}
+
+func (h *Handler) addRoutes() {
+	h.mux, h.costs = http.NewServeMux(), make(map[string]int)
+	for _, routes := range [][]route{api, pages} {
+		for _, rt := range routes {
+			h.costs[rt.pattern] = rt.cost
+			h.mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) {
+				w.(*exchange).run(rt, r) // the writer that serve gave to the mux
+			})
+		}
 	}
 }
 
-// pages lists what people see. A list's address holds an @, so that none of
-// these names is a list.
-func (h *Handler) pages() []route {
-	return []route{
-		{"GET /{$}", "", h.home},
-		{"POST /check", "", h.check},
-		{"GET /search", "", h.search},
-		{"GET /status", "", h.status},
-		{"GET /static/{file}", "", h.static},
-		{"GET /{list}/{token}", "", h.resolve},
-	}
-}
-
-func (h *Handler) routes() *http.ServeMux {
-	mux := http.NewServeMux()
-	for _, rt := range append(h.api(), h.pages()...) {
-		mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) {
-			var err error
-			if rt.scope != "" {
-				err = h.authenticate(r)
-			}
-			if err == nil {
-				err = rt.handle(w, r)
-			}
-			if err != nil {
-				h.fail(w, r, err)
-			}
-		})
-	}
-	return mux
-}
-
-// ServeHTTP implements http.Handler.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	began := time.Now()
-	answer := &response{ResponseWriter: w}
-	_, pattern := h.mux.Handler(r)
-	h.serve(answer, r, pattern)
-	if h.o.Observe != nil {
-		h.o.Observe(pattern, answer.status, time.Since(began))
-	}
-}
-
-func (h *Handler) serve(w *response, r *http.Request, pattern string) {
-	secure(w.Header())
-	select {
-	case h.busy <- struct{}{}:
-		defer func() { <-h.busy }()
-	default:
-		h.fail(w, r, errBusy)
-		return
-	}
-	if err := h.admit(r); err != nil {
-		h.fail(w, r, err)
-		return
-	}
-	if pattern == "" {
-		h.unrouted(w, r)
-		return
-	}
-	h.mux.ServeHTTP(w, r)
-}
-
-// unrouted answers what has no route: the mux finds out why, and its plain
-// text becomes a problem.
-func (h *Handler) unrouted(w http.ResponseWriter, r *http.Request) {
-	probe := &response{ResponseWriter: discard{http.Header{}}}
-	h.mux.ServeHTTP(probe, r)
+// unrouted answers a request that has no route: the mux finds out why, and its
+// plain text becomes a problem.
+func (x *exchange) unrouted() {
+	probe := &exchange{ResponseWriter: discard{http.Header{}}}
+	x.mux.ServeHTTP(probe, x.r)
 	switch location := probe.Header().Get("Location"); {
 	case location != "": // to the path without its empty and dot segments
-		http.Redirect(w, r, location, probe.status)
+		http.Redirect(x, x.r, location, probe.status)
 	case probe.status == http.StatusMethodNotAllowed:
-		w.Header().Set("Allow", probe.Header().Get("Allow"))
-		h.fail(w, r, errMethod)
+		x.Header().Set("Allow", probe.Header().Get("Allow"))
+		x.fail(errMethod)
 	case probe.status == http.StatusBadRequest:
-		h.fail(w, r, invalid("the request's target is no path"))
+		x.fail(invalid("the request's target is not a path"))
 	default:
-		h.fail(w, r, errNoRoute)
+		x.fail(errNoRoute)
 	}
 }
 
-// budget bounds what a request may ask of the registry.
-func (h *Handler) budget(r *http.Request) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(r.Context(), h.o.Timeout)
-}
-
-// A response remembers the status of an answer.
-type response struct {
-	http.ResponseWriter
-	status int
-}
-
-// WriteHeader implements http.ResponseWriter.
-func (w *response) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-// Write implements http.ResponseWriter.
-func (w *response) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	return w.ResponseWriter.Write(p)
-}
-
-// Unwrap is for http.ResponseController.
-func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// discard is a response that nobody gets.
+// discard is an http.ResponseWriter that keeps the header alone.
 type discard struct{ header http.Header }
 
 func (d discard) Header() http.Header         { return d.header }
 func (d discard) Write(p []byte) (int, error) { return io.Discard.Write(p) }
 func (d discard) WriteHeader(int)             {}
 
-// secure sets the fields that each answer carries. The policy lets pages load
-// nothing but our own style and script, and be framed by nobody.
+// secure sets the fields that every answer carries. The policy lets pages load
+// only our own style and script, and no site frame them.
 func secure(header http.Header) {
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "+
 		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
@@ -161,10 +95,20 @@ func secure(header http.Header) {
 	header.Set("Cache-Control", "no-store")
 }
 
-// wantsJSON tells if an answer that comes as a page or as JSON is to be JSON:
-// under /api always, else where Accept names JSON and not HTML.
+// wantsJSON reports whether an answer that comes as a page or as JSON is to be
+// JSON: under /api always, else where Accept names JSON and not HTML.
 func wantsJSON(r *http.Request) bool {
 	accept := strings.Join(r.Header.Values("Accept"), ",")
 	json := strings.Contains(accept, "/json") || strings.Contains(accept, "+json")
 	return strings.HasPrefix(r.URL.Path, "/api/") || json && !strings.Contains(accept, "text/html")
+}
+
+//go:embed openapi.json
+var openAPI []byte
+
+// openAPI answers GET /api/v1/openapi.json.
+func (x *exchange) openAPI() error {
+	x.Header().Set("Content-Type", "application/json")
+	_, _ = x.Write(openAPI)
+	return nil
 }

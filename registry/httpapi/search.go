@@ -8,105 +8,140 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
-	"permalink-milter/registry/stamp"
+	"permalink-milter/registry/httpapi/page"
 )
 
-// A finding is what a search found.
-type finding struct {
-	Query     string
-	MessageID string       // canonical; empty for a token
-	Hashes    []headerLine // of the Message-ID
-	Token     string
-	List      string // where it was looked for; empty: on the known lists
-	Found     []choices
+// A query is what a search looks for, and where.
+type query struct {
+	messageID []byte               // canonical; nil for a token
+	ref       hashheader.Reference // of the message, by the policy's algorithm
+	list      string               // empty: everywhere
 }
 
 // search answers GET /search?q=…&list=…: q is a token, a permalink or a
 // Message-ID. It shows links and does not redirect: form-action of our
 // Content-Security-Policy holds for where a form's answer redirects to.
-func (h *Handler) search(w http.ResponseWriter, r *http.Request) error {
-	f, err := h.readQuery(r)
+func (x *exchange) search() error {
+	q, err := x.readQuery()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := h.budget(r)
+	ctx, cancel := x.budget()
 	defer cancel()
-	if err := h.find(ctx, &f); err != nil {
+	done, err := x.turn(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	v := page.Found{MessageID: string(q.messageID), Token: q.ref.String(), List: q.list}
+	if q.messageID != nil {
+		v.Hashes = hashRows(q.messageID)
+	}
+	if err := x.find(ctx, q, &v); err != nil {
 		return err
 	}
 	status := http.StatusOK
-	if len(f.Found) == 0 && f.MessageID == "" {
+	if len(v.Found) == 0 && v.MessageID == "" {
 		status = http.StatusNotFound
 	}
-	h.render(w, status, "found", f)
+	x.render(status, v)
 	return nil
 }
 
 // readQuery finds out what is looked for, and where.
-func (h *Handler) readQuery(r *http.Request) (f finding, err error) {
-	f.Query = strings.TrimSpace(r.URL.Query().Get("q"))
-	list := strings.TrimSpace(r.URL.Query().Get("list"))
-	if f.Query == "" || len(f.Query) > maxValue {
-		return f, invalid("search: write a Message-ID, a token or a permalink")
+func (x *exchange) readQuery() (q query, err error) {
+	text := strings.TrimSpace(x.r.URL.Query().Get("q"))
+	list := strings.TrimSpace(x.r.URL.Query().Get("list"))
+	if text == "" || len(text) > maxValue {
+		return q, invalid("search: write a Message-ID, a token or a permalink")
 	}
-	if l, ok := h.policy.Load().Locate(f.Query); ok {
-		list, f.Token = cmp.Or(l.List, list), l.Token
-	} else if l, token, ok := splitPermalink(f.Query); ok {
-		list, f.Token = l, token
-	} else if _, _, bad := hashheader.ParseToken(f.Query); bad == nil {
-		f.Token = strings.ToUpper(f.Query)
-	} else if err := h.hashQuery(&f); err != nil {
-		return f, err
+	on := ""
+	if on, q.ref, err = x.readReference(text); err != nil {
+		q.messageID, q.ref, err = x.readMessageID(text)
 	}
-	if list != "" {
-		f.List, err = hashheader.CheckList(list)
+	if err != nil {
+		return q, err
 	}
-	return f, err
+	if list = cmp.Or(on, list); list != "" {
+		q.list, err = hashheader.CheckList(list)
+	}
+	return q, err
 }
 
-// splitPermalink takes the list and the token off the end of a URL.
-func splitPermalink(query string) (list, token string, ok bool) {
-	u, err := url.Parse(query)
-	if err != nil || !isWeb(u) {
-		return "", "", false
+// readReference reads a permalink, of an archive's template or of a resolver,
+// or what stands behind its list. List is empty where it shows none.
+func (x *exchange) readReference(text string) (list string, ref hashheader.Reference, err error) {
+	if l, ok := x.policy.Locate(text); ok {
+		list, text = l.List, l.Token
+	} else if u, err := url.Parse(text); err == nil && isWeb(u) {
+		list, text = splitPermalink(u)
 	}
+	ref, err = hashheader.ParseReference(text)
+	return list, ref, err
+}
+
+// splitPermalink returns the last two segments of a path, where the first of
+// them can be a list.
+func splitPermalink(u *url.URL) (list, token string) {
 	parts := strings.Split(strings.Trim(u.Path, "/"), "/")
-	if len(parts) < 2 {
-		return "", "", false
+	if len(parts) < 2 || !strings.Contains(parts[len(parts)-2], "@") {
+		return "", ""
 	}
-	list, token = parts[len(parts)-2], parts[len(parts)-1]
-	_, _, err = hashheader.ParseToken(token)
-	return list, strings.ToUpper(token), err == nil && strings.Contains(list, "@")
+	return parts[len(parts)-2], parts[len(parts)-1]
 }
 
-// hashQuery takes the query for a Message-ID, or a whole field of it.
-func (h *Handler) hashQuery(f *finding) (err error) {
-	value := f.Query
-	if name, rest, ok := strings.Cut(value, ":"); ok && (hashheader.Field{Name: name}).Is(hashheader.MessageIDField) {
-		value = rest
+// readMessageID reads a Message-ID, or a whole field of it.
+func (x *exchange) readMessageID(text string) (canonical []byte, ref hashheader.Reference, err error) {
+	if name, value, ok := strings.Cut(text, ":"); ok && (hashheader.Field{Name: name}).Is(hashheader.MessageIDField) {
+		text = value
 	}
-	canonical := hashheader.Canonical(nil, value)
+	canonical = hashheader.Canonical(nil, text)
 	if len(canonical) == 0 {
-		return invalid("search: nothing is left of the Message-ID")
+		return nil, ref, invalid("search: nothing is left of the Message-ID")
 	}
 	if err := hashheader.CheckID(canonical); err != nil {
-		return invalid("search: %v", err)
+		return nil, ref, invalid("search: %v", err)
 	}
-	f.MessageID, f.Hashes = string(canonical), hashRows(canonical)
-	f.Token, err = h.policy.Load().Algorithm.Hash(canonical)
-	return err
+	hash, err := x.policy.Algorithm.Hash(canonical)
+	return canonical, hashheader.Reference{Hash: hash, Ordinal: 1}, err
 }
 
 // maxSearched bounds the lists that are searched where none is named.
-const maxSearched = 50
+const maxSearched = 500
+
+// find looks for the message on its list, or on all that are known, as far as
+// the time goes.
+func (x *exchange) find(ctx context.Context, q query, v *page.Found) error {
+	if q.list != "" {
+		return x.findOn(ctx, q, q.list, v)
+	}
+	lists := x.knownLists(ctx)
+	for n, list := range lists {
+		if n == maxSearched {
+			v.Searched = n
+			return nil
+		}
+		err := x.findOn(ctx, q, list, v)
+		if n > 0 && ctx.Err() != nil {
+			v.Searched = n
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // knownLists returns the lists that the configuration names without a pattern,
-// the first maxSearched of them. They are not shown: some may be private.
-func knownLists(p *stamp.Policy) (lists []string) {
-	for _, a := range p.Archives {
+// then the others that the registry holds. They are not shown unless a message
+// is found on them: some may be private.
+func (x *exchange) knownLists(ctx context.Context) (lists []string) {
+	for _, a := range x.policy.Archives {
 		for _, name := range append(slices.Clone(a.Lists), a.List) {
 			list, err := hashheader.CheckList(name)
 			if err == nil && !strings.ContainsAny(list, `*?`) && !slices.Contains(lists, list) {
@@ -114,55 +149,88 @@ func knownLists(p *stamp.Policy) (lists []string) {
 			}
 		}
 	}
-	return lists[:min(len(lists), maxSearched)]
-}
-
-// tokens returns what to look up on a list: the token, or the hashes of the
-// Message-ID by each algorithm that an archive of the list has.
-func (f *finding) tokens(p *stamp.Policy, list string) []string {
-	tokens := []string{f.Token}
-	if f.MessageID == "" {
-		return tokens
-	}
-	for _, a := range p.Holding(list) {
-		hash, err := p.AlgorithmOf(a).Hash([]byte(f.MessageID))
-		if err == nil && !slices.Contains(tokens, hash) {
-			tokens = append(tokens, hash)
-		}
-	}
-	return tokens
-}
-
-// find looks for the token on its list, or on all that are known.
-func (h *Handler) find(ctx context.Context, f *finding) error {
-	p := h.policy.Load()
-	lists := []string{f.List}
-	if f.List == "" {
-		lists = knownLists(p)
-	}
-	for _, list := range lists {
-		for _, token := range f.tokens(p, list) {
-			if err := h.findOn(ctx, f, list, token); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// findOn looks for one token on one list.
-func (h *Handler) findOn(ctx context.Context, f *finding, list, token string) error {
-	held, err := h.behind(ctx, list, token)
-	if errors.Is(err, registry.ErrNotFound) {
-		return nil
-	}
+	ctx, cancel := context.WithTimeout(ctx, x.o.Timeout/2) // the rest is for the search
+	defer cancel()
+	held, _, err := x.lists.get(ctx, x.o.Now)
 	if err != nil {
-		return err
+		x.o.Log.Debug("lists of the registry not read", "error", err)
 	}
-	on := choices{List: list, Token: token}
-	for _, r := range held {
-		on.Choices = append(on.Choices, h.choice(r, []byte(f.MessageID)))
+	for _, list := range held {
+		if !slices.Contains(lists, list) {
+			lists = append(lists, list)
+		}
 	}
-	f.Found = append(f.Found, on)
+	return lists
+}
+
+// readLists returns the lists that the registry holds, a few more than are
+// searched at most.
+func (h *Handler) readLists(ctx context.Context) (lists []string, err error) {
+	seen := make(map[string]bool)
+	for r, err := range h.o.Registry.List(ctx, "") {
+		if err != nil {
+			return nil, err
+		}
+		if !seen[r.List] {
+			seen[r.List] = true
+			lists = append(lists, r.List)
+		}
+		if len(lists) > maxSearched {
+			break
+		}
+	}
+	slices.Sort(lists)
+	return lists, nil
+}
+
+// keepLists keeps the lists so long that reading them takes a twentieth of the
+// time at most, however often they are asked for.
+func keepLists(took time.Duration) time.Duration { return max(5*time.Second, 20*took) }
+
+// references returns what to look up on a list: the token, or the hashes of
+// the Message-ID by each algorithm that an archive of the list has. A list of
+// no archive may have any.
+func (x *exchange) references(q query, list string) []hashheader.Reference {
+	refs := []hashheader.Reference{q.ref}
+	if q.messageID == nil {
+		return refs
+	}
+	for _, algorithm := range x.algorithms(list) {
+		hash, err := algorithm.Hash(q.messageID)
+		ref := hashheader.Reference{Hash: hash, Ordinal: 1}
+		if err == nil && !slices.Contains(refs, ref) {
+			refs = append(refs, ref)
+		}
+	}
+	return refs
+}
+
+func (x *exchange) algorithms(list string) (all []hashheader.Algorithm) {
+	holding := x.policy.Holding(list)
+	if len(holding) == 0 {
+		return hashheader.Algorithms[:]
+	}
+	for _, a := range holding {
+		all = append(all, x.policy.AlgorithmOf(a))
+	}
+	return all
+}
+
+// findOn looks for the message on one list.
+func (x *exchange) findOn(ctx context.Context, q query, list string, v *page.Found) error {
+	for _, ref := range x.references(q, list) {
+		held, err := x.behind(ctx, list, ref)
+		if errors.Is(err, registry.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		found := x.choices(held, ref)
+		if len(held) == 1 {
+			found.Choices[0].Links = x.links(held[0], q.messageID)
+		}
+		v.Found = append(v.Found, found)
+	}
 	return nil
 }

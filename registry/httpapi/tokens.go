@@ -33,7 +33,7 @@ const (
 
 var scopes = []Scope{ScopeRead, ScopeReserve, ScopeConfirm, ScopeRelease}
 
-// allLists is the pattern that what concerns all lists at once needs.
+// allLists is the pattern of tokens for what concerns all lists at once.
 const allLists = "*"
 
 // A grant is one table [[token]] of the tokens file.
@@ -46,7 +46,7 @@ type grant struct {
 	sum []byte
 }
 
-// Tokens are who may use the API. The zero Tokens are nobody.
+// Tokens says who may use the API. The zero Tokens lets nobody.
 type Tokens struct {
 	Grants []grant `toml:"token"`
 }
@@ -54,9 +54,9 @@ type Tokens struct {
 // LoadTokens reads a tokens file. Each table [[token]] has a name (for
 // people), the SHA-256 of the token in hexadecimal digits, scopes (read,
 // reserve, confirm, release) and lists: glob patterns on the list's address.
-// "*" alone stands for all lists at once, which stats and a listing of all
-// need. A token that stands in several tables may do what each says. A plain
-// digest is enough for tokens of 256 random bits, see NewToken.
+// "*" alone means all lists at once, as the counts and a listing of everything
+// need. A token in several tables may do what each of them allows. A plain
+// digest is enough for tokens of 256 random bits; see NewToken.
 func LoadTokens(file string) (*Tokens, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -113,8 +113,8 @@ func (g *grant) check() (err error) {
 	return err
 }
 
-// NewToken makes a token of 256 random bits, and the digest of it that the
-// tokens file holds.
+// NewToken returns a new token of 256 random bits, and its digest for the
+// tokens file.
 func NewToken() (token, sum string) {
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // never fails
@@ -123,9 +123,12 @@ func NewToken() (token, sum string) {
 	return token, hex.EncodeToString(digest[:])
 }
 
-// of returns the grants of a token. All are compared, each in constant time,
-// so that the time taken tells nothing.
+// of returns the grants of a token. It compares with all, each in constant
+// time, so that the time taken tells nothing about them.
 func (t *Tokens) of(token string) []grant {
+	if token == "" {
+		return nil
+	}
 	digest := sha256.Sum256([]byte(token))
 	var found []grant
 	for _, g := range t.Grants {
@@ -142,36 +145,35 @@ func (g grant) allows(scope Scope, list string) bool {
 	})
 }
 
-// grants returns what the token of a request allows: a bearer token (RFC
-// 6750), or on pages, where browsers ask for it, the password of Basic (RFC
-// 7617). Pages change nothing, so that no other site can make use of it.
-func (h *Handler) grants(r *http.Request) []grant {
-	value := r.Header.Get("Authorization")
-	scheme, token, _ := strings.Cut(value, " ")
+// tokenOf returns the token of a request: a bearer token (RFC 6750), or on
+// pages, where browsers ask for it, the password of Basic (RFC 7617). Pages
+// change nothing, so that no other site can take advantage of that.
+func tokenOf(r *http.Request) string {
 	if _, password, basic := r.BasicAuth(); basic && !wantsJSON(r) {
-		return h.tokens.Load().of(password)
+		return password
 	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return nil
+		return ""
 	}
-	return h.tokens.Load().of(strings.TrimSpace(token))
+	return strings.TrimSpace(token)
 }
 
 // authenticate returns errNoToken for a request without a token that is known.
-func (h *Handler) authenticate(r *http.Request) error {
-	if len(h.grants(r)) > 0 {
+func (x *exchange) authenticate() error {
+	if !x.isStranger() {
 		return nil
 	}
-	if r.Header.Get("Authorization") != "" {
+	if x.r.Header.Get("Authorization") != "" {
 		return fmt.Errorf("%w: the one that was sent is not known", errNoToken)
 	}
 	return errNoToken
 }
 
-// allow returns errScope where the token of a request does not have the scope
-// on a list, or for "" on all lists at once.
-func (h *Handler) allow(r *http.Request, scope Scope, list string) error {
-	for _, g := range h.grants(r) {
+// allow returns errScope where the token of the request does not have the
+// scope on a list, or for "" on all lists at once.
+func (x *exchange) allow(scope Scope, list string) error {
+	for _, g := range x.grants {
 		if g.allows(scope, list) {
 			return nil
 		}
@@ -182,7 +184,7 @@ func (h *Handler) allow(r *http.Request, scope Scope, list string) error {
 	return fmt.Errorf("%w: it has no scope %q on %.80q", errScope, scope, list)
 }
 
-// challenge is the value of WWW-Authenticate (RFC 6750, section 3).
+// challenge returns the value of WWW-Authenticate (RFC 6750, section 3).
 func challenge(r *http.Request, err error) string {
 	switch {
 	case !wantsJSON(r):

@@ -31,7 +31,7 @@ func TestScopesCountForTheirListsAlone(t *testing.T) {
 		"release by the other token":  {other, "DELETE", one, 204},
 		"reading by the other token":  {other, "GET", one, 403},
 		"no pattern is not all lists": {none, "GET", "/api/v1/stats", 403},
-		"a digest is no token":        {sum, "GET", one, 401},
+		"a digest is not a token":     {sum, "GET", one, 401},
 		"an empty token is none":      {"", "GET", one, 401},
 		"a part of a token is none":   {token[:len(token)-1], "GET", one, 401},
 		"a token and more is none":    {token + "x", "GET", one, 401},
@@ -99,7 +99,7 @@ func TestStatusPageAsksForATokenAsThePassword(t *testing.T) {
 	}
 }
 
-func TestTokensFileTellsAllThatIsWrong(t *testing.T) {
+func TestTokensFileReportsAllThatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct{ file, want string }{
 		"an unknown key":       {"[[token]]\nscope = \"read\"\n", "unknown keys"},
 		"no TOML":              {"[[token]\n", "line 1"},

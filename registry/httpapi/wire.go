@@ -85,13 +85,13 @@ func (r reservation) registry() (out registry.Reservation, err error) {
 }
 
 // readJSON reads a request's body strictly: one JSON value, its fields known.
-func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
-	if err := wantType(r, "application/json"); err != nil {
+func (x *exchange) readJSON(into any) error {
+	if err := wantType(x.r, "application/json"); err != nil {
 		return err
 	}
-	data, err := readAll(http.MaxBytesReader(w, r.Body, maxJSON))
+	data, err := io.ReadAll(http.MaxBytesReader(x, x.r.Body, maxJSON))
 	if err != nil {
-		return err
+		return bodyError(err)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
@@ -133,14 +133,7 @@ func wantType(r *http.Request, types ...string) error {
 	return fmt.Errorf("%w: got %.80q, want %s", errType, got, strings.Join(types, " or "))
 }
 
-// readAll reads a body. It returns errTooLarge past the limit of a
-// MaxBytesReader.
-func readAll(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(r)
-	return data, bodyError(err)
-}
-
-// bodyError tells apart why a body could not be read.
+// bodyError says why a body could not be read.
 func bodyError(err error) error {
 	var large *http.MaxBytesError
 	switch {
@@ -152,8 +145,8 @@ func bodyError(err error) error {
 	return invalid("body: %v", err)
 }
 
-// parseIdentity reads an identity; empty is the zero one, which is not
-// checked.
+// parseIdentity reads an identity. An empty text is the zero identity, which
+// the registry does not check.
 func parseIdentity(text string) (hashheader.Identity, error) {
 	if text == "" {
 		return hashheader.Identity{}, nil

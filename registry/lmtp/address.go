@@ -8,65 +8,42 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// The digits of a claim. Eight tell apart the messages of one hash, and keep
-// the local part of a SHA-256 token within 64 octets (RFC 5321, section
-// 4.5.3.1.1).
-const (
-	minClaim = 8
-	maxClaim = 32
-)
-
-// ErrNoPermalink is returned by ParseAddress for what is no recipient of an
-// archive.
+// ErrNoPermalink is wrapped by the errors for an address that is not a
+// recipient of an archive.
 var ErrNoPermalink = errors.New("not a permalink: write token@archive-host or token+listname@archive-host")
 
 // An Address is a recipient that names a permalink.
 type Address struct {
-	Hash    string // base32, upper case
-	Ordinal int    // 1 for the bare hash
-	Claim   string // lower-case hexadecimal digits, may be empty
-	Name    string // the list's local part, lower case; may be empty
-	Domain  string // the archive's host, lower case
+	hashheader.Reference
+	Name   string // the list's local part, lower case; may be empty
+	Domain string // the archive's host, lower case
 }
 
 // ParseAddress reads a recipient without its angle brackets.
 func ParseAddress(text string) (Address, error) {
 	at := strings.LastIndexByte(text, '@')
 	if at < 0 {
-		return Address{}, fmt.Errorf("%.80q: %w", text, ErrNoPermalink)
+		return Address{}, noAddress(text)
 	}
-	a := Address{Domain: strings.ToLower(text[at+1:])}
-	permalink, name, listed := strings.Cut(text[:at], "+")
-	token, claim, claimed := strings.Cut(permalink, "=")
+	reference, name, listed := strings.Cut(text[:at], "+")
+	a := Address{Name: strings.ToLower(name), Domain: strings.ToLower(text[at+1:])}
 	var err error
-	if a.Hash, a.Ordinal, err = hashheader.ParseToken(token); err != nil {
-		return Address{}, fmt.Errorf("%.80q: %w", text, ErrNoPermalink)
+	if a.Reference, err = hashheader.ParseReference(reference); err != nil || listed && name == "" {
+		return Address{}, noAddress(text)
 	}
-	a.Claim, a.Name = strings.ToLower(claim), strings.ToLower(name)
-	if claimed && !isClaim(a.Claim) || listed && a.Name == "" {
-		return Address{}, fmt.Errorf("%.80q: %w", text, ErrNoPermalink)
-	}
-	// The registry's rule for a list keeps spaces, quotes and control
-	// characters out of replies.
+	// The rule for a list's address keeps spaces, quotes and control characters
+	// out of replies.
 	if _, err := hashheader.CheckList("x" + a.Name + "@" + a.Domain); err != nil {
-		return Address{}, fmt.Errorf("%.80q: %w", text, ErrNoPermalink)
+		return Address{}, noAddress(text)
 	}
 	return a, nil
 }
 
-func isClaim(s string) bool {
-	return len(s) >= minClaim && len(s) <= maxClaim && strings.Trim(s, "0123456789abcdef") == ""
-}
-
-// Token returns the variable part of the permalink.
-func (a Address) Token() string { return hashheader.Token(a.Hash, a.Ordinal) }
+func noAddress(text string) error { return fmt.Errorf("%.80q: %w", text, ErrNoPermalink) }
 
 // String returns the address as RCPT takes it between its angle brackets.
 func (a Address) String() string {
-	local := a.Token()
-	if a.Claim != "" {
-		local += "=" + a.Claim
-	}
+	local := a.Reference.String()
 	if a.Name != "" {
 		local += "+" + a.Name
 	}
@@ -79,11 +56,6 @@ func (a Address) at(ordinal int) Address {
 	return a
 }
 
-// claims tells if the sender says that it has the message of this identity.
-func (a Address) claims(id hashheader.Identity) bool {
-	return a.Claim != "" && strings.HasPrefix(id.String(), a.Claim)
-}
-
 // algorithm returns the algorithm of the hash. ParseAddress checked that there
 // is one.
 func (a Address) algorithm() hashheader.Algorithm {
@@ -91,9 +63,9 @@ func (a Address) algorithm() hashheader.Algorithm {
 	return algorithm
 }
 
-// suggestion finds the token that a reply's text names: the last address in
-// angle brackets that is a itself but for the ordinal. The text is the
-// server's, so anything else in it is ignored.
+// suggestion returns the recipient that a reply's text names: the last address
+// in angle brackets that differs from a in nothing but the ordinal. The text
+// comes from the server, so anything else in it is ignored.
 func (a Address) suggestion(text string) (Address, bool) {
 	for rest := text; ; {
 		open := strings.LastIndexByte(rest, '<')

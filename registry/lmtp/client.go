@@ -16,18 +16,18 @@ import (
 var (
 	ErrRefused   = errors.New("the archive refuses the message")
 	ErrTemporary = errors.New("the archive does not take the message now, try again later")
-	// ErrMessage is for a message that has no permalink.
+	// ErrMessage is for a message that cannot have a permalink.
 	ErrMessage = errors.New("not a message with a permalink")
 )
 
-// maxTokens is how many tokens Deliver offers for one message.
+// maxTokens bounds the tokens that Deliver offers for one message.
 const maxTokens = 20
 
 // A Request tells Deliver where a message goes.
 type Request struct {
 	Server    string // HOST:PORT or unix:/PATH
 	Domain    string // the archive's host, for recipients
-	ListName  string // the list's local part; may be empty
+	ListName  string // the list's local part; empty for the domain's first list
 	Algorithm hashheader.Algorithm
 	Identity  []string // of hashheader.IdentityFields; empty: no claim is made
 	From      string   // reverse-path; may be empty
@@ -43,9 +43,33 @@ type Receipt struct {
 
 // Deliver hands a message over to an archive. It offers the message's hash,
 // and where that is occupied the token that the archive suggests, else the
-// next one. Content ends in LF or CRLF lines; ctx bounds the whole.
+// next one. The lines of content end in LF or CRLF; ctx bounds the whole.
+//
+// The receipt's text and the errors repeat what the server says, with control
+// characters spelled out, so that they can be shown on a terminal.
 func Deliver(ctx context.Context, r Request, content io.Reader) (Receipt, error) {
-	s, err := receive(skipFrom(content), "")
+	receipt, err := deliver(ctx, r, content)
+	receipt.Text = printable(receipt.Text)
+	if err != nil {
+		err = shownError{err}
+	}
+	return receipt, err
+}
+
+// A shownError is an error with control characters spelled out.
+type shownError struct{ error }
+
+func (e shownError) Error() string { return printable(e.error.Error()) }
+func (e shownError) Unwrap() error { return e.error }
+
+// printable returns text of a server, whose replies may have several lines, on
+// one line.
+func printable(text string) string {
+	return hashheader.Printable(strings.ReplaceAll(text, "\n", " "))
+}
+
+func deliver(ctx context.Context, r Request, content io.Reader) (Receipt, error) {
+	s, err := receive(content, unnamedFile)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrMessage, err)
 	}
@@ -80,9 +104,9 @@ func (r Request) address(m *message) (Address, error) {
 	if err != nil {
 		return Address{}, err
 	}
-	a := Address{Hash: hash, Ordinal: 1, Name: r.ListName, Domain: r.Domain}
+	a := Address{hashheader.Reference{Hash: hash, Ordinal: 1}, r.ListName, r.Domain}
 	if len(r.Identity) > 0 {
-		a.Claim = m.identity.String()[:minClaim]
+		a.Claim = m.identity.String()[:hashheader.MinClaim]
 	}
 	return ParseAddress(a.String())
 }
@@ -93,7 +117,7 @@ type negotiation struct {
 	from    string
 	message *message
 	to      Address
-	open    bool // a transaction is, which a refused RCPT does not end
+	open    bool // a transaction is open; a refused RCPT does not end it
 }
 
 func (n *negotiation) run() (Receipt, error) {
@@ -126,7 +150,7 @@ func (n *negotiation) run() (Receipt, error) {
 // offer tries one token.
 func (n *negotiation) offer() (text string, err error) {
 	if !n.open {
-		if err := n.client.Mail(n.from, mailOptions(n.client, n.message.size(), n.from, n.to.String())); err != nil {
+		if err := n.client.Mail(n.from, mailOptions(n.client, n.message.size()-n.message.start, n.from, n.to.String())); err != nil {
 			return "", err
 		}
 		n.open = true
@@ -135,5 +159,5 @@ func (n *negotiation) offer() (text string, err error) {
 		return "", err
 	}
 	n.open = false
-	return transmit(n.client, n.message.reader())
+	return transmit(n.client, n.message.content())
 }

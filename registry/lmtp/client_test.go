@@ -195,6 +195,22 @@ func TestDeliverToOtherServers(t *testing.T) {
 	}
 }
 
+// A server's reply must not reach the terminal as commands to it.
+func TestDeliverSpellsOutControlCharacters(t *testing.T) {
+	for name, c := range map[string]struct{ prefix, reply, want string }{
+		"a refusal":           {"RCPT", "550-5.1.1 no\x1b[2J\r\n550 5.1.1 \u202enever\r\n", `550 no\u001b[2J \u202enever`},
+		"a success":           {".", "250 2.1.5 \x1b]0;title\x07\xff\r\n", `\u001b]0;title\u0007\xff`},
+		"a line of no reply":  {"MAIL", "x\x1b[31m\r\n", `x\x1b[31m`},
+		"a greeting refused":  {"LHLO", "554 5.0.0 \x1b[31m\r\n", `\u001b[31m`},
+		"a temporary refusal": {"RCPT", "451 4.0.0 \x9b31m\r\n", `\x9b31m`},
+	} {
+		got, err := Deliver(t.Context(), request(script(t, archiveLike(c.prefix, c.reply))), strings.NewReader(message1(aliceID)))
+		if shown := got.Text + fmt.Sprint(err); !strings.Contains(shown, c.want) || strings.ContainsAny(shown, "\x1b\x07\n\u202e") {
+			t.Errorf("%s: %q", name, shown)
+		}
+	}
+}
+
 func TestDeliverErrors(t *testing.T) {
 	good := message1(aliceID)
 	for name, c := range map[string]struct {
@@ -225,62 +241,4 @@ func TestDeliverEndsWithItsContext(t *testing.T) {
 	if _, err := Deliver(ctx, request(addr), strings.NewReader(message1(aliceID))); !errors.Is(err, ErrTemporary) {
 		t.Error(err)
 	}
-}
-
-func TestAddressesReadAndWritten(t *testing.T) {
-	sha256, _ := hashheader.SHA256.Hash([]byte("x"))
-	for text, want := range map[string]string{
-		hash + "@a.example":                           hash + "@a.example",
-		strings.ToLower(hash) + "-12+Devel@A.Example": hash + "-12+devel@a.example",
-		hash + "=0123ABCD+a+b@a.example":              hash + "=0123abcd+a+b@a.example",
-		sha256 + "-999=01234567@a.example":            sha256 + "-999=01234567@a.example",
-		hash + "+größe@a.example":                     hash + "+größe@a.example",
-		hash:                                          "",
-		"@a.example":                                  "",
-		hash + "@":                                    "",
-		hash + "+@a.example":                          "",
-		hash + "=@a.example":                          "",
-		hash + "=0123456@a.example":                   "",
-		hash + "=xyzxyzxyz@a.example":                 "",
-		hash + "-1@a.example":                         "",
-		hash + "-1000@a.example":                      "",
-		hash + "+a>\r\nQUIT@a.example":                "",
-		hash + "@a.example@b.example":                 "",
-		"devel@a.example":                             "",
-	} {
-		a, err := ParseAddress(text)
-		if want == "" != (err != nil) || err == nil && a.String() != want {
-			t.Errorf("%q: %q, %v", text, a, err)
-		}
-	}
-}
-
-func FuzzParseAddress(f *testing.F) {
-	f.Add(hash + "-2=0123abcd+devel@archive.example.org")
-	f.Add("@+=-")
-	f.Fuzz(func(t *testing.T, text string) {
-		a, err := ParseAddress(text)
-		if err != nil {
-			return
-		}
-		again, err := ParseAddress(a.String())
-		if err != nil || again != a {
-			t.Errorf("%q is %+v, which is %+v, %v", text, a, again, err)
-		}
-		if strings.ContainsAny(a.String(), "<>\r\n \x00") {
-			t.Errorf("%q is syntax in a reply", a)
-		}
-	})
-}
-
-func FuzzSuggestion(f *testing.F) {
-	f.Add("Permalink already occupied, try <" + hash + "-2@archive.example.org>")
-	f.Add("<<<" + hash + "@archive.example.org>>")
-	f.Fuzz(func(t *testing.T, text string) {
-		a := Address{Hash: hash, Ordinal: 1, Domain: "archive.example.org"}
-		got, ok := a.suggestion(text)
-		if got.at(1) != a || got.Ordinal < 1 || got.Ordinal > hashheader.MaxOrdinal || !ok && got != a {
-			t.Errorf("%q: %+v, %t", text, got, ok)
-		}
-	})
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -15,22 +16,24 @@ import (
 
 // A Delivery hands messages over to an archive. Make one with ParseDelivery.
 type Delivery interface {
-	// prepare makes what deliver needs.
+	// prepare makes and opens what deliver needs.
 	prepare() error
 	// deliver returns nil once the archive has the message for good, or a
-	// *smtp.SMTPError that is the next hop's reply. It may be called again for
-	// a message that it delivered, until settle.
+	// *smtp.SMTPError that is the next hop's reply. It may be called again for a
+	// message that it delivered, until settle is called.
 	deliver(ctx context.Context, p parcel) error
 	// settle is called when the registry knows that the message is archived,
 	// and the reply is written.
 	settle(p parcel)
-	// unsettled tells if a message was delivered under a token and never
-	// settled: the server stopped, and the client may not know.
+	// unsettled reports whether a message was delivered under a token and not
+	// settled: the server stopped, and the client may not have its reply.
 	unsettled(list, token string) bool
-	// down is the reply where deliver failed.
+	// down returns the reply for a delivery that failed.
 	down() *smtp.SMTPError
-	// spoolDir is where long messages are kept while they come in.
-	spoolDir() string
+	// spool returns a file without a name, for a long message that comes in.
+	spool() (*os.File, error)
+	// close closes what prepare opened.
+	close()
 }
 
 // ParseDelivery reads a configured delivery:
@@ -39,7 +42,9 @@ type Delivery interface {
 //     and pending, which is the server's own. A message is delivered once,
 //     also when the process or the machine stops at any point and the client
 //     sends it again, and also when its reader has removed it by then. The
-//     file's name begins with the token and a full stop.
+//     file's name begins with the token and a full stop. The folders are opened
+//     at start, and none of them may be a link; a Maildir that is moved needs a
+//     restart.
 //   - lmtp:HOST:PORT or lmtp:unix:/PATH, a next hop that speaks LMTP. The
 //     recipient is passed on without a claim.
 func ParseDelivery(text string) (Delivery, error) {
@@ -62,38 +67,41 @@ type parcel struct {
 	hostname string
 }
 
-// name tells the parcel from all others, and is the same whenever the message
-// comes: token, identity and list.
+// name returns the parcel's own name, which is the same whenever the message
+// comes: token, identity, body and list.
 func (p parcel) name() string {
-	return parcelName(p.to.Token(), p.message.identity.String(), p.list)
+	return fmt.Sprintf("%s.%s.%s%s", p.to.Token(), p.message.identity, p.message.body, listSuffix(p.list))
 }
 
-func parcelName(token, identity, list string) string {
+// listSuffix ends the names of a list's parcels.
+func listSuffix(list string) string {
 	sum := sha256.Sum256([]byte(list))
-	return fmt.Sprintf("%s.%s.%x", token, identity, sum[:8])
+	return fmt.Sprintf(".%x", sum[:8])
 }
 
-// recipient is the address without the claim, which is for this server.
+// recipient returns the address without the claim, which is for this server
+// only.
 func (p parcel) recipient() string {
 	a := p.to
 	a.Claim = ""
 	return a.String()
 }
 
-// relayed is the message with its trace field (RFC 5321, section 4.4).
+// relayed returns the message with its trace field (RFC 5321, section 4.4).
 func (p parcel) relayed() io.Reader {
 	received := fmt.Sprintf("Received: from %s by %s with LMTP for <%s>;\r\n\t%s\r\n",
 		plainHost(p.message.helo), p.hostname, p.recipient(), time.Now().Format(time.RFC1123Z))
-	return io.MultiReader(strings.NewReader(received), p.message.reader())
+	return io.MultiReader(strings.NewReader(received), p.message.content())
 }
 
-// final is relayed as a last hop writes it.
+// final returns the message as the last hop writes it.
 func (p parcel) final() io.Reader {
 	fields := fmt.Sprintf("Return-Path: <%s>\r\nDelivered-To: %s\r\n", p.message.from, p.recipient())
 	return io.MultiReader(strings.NewReader(fields), p.relayed())
 }
 
-// plainHost keeps what a client calls itself from becoming syntax.
+// plainHost returns a client's name for a Received field, or "unknown" where it
+// could be taken for syntax.
 func plainHost(name string) string {
 	odd := func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-[]:", r)
@@ -104,7 +112,7 @@ func plainHost(name string) string {
 	return name
 }
 
-// localLines writes with LF what comes with CRLF. A CR of its own stays.
+// localLines writes LF for CRLF. A CR without LF stays.
 type localLines struct {
 	w     io.Writer
 	ended bool // the last piece ended in CR, which is held back

@@ -44,12 +44,13 @@ func TestDomainsThatCannotBeServed(t *testing.T) {
 
 func TestPendingIsSweptAfterAMonth(t *testing.T) {
 	m := &maildir{path: t.TempDir()}
+	t.Cleanup(m.close)
 	if err := m.prepare(); err != nil {
 		t.Fatal(err)
 	}
 	for name, age := range map[string]time.Duration{"old.sent": 31 * 24 * time.Hour, "young.sent": 6 * 24 * time.Hour} {
 		when := time.Now().Add(-age)
-		err := errors.Join(os.WriteFile(m.file("pending", name), nil, 0o600), os.Chtimes(m.file("pending", name), when, when))
+		err := errors.Join(os.WriteFile(filepath.Join(m.path, "pending", name), nil, 0o600), os.Chtimes(filepath.Join(m.path, "pending", name), when, when))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +58,7 @@ func TestPendingIsSweptAfterAMonth(t *testing.T) {
 	if err := m.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	left, _ := filepath.Glob(m.file("pending", "*"))
+	left, _ := filepath.Glob(filepath.Join(m.path, "pending", "*"))
 	if len(left) != 1 || filepath.Base(left[0]) != "young.sent" {
 		t.Errorf("left: %q", left)
 	}
@@ -65,19 +66,17 @@ func TestPendingIsSweptAfterAMonth(t *testing.T) {
 
 // The names of messages can be computed by whoever may write to the Maildir.
 func TestMaildirFollowsNoLink(t *testing.T) {
-	m, err := readMessage(&spool{head: []byte(message1(aliceID))}, []string{"message-id", "date"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := parcel{message: m, to: Address{Hash: hash, Ordinal: 1, Domain: "archive.example.org"}, list: devel, hostname: "h"}
 	target := filepath.Join(t.TempDir(), "target")
-	dir := &maildir{path: t.TempDir()}
-	if err := errors.Join(dir.prepare(), os.Symlink(target, dir.file("tmp", p.name()))); err != nil {
+	m, p := &maildir{path: t.TempDir()}, aParcel(t)
+	t.Cleanup(m.close)
+	if err := errors.Join(m.prepare(), os.Symlink(target, filepath.Join(m.path, "tmp", p.name()))); err != nil {
 		t.Fatal(err)
 	}
-	err = dir.deliver(t.Context(), p)
-	if made, _ := exists(target); err == nil || made {
-		t.Errorf("%v, written: %v", err, made)
+	if err := m.deliver(t.Context(), p); err != nil || len(stored(t, m.path)) != 1 {
+		t.Errorf("%v, delivered: %q", err, stored(t, m.path))
+	}
+	if _, err := os.Lstat(target); err == nil {
+		t.Error("the link was followed")
 	}
 }
 
@@ -147,17 +146,21 @@ func TestNextHopThatIsDown(t *testing.T) {
 	}
 }
 
+// Were it delivered, the registry could never confirm it, and another message
+// could get its token.
 func TestPermalinkThatTheRegistryDoesNotTake(t *testing.T) {
 	s := start(t, func(o *Options) {
 		o.Domains[0].URL, _ = hashheader.ParseTemplate("https://lists.example.org/{message_id}")
 	})
 	text := "From: a@example.org\nDate: x\nMessage-ID: <" + strings.Repeat("#", 998) + ">\n\nhello\n"
-	for range 2 {
-		if _, err := Deliver(t.Context(), request(s.addr), strings.NewReader(text)); err != nil {
-			t.Error(err)
-		}
+	_, err := Deliver(t.Context(), request(s.addr), strings.NewReader(text))
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "554 ") || !strings.Contains(err.Error(), "at most 2000 bytes") {
+		t.Error(err)
 	}
-	if got := stored(t, s.devel); len(got) != 1 {
+	if got := stored(t, s.devel); len(got) != 0 {
 		t.Errorf("%d messages are stored", len(got))
+	}
+	for r, err := range s.registry.List(t.Context(), "") {
+		t.Errorf("reserved: %+v, %v", r, err)
 	}
 }

@@ -1,9 +1,17 @@
 // Package lmtp lets a sender and an archive agree on a permalink over plain
-// LMTP (RFC 2033): the recipient is the permalink's variable part at the
-// archive's host, and a permalink that another message holds is refused as a
-// mailbox name that cannot be had. The package holds the server, which
-// delivers to a Maildir or to a next hop, and a client. It may not decide who
-// holds a token: the registry does.
+// LMTP (RFC 2033). The recipient is the variable part of the permalink at the
+// archive's host; where another message holds the permalink, the archive
+// answers as for a mailbox name that is not allowed. The package has the server,
+// which delivers to a Maildir or to a next hop, and a client. It does not decide
+// which message holds a token: the registry does.
+//
+// # How to use it
+//
+// An archive reads its delivery with [ParseDelivery], makes a server with
+// [NewServer] and calls [Server.Serve] for each listener; [Server.Shutdown] lets
+// the messages in progress end. A sender calls [Deliver] for each message. A
+// sender in another language needs an LMTP client that shows the text of a
+// refusal, as Python's smtplib does.
 //
 // # Recipients
 //
@@ -12,56 +20,58 @@
 //	token=claim@archive-host          with the first 8 to 32 hexadecimal
 //	token=claim+listname@archive-host digits of the message's identity
 //
-// The token is HASH, or HASH-2, HASH-3, … after a collision; its length tells
-// the algorithm. The local part is the archive's to give meaning to (RFC 5321,
-// section 2.3.11), so the claim needs no extension of the protocol: whoever
-// computes the hash of a message can compute its identity too. A claim only
-// makes the reply to RCPT exact. What counts is the message itself.
+// The token is HASH, or HASH-2, HASH-3, … after a collision; its length shows
+// the algorithm. The host that an address names interprets the local part (RFC
+// 5321, section 2.3.11), so a claim needs no extension of the protocol: whoever
+// can compute the hash of a message can compute its identity too. A claim makes
+// the reply to RCPT more exact. The message itself decides.
 //
 // # Replies to RCPT
 //
-// Before DATA the server knows the envelope alone. RCPT reads the registry
-// and changes nothing there, so a transaction that ends early leaves nothing
-// behind.
+// Before DATA the server knows only the envelope. RCPT reads the registry and
+// changes nothing there, so a transaction that ends early leaves nothing behind.
 //
 //	250 2.0.0  the token is the next free one; or it is reserved and not yet
-//	           archived, as a milter reserves it before the archive sees the
-//	           message; or it is archived and the sender is the one that
-//	           archived it, so that this may be a retransmission
+//	           archived, as when a milter reserved it before the archive sees
+//	           the message; or it is archived, and this may be a retransmission
 //	553 5.1.0  Permalink already occupied, try <token@archive-host>: another
-//	           message holds the token. The address is a recipient to use as
-//	           it stands, in this transaction or another. Also where the claim
-//	           holds another token (try that one), and for a token that is
-//	           not in use while a lower one is free
-//	550 5.1.1  no permalink in the local part, or no such list here
-//	550 5.1.2  the archive's host is not this one
+//	           message holds the token. The address in the text can be used as
+//	           a recipient as it stands, in this transaction or another. The
+//	           same reply comes where the claimed message holds another token
+//	           (the text names it), and for a token that is not in use while a
+//	           lower one is free
+//	550 5.1.1  the local part is not a permalink, or there is no such list here
+//	550 5.1.2  the host is not one of this archive's
 //	452 4.5.3  too many recipients (RFC 5321, section 4.5.3.1.10)
 //	451 4.3.0  the registry does not answer
-//	421 4.7.0  too many refused recipients; the connection is closed
+//	421 4.7.0  too many refused recipients; the server closes the connection
+//	421 4.4.2  (to any command) the client said nothing for too long, or it was
+//	           idle for the longest time while another one waited
 //	503 5.5.1  (to MAIL) a transaction is open
 //
-// "The sender is the one that archived it" means: the claim is that of the
-// archived message; without a claim, the reverse-path is that of a transaction
-// that archived the message or was told that it is archived. The server
-// remembers the reverse-paths of the last few thousand messages, and after a
-// crash knows which messages of a Maildir may lack their reply, whoever sends
-// them. So an MTA that lost the reply to DATA, and knows nothing of all this,
-// is not told to bounce a message that is archived. If the sender has another
-// message after all, it learns that at the end of DATA. If it is refused
-// though the message is its own, it takes the new token, and learns the old
-// one at the end of DATA. A sender that wants the exact answer before DATA
-// makes a claim.
+// The server takes a transaction for a possible retransmission in three cases:
+// the claim is that of the archived message; there is no claim, and the
+// reverse-path is that of a transaction which archived the message or was told
+// that it is archived; or the Maildir shows that the server stopped before it
+// could reply. For the second case it remembers the reverse-paths of the last
+// few thousand messages. So an MTA that lost the reply to DATA, and knows
+// nothing of this protocol, does not bounce a message that is archived. If the
+// message turns out to be another one, the client learns that at the end of
+// DATA. If a client is refused although its message is archived, it takes the
+// new token, and learns the old one at the end of DATA.
 //
 // # Replies to DATA, one for each recipient (RFC 2033, section 4.2)
 //
 //	250 2.1.5  Archived as <token@archive-host> URL: delivered, and confirmed
 //	           in the registry
-//	250 2.1.5  Already archived as <token@archive-host> URL: a retransmission;
-//	           not delivered again, whatever token the recipient named
+//	250 2.1.5  Already archived as <token@archive-host> URL: a copy of a message
+//	           that is archived; it is not delivered again, whatever token the
+//	           recipient named
 //	553 5.1.0  as for RCPT: the token is not this message's, the one in the
 //	           text is. Nothing is reserved for a message that is refused
 //	554 5.6.0  the message has another hash, or no Message-ID, or its header
-//	           section is over 1 MiB
+//	           section is over 1 MiB, or its permalink is longer than the
+//	           registry takes
 //	552 5.3.4  the message is over the limit (RFC 1870)
 //	451 4.3.0  the registry or the Maildir does not answer
 //	451 4.3.2  the message did not come whole before the time-out
@@ -70,21 +80,45 @@
 //	4xx, 5xx   what the next hop said about this recipient; 550 for its 551
 //	           and 553
 //
-// The server never answers 551: a token is no forwarding address.
+// The server never answers 551: a token is not a forwarding address.
+//
+// # What makes a copy
+//
+// Every 250 to DATA means that the message is kept, or that it is a copy of one
+// that is. Two messages are copies if they have the same hash, identity
+// ([permalink-milter/hashheader.Identify], of the configured fields) and body.
+// The body is everything behind the header section, with these differences left
+// out: whether a line ends in LF or in one or more CRs and LF, and empty lines
+// at the end, as in the simple body canonicalization of DKIM (RFC 6376, section
+// 3.4.3). The other header fields are not compared, since relays add trace
+// fields and change others.
+//
+// A message of the same identity with another body is another message: the
+// client is told to try the next token, and the log has a warning. That holds
+// for a forgery of a message as well as for the message itself if the forgery
+// came first; and it holds for a copy to which a list manager added a footer,
+// or that a relay encoded anew. So no text is lost, at the cost of some copies.
+//
+// The registry keeps a digest of the body from before the delivery on, so that
+// it is there after a crash and for all servers of the registry. What another
+// program confirmed has no digest, and is not taken for a copy. So a list should
+// have one archive that confirms, this server or one that uses the API.
 //
 // # Why this is safe
 //
-// A message counts as archived when the registry says so. So a list may have
-// one archive that confirms, this server or one that uses the API: with two,
-// the second would take the first one's message for its own.
+// A message counts as archived when the registry says so. The archive keeps it
+// under the token that the client named, or not at all; so the client, the
+// archived page and the registry agree. The order at the end of DATA is:
+// reserve, deliver, confirm, reply. Each step may be repeated. A Maildir gets
+// each message once, wherever the server or the machine stops, see
+// [ParseDelivery]. A next hop may get a message twice if the server stops
+// between the next hop's 250 and the confirmation, which no relay can exclude
+// (RFC 1047).
 //
-// The archive keeps a message under the token that the sender named, or not
-// at all; so the sender, the archived page and the registry agree. The order
-// at the end of DATA is: reserve, deliver, confirm, reply. Each step may be
-// repeated. A Maildir gets each message once, wherever the server or the
-// machine stops, see [ParseDelivery]. A next hop may get one twice if the
-// server stops between the next hop's 250 and the confirmation, which no
-// relay can exclude (RFC 1047).
+// Data end at a line of one dot (RFC 5321, section 4.1.1.4) and nowhere else.
+// Its own line end and that of the line before may have several CRs, but not
+// none: an LF alone ends no line, so that no client can hide a transaction in
+// the data of another's.
 //
 // # Example
 //

@@ -2,15 +2,14 @@ package lmtp
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -20,13 +19,13 @@ import (
 // still in pending itself.
 const sentSuffix = ".sent"
 
-// pendingAge is when nobody will send a message again, so that its mark can
-// go: several times the five days that MTAs keep mail in their queues.
+// pendingAge is the age at which a mark goes, because the message is not sent
+// again: several times the five days that MTAs keep mail in their queues.
 const pendingAge = 30 * 24 * time.Hour
 
-// A maildir delivers into one folder. The steps for a message called NAME:
+// A maildir delivers into one Maildir. The steps for a message called NAME:
 //
-//  1. tmp/NAME is written; no matter if it is left behind
+//  1. tmp/NAME is written; it does no harm if it is left behind
 //  2. it is moved to pending/NAME: whole, not delivered
 //  3. pending/NAME.sent is made
 //  4. pending/NAME is moved to new/NAME: delivered, for pending/NAME.sent is
@@ -34,41 +33,73 @@ const pendingAge = 30 * 24 * time.Hour
 //  5. once the registry has confirmed, and the client has its reply,
 //     pending/NAME.sent goes
 //
-// Step 4 is one rename, so a message is delivered or it is not. That it was
-// can be told from pending alone, whatever the reader of the Maildir did.
+// Step 4 is one rename, so a message is delivered or it is not. Pending alone
+// shows which, whatever the reader of the Maildir did.
+//
+// The folders are opened once, and links in the Maildir are not followed: its
+// reader may be another user, who must not choose where the server writes.
 type maildir struct {
-	path string
+	path              string
+	tmp, pending, new folder
 	// before is called before each step, for tests; it may be nil.
 	before func(step string) error
 }
 
-func (m *maildir) file(parts ...string) string {
-	return filepath.Join(append([]string{m.path}, parts...)...)
-}
-
-func (m *maildir) spoolDir() string      { return m.file("tmp") }
-func (m *maildir) down() *smtp.SMTPError { return unavailable("Maildir") }
+func (m *maildir) down() *smtp.SMTPError    { return unavailable("Maildir") }
+func (m *maildir) spool() (*os.File, error) { return m.tmp.unnamed("lmtp-" + rand.Text()) }
 
 func (m *maildir) prepare() error {
-	for _, dir := range []string{"tmp", "new", "cur", "pending"} {
-		if err := os.MkdirAll(m.file(dir), 0o750); err != nil {
-			return fmt.Errorf("maildir: %w", err)
-		}
+	if err := m.open(); err != nil {
+		m.close()
+		return fmt.Errorf("maildir: %w", err)
 	}
 	return m.sweep(time.Now().Add(-pendingAge))
+}
+
+// open opens the folders. The path of the Maildir may have links in it: it is
+// the operator's.
+func (m *maildir) open() error {
+	if err := os.MkdirAll(m.path, 0o750); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(m.path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if m.tmp, err = openFolder(root, "tmp"); err != nil {
+		return err
+	}
+	if m.pending, err = openFolder(root, "pending"); err != nil {
+		return err
+	}
+	if m.new, err = openFolder(root, "new"); err != nil {
+		return err
+	}
+	// Cur is the reader's. It only has to exist.
+	if err := root.Mkdir("cur", 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+func (m *maildir) close() {
+	for _, f := range []folder{m.tmp, m.pending, m.new} {
+		f.close()
+	}
 }
 
 // sweep removes what is older in pending: marks, and messages whose client
 // got no reply.
 func (m *maildir) sweep(before time.Time) error {
-	entries, err := os.ReadDir(m.file("pending"))
+	names, err := m.pending.names()
 	if err != nil {
 		return fmt.Errorf("maildir: %w", err)
 	}
-	for _, entry := range entries {
-		info, err := entry.Info()
+	for _, name := range names {
+		info, err := m.pending.Lstat(name)
 		if err == nil && info.ModTime().Before(before) {
-			err = os.Remove(m.file("pending", entry.Name()))
+			err = m.pending.Remove(name)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("maildir: %w", err)
@@ -83,14 +114,16 @@ func (m *maildir) deliver(_ context.Context, p parcel) error {
 	if err != nil || delivered {
 		return err
 	}
+	var file *os.File
+	defer func() { file.Close() }() // its content is on disk by then
 	for _, step := range []struct {
 		name string
 		do   func() error
 	}{
-		{"write", func() error { return writeFile(m.file("tmp", name), p.final()) }},
-		{"stage", func() error { return m.rename(name, "tmp", "pending") }},
+		{"write", func() (err error) { file, err = m.write(name, p.final()); return err }},
+		{"stage", func() error { return move(file, name, m.tmp, m.pending) }},
 		{"mark", func() error { return m.mark(name) }},
-		{"deliver", func() error { return m.rename(name, "pending", "new") }},
+		{"deliver", func() error { return move(file, name, m.pending, m.new) }},
 	} {
 		err := m.step(step.name)
 		if err == nil {
@@ -111,74 +144,46 @@ func (m *maildir) step(name string) error {
 }
 
 func (m *maildir) delivered(name string) (bool, error) {
-	marked, err := exists(m.file("pending", name+sentSuffix))
+	marked, err := m.pending.has(name + sentSuffix)
 	if err != nil || !marked {
 		return false, err
 	}
-	waiting, err := exists(m.file("pending", name))
+	waiting, err := m.pending.has(name)
 	return !waiting, err
 }
 
-func exists(path string) (bool, error) {
-	_, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// writeFile writes a message with local line ends, and returns when it is on
-// disk. It follows no link: the Maildir's reader may be another user, who must
-// not choose what the server overwrites.
-func writeFile(path string, content io.Reader) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o640)
+// write writes a message to tmp with local line ends, and returns the open
+// file when it is on disk.
+func (m *maildir) write(name string, content io.Reader) (*os.File, error) {
+	file, err := m.tmp.create(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	lines := &localLines{w: f}
+	lines := &localLines{w: file}
 	_, err = io.Copy(lines, content)
-	return errors.Join(err, lines.flush(), f.Sync(), f.Close())
-}
-
-// rename moves a message between two folders, and returns when that is on
-// disk.
-func (m *maildir) rename(name, from, to string) error {
-	if err := os.Rename(m.file(from, name), m.file(to, name)); err != nil {
-		return err
-	}
-	return errors.Join(syncDir(m.file(to)), syncDir(m.file(from)))
+	return file, errors.Join(err, lines.flush(), file.Sync())
 }
 
 func (m *maildir) mark(name string) error {
-	f, err := os.OpenFile(m.file("pending", name+sentSuffix), os.O_WRONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o640)
+	file, err := m.pending.create(name + sentSuffix)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Close(), syncDir(m.file("pending")))
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(file.Close(), m.pending.dir.Sync())
 }
 
 // settle removes the mark. One that stays does no harm until sweep.
 func (m *maildir) settle(p parcel) {
 	if m.step("settle") == nil {
-		_ = os.Remove(m.file("pending", p.name()+sentSuffix))
+		_ = m.pending.Remove(p.name() + sentSuffix)
 	}
 }
 
 func (m *maildir) unsettled(list, token string) bool {
 	// Without the folder there are no marks.
-	entries, _ := os.ReadDir(m.file("pending"))
-	return slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
-		name, marked := strings.CutSuffix(entry.Name(), sentSuffix)
-		first, rest, _ := strings.Cut(name, ".")
-		identity, _, _ := strings.Cut(rest, ".")
-		return marked && first == token && name == parcelName(token, identity, list)
+	names, _ := m.pending.names()
+	return slices.ContainsFunc(names, func(name string) bool {
+		name, marked := strings.CutSuffix(name, sentSuffix)
+		return marked && strings.HasPrefix(name, token+".") && strings.HasSuffix(name, listSuffix(list))
 	})
 }

@@ -1,32 +1,29 @@
 package lmtp
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
-	"mime"
 	"os"
-	"strings"
-	"unicode"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/registry"
 )
 
-// inMemory is how many bytes of a message are kept in memory; the rest goes to
-// a file.
+// inMemory bounds the bytes of a message that are kept in memory. The rest goes
+// to a file.
 const inMemory = 128 << 10
 
-// A spool holds a message: the beginning in memory, the rest in a file that
-// has no name, so that nothing is left of it when the process ends.
+// A spool holds a message: the beginning in memory, the rest in a file without a
+// name, which goes with the process.
 type spool struct {
 	head []byte
 	file *os.File // nil for a short message
 	rest int64    // bytes in the file
 }
 
-// receive reads a message to its end. The file is made in dir.
-func receive(r io.Reader, dir string) (*spool, error) {
+// receive reads a message to its end. NewFile makes the file for a long one.
+func receive(r io.Reader, newFile func() (*os.File, error)) (*spool, error) {
 	var head bytes.Buffer
 	_, err := io.CopyN(&head, r, inMemory)
 	s := &spool{head: head.Bytes()}
@@ -34,7 +31,7 @@ func receive(r io.Reader, dir string) (*spool, error) {
 		return s, nil
 	}
 	if err == nil {
-		err = s.fill(r, dir)
+		err = s.fill(r, newFile)
 	}
 	if err != nil {
 		s.close()
@@ -43,15 +40,26 @@ func receive(r io.Reader, dir string) (*spool, error) {
 	return s, nil
 }
 
-func (s *spool) fill(r io.Reader, dir string) (err error) {
-	if s.file, err = os.CreateTemp(dir, "lmtp-"); err != nil {
-		return err
-	}
-	if err = os.Remove(s.file.Name()); err != nil {
+func (s *spool) fill(r io.Reader, newFile func() (*os.File, error)) (err error) {
+	if s.file, err = newFile(); err != nil {
 		return err
 	}
 	s.rest, err = io.Copy(s.file, r)
 	return err
+}
+
+// unnamedFile makes a file in the system's folder for temporary files. It goes
+// when it is closed.
+func unnamedFile() (*os.File, error) {
+	file, err := os.CreateTemp("", "lmtp-")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // close gives the file's space back.
@@ -62,66 +70,57 @@ func (s *spool) close() {
 }
 
 // reader returns the message from its beginning.
-func (s *spool) reader() io.Reader {
+func (s *spool) reader() io.Reader { return s.after(0) }
+
+// after returns the message without its first n bytes.
+func (s *spool) after(n int64) io.Reader {
+	head := bytes.NewReader(s.head[min(n, int64(len(s.head))):])
 	if s.file == nil {
-		return bytes.NewReader(s.head)
+		return head
 	}
-	return io.MultiReader(bytes.NewReader(s.head), io.NewSectionReader(s.file, 0, s.rest))
+	skip := max(0, n-int64(len(s.head)))
+	return io.MultiReader(head, io.NewSectionReader(s.file, skip, s.rest-skip))
 }
 
 func (s *spool) size() int64 { return int64(len(s.head)) + s.rest }
 
-// A message is a received one and what the registry needs to know of it.
+// A message is a received message and what the registry needs to know of it.
 type message struct {
 	*spool
 	from      string // reverse-path
-	helo      string // what the client calls itself
+	helo      string // the client's name, as LHLO gives it
 	header    hashheader.Header
-	canonical []byte // the Message-ID, or the one that every host derives
+	start     int64  // where the header section begins
+	canonical []byte // the Message-ID, or the one that all hosts derive
 	identity  hashheader.Identity
-	settle    []func() // to do once the replies are written
+	body      registry.Body
+	settle    []func() // to be called once the replies are written
 }
 
 func readMessage(s *spool, fields []string) (*message, error) {
-	header, err := hashheader.ReadHeader(s.reader())
+	data, section, err := hashheader.ReadSection(s.reader(), nil)
 	if err != nil {
 		return nil, err
 	}
-	m := &message{spool: s, header: header}
-	if m.canonical, _, err = header.NameID(); err != nil {
+	m := &message{spool: s, header: section.Header(data), start: int64(section.Start)}
+	if m.canonical, _, err = m.header.NameID(); err != nil {
 		return nil, err
 	}
-	m.identity = hashheader.Identify(header, m.canonical, fields)
-	return m, nil
+	m.identity = hashheader.Identify(m.header, m.canonical, fields)
+	m.body, err = digestBody(s.after(int64(section.End)))
+	return m, err
 }
 
-// subject returns the subject for people, decoded where its charset is known,
-// on one line and without control characters.
+// content returns the message from its header section on. What stands before
+// it, such as a From_ line, would end the section of whoever reads the message
+// behind a Received field.
+func (m *message) content() io.Reader { return m.after(m.start) }
+
+// maxSubject bounds the subject that the registry is told, in bytes.
+const maxSubject = 300
+
+// subject returns the subject as people read it.
 func (m *message) subject() string {
 	text, _ := m.header.First("Subject")
-	if decoded, err := new(mime.WordDecoder).DecodeHeader(strings.Join(strings.Fields(text), " ")); err == nil {
-		text = decoded
-	}
-	visible := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	return strings.Join(strings.Fields(visible), " ")
-}
-
-// skipFrom drops the From_ line of an mbox from the beginning of a message.
-func skipFrom(r io.Reader) io.Reader {
-	b := bufio.NewReader(r)
-	start, _ := b.Peek(len("From "))
-	if string(start) != "From " {
-		return b
-	}
-	for {
-		// What is wrong with the reader shows again at the next read.
-		if _, err := b.ReadSlice('\n'); !errors.Is(err, bufio.ErrBufferFull) {
-			return b
-		}
-	}
+	return hashheader.Display(text, maxSubject)
 }

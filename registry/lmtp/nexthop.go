@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -23,11 +24,11 @@ func splitAddress(text string) (network, address string, err error) {
 	return "tcp", text, nil
 }
 
-// quitWait is how long a reply to QUIT is waited for.
+// quitWait bounds the wait for the reply to QUIT.
 const quitWait = time.Second
 
-// connect returns a client that has been greeted and has said LHLO. The
-// connection ends with ctx.
+// connect returns a client that has been greeted and has said LHLO, and what
+// ends the session. The connection ends with ctx.
 func connect(ctx context.Context, network, address, hostname string) (*smtp.Client, func(), error) {
 	nc, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
@@ -41,7 +42,7 @@ func connect(ctx context.Context, network, address, hostname string) (*smtp.Clie
 		return nil, nil, err
 	}
 	return client, func() {
-		// The message has its reply by now: how the session ends is no matter.
+		// The message has its reply by now, however the session ends.
 		client.CommandTimeout = quitWait
 		_ = client.Quit()
 		stop()
@@ -72,13 +73,14 @@ type nextHop struct{ network, address string }
 func (nextHop) prepare() error                { return nil }
 func (nextHop) settle(parcel)                 {}
 func (nextHop) unsettled(string, string) bool { return false }
-func (nextHop) spoolDir() string              { return "" }
+func (nextHop) spool() (*os.File, error)      { return unnamedFile() }
+func (nextHop) close()                        {}
 func (nextHop) down() *smtp.SMTPError         { return nextHopDown() }
 
 func (n nextHop) deliver(ctx context.Context, p parcel) error {
 	client, quit, err := connect(ctx, n.network, n.address, p.hostname)
 	if err != nil {
-		// A greeting of 5xx is about the next hop, not about this message.
+		// Even a greeting of 5xx is about the next hop, not about this message.
 		return fmt.Errorf("next hop %s: %v", n.address, err)
 	}
 	defer quit()
@@ -93,8 +95,9 @@ func (n nextHop) deliver(ctx context.Context, p parcel) error {
 	return nil
 }
 
-// passedOn keeps a next hop from taking part in the negotiation: what 551 and
-// 553 name would be a recipient there, not here.
+// passedOn returns a next hop's reply for the client. The next hop does not take
+// part in the negotiation: what its 551 or 553 names is a recipient there, not
+// here.
 func passedOn(said *smtp.SMTPError) *smtp.SMTPError {
 	if said.Code == 551 || said.Code == 553 {
 		return reply(550, said.EnhancedCode, "%s", said.Message)
@@ -114,8 +117,8 @@ func send(client *smtp.Client, from, to string, content io.Reader) error {
 }
 
 // mailOptions asks for SMTPUTF8 where an address needs it (RFC 6531), and for
-// 8BITMIME wherever it is offered, since no message is read for its sake
-// (RFC 6152).
+// 8BITMIME wherever it is offered (RFC 6152), since messages are not read to see
+// whether they need it.
 func mailOptions(client *smtp.Client, size int64, addresses ...string) *smtp.MailOptions {
 	ascii := func(r rune) bool { return r < 0x80 }
 	all := strings.Join(addresses, "")

@@ -4,6 +4,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"permalink-milter/milter/mtatest/need"
 )
 
 // python negotiates as an archive runner in Python would: it takes the
@@ -25,10 +27,7 @@ with smtplib.LMTP(host or addr, int(port) if host else 0) as lmtp:
 `
 
 func TestPythonsClientNegotiates(t *testing.T) {
-	program, err := exec.LookPath("python3")
-	if err != nil {
-		t.Fatal("python3 is missing; install it with: apt-get install python3")
-	}
+	program := need.Program(t, "python3", "python3")
 	s := start(t, nil)
 	socket := s.unix(t)
 	at := func(token string) string { return "<" + token + "@archive.example.org>" }

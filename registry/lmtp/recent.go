@@ -2,16 +2,16 @@ package lmtp
 
 import "sync"
 
-// recentMessages is how many archived messages a server remembers the senders
-// of.
+// recentMessages bounds the archived messages whose reverse-paths a server
+// remembers.
 const recentMessages = 4096
 
 // A passage is how a message came to its token.
 type passage struct{ list, token, from string }
 
-// A recent tells a retransmission before its message is seen: the client whose
-// connection broke before it read the reply sends the same envelope again
-// (RFC 1047). The size of the message is no part of it: it changes with the
+// A recent recognizes a retransmission before its message is seen: a client
+// whose connection broke before it read the reply sends the same envelope again
+// (RFC 1047). The size of the message does not count, since it changes with the
 // trace fields of another route. The zero recent is empty.
 type recent struct {
 	mu    sync.Mutex

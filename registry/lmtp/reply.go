@@ -7,14 +7,14 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// A reply is what one recipient is answered; go-smtp takes positive replies
-// as errors too.
+// reply returns the answer to a recipient. go-smtp takes positive replies as
+// errors, too.
 func reply(code int, enhanced smtp.EnhancedCode, format string, args ...any) *smtp.SMTPError {
 	return &smtp.SMTPError{Code: code, EnhancedCode: enhanced, Message: fmt.Sprintf(format, args...)}
 }
 
-// maxURL keeps the URL of a permalink from making a reply too long (RFC 5321,
-// section 4.5.3.1.5: 512 octets).
+// maxURL bounds the URL in a reply, whose line should have at most 512 octets
+// (RFC 5321, section 4.5.3.1.5). A longer one is left out.
 const maxURL = 250
 
 func archived(as Address, url string) *smtp.SMTPError {

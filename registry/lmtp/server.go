@@ -20,24 +20,24 @@ import (
 var ErrServerClosed = errors.New("lmtp server closed")
 
 // maxLine bounds a line of a message or command, in bytes. RFC 5321, section
-// 4.5.3.1.6, asks for 1000; mail with longer lines exists, and is not lost.
+// 4.5.3.1.6, asks for 1000; mail with longer lines exists, and is archived.
 const maxLine = 128 << 10
 
-// A Domain is one list of one archive host.
+// A Domain is one list that an archive host serves.
 type Domain struct {
-	Name     string              // the recipients' right side
+	Name     string              // what recipients have behind the @
 	List     string              // list@host
-	URL      hashheader.Template // where the archive shows a message
+	URL      hashheader.Template // of the stamp.Archive that holds the list
 	Delivery Delivery
 }
 
 // Options of NewServer. All limits must be positive.
 type Options struct {
 	// Domains may name a host several times, with lists whose local parts
-	// differ; a recipient without a list name is for the first.
+	// differ. A recipient without a list's name is for the first of them.
 	Domains  []Domain
 	Registry registry.Registry
-	Identity []string // of hashheader.IdentityFields, the milter's
+	Identity []string // of hashheader.IdentityFields, as the milter has them
 	Hostname string   // for replies and the Received field
 	Log      *slog.Logger
 
@@ -88,7 +88,8 @@ func NewServer(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve takes connections until Shutdown, and closes the listener.
+// Serve accepts connections until Shutdown, and closes the listener. It returns
+// ErrServerClosed after Shutdown.
 func (s *Server) Serve(ln net.Listener) error {
 	defer ln.Close()
 	if !s.open(ln) {
@@ -101,8 +102,8 @@ func (s *Server) Serve(ln net.Listener) error {
 	return fmt.Errorf("lmtp: %w", err)
 }
 
-// open keeps the listener for Shutdown, or reports false after it: go-smtp
-// would serve it for ever.
+// open notes a listener for Shutdown to close. It reports false after Shutdown,
+// where go-smtp would serve the listener for ever.
 func (s *Server) open(ln net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,15 +115,16 @@ func (s *Server) open(ln net.Listener) bool {
 }
 
 // Shutdown stops accepting, lets the messages in progress end, and closes the
-// connections. When ctx ends first, it cuts them off and returns ctx's error;
-// a client that got no reply to its message keeps it and tries again.
+// connections. When ctx ends first, it cuts them off and returns ctx's error; a
+// client that got no reply keeps its message and tries again. The server's
+// deliveries cannot be used any more.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		// Waits for the connections. Its error tells of listeners, which are
-		// closed already.
+		// This waits for the connections. Its error is about listeners, which
+		// are closed already.
 		_ = s.smtp.Shutdown(context.Background())
 	}()
 	s.each((*conn).drain)
@@ -136,6 +138,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-done
 	}
 	s.cut()
+	for _, a := range s.archives {
+		a.Delivery.close()
+	}
 	return err
 }
 
@@ -159,7 +164,8 @@ func (s *Server) each(visit func(*conn)) {
 }
 
 func (s *Server) track(nc net.Conn) *conn {
-	c := &conn{Conn: nc, server: s}
+	c := &conn{Conn: nc, server: s, since: time.Now()}
+	c.stream = newStream(waiting{c})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[c] = true

@@ -250,6 +250,7 @@ func TestTranscripts(t *testing.T) {
 		"claims":         {[]string{aliceID, bobID}, 2},
 		"refusals":       {[]string{aliceID}, 0},
 		"lists":          {nil, 1},
+		"bodies":         {nil, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, nil)

@@ -13,19 +13,19 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// maxRefused is how many refused recipients, for each that a message may
-// have, end a connection: each costs a look into the registry.
+// maxRefused bounds the refused recipients of a connection, as a multiple of
+// those that a message may have: each costs a call of the registry.
 const maxRefused = 10
 
-// A recipient is one that was accepted.
+// A recipient is one that the server accepted.
 type recipient struct {
-	text    string // as go-smtp has it
+	text    string // as the client wrote it
 	address Address
 	archive *archive
 }
 
-// A session is one connection's. go-smtp may reset it while a message that
-// came by BDAT is still being read, hence the lock.
+// A session is the state of one connection. The lock is for messages that come
+// by BDAT: go-smtp may reset the session while one is being read.
 type session struct {
 	server *Server
 	conn   *conn
@@ -33,11 +33,11 @@ type session struct {
 	log    *slog.Logger
 
 	mu       sync.Mutex
-	open     bool   // a transaction is
+	open     bool   // a transaction is open
 	from     string // its reverse-path
 	accepted []recipient
 	refused  int
-	settle   []func() // to do once the replies are written
+	settle   []func() // to be called once the replies are written
 }
 
 func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
@@ -69,7 +69,7 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open {
-		// go-smtp would go on with the recipients of the transaction before.
+		// go-smtp would keep the recipients of the transaction that is open.
 		return reply(503, smtp.EnhancedCode{5, 5, 1}, "A transaction is open; RSET ends it")
 	}
 	s.open, s.from = true, from
@@ -119,7 +119,7 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 	if len(accepted) == 0 {
 		return interrupted()
 	}
-	spool, err := receive(r, accepted[0].archive.Delivery.spoolDir())
+	spool, err := receive(r, accepted[0].archive.Delivery.spool)
 	if err != nil {
 		s.log.Info("message not received", "error", err)
 		return receiveError(err)
@@ -148,8 +148,8 @@ func (s *session) answer(m *message, rcpt recipient) *smtp.SMTPError {
 	return s.server.archive(ctx, m, rcpt.address, rcpt.archive)
 }
 
-// receiveError tells what go-smtp's reader says of a message that is too
-// large, what is the disk's fault, and the end of the connection.
+// receiveError returns the reply to a message that could not be received: it is
+// too large, or the disk is full, or the connection ended.
 func receiveError(err error) error {
 	var known *smtp.SMTPError
 	var disk *fs.PathError

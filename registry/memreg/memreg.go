@@ -1,5 +1,7 @@
-// Package memreg keeps a registry's entries in memory, for tests and for
-// trying things out. Nothing survives the process.
+// Package memreg keeps the entries of a registry in memory, for tests. Nothing
+// survives the process.
+//
+//	reg := registry.New(memreg.New(), registry.Options{})
 package memreg
 
 import (
@@ -46,7 +48,8 @@ func (s *Store) Update(_ context.Context, k registry.Key, change func(registry.E
 	return nil
 }
 
-// Scan implements registry.Store, in the order of lists and hashes.
+// Scan implements registry.Store. It yields the records in the order of lists
+// and hashes.
 func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record, error] {
 	return func(yield func(registry.Record, error) bool) {
 		for _, k := range s.keys() {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
 	"permalink-milter/registry/redisreg/redistest"
@@ -116,7 +117,7 @@ func scriptRate(b *testing.B, s *redistest.Server, n, clients, pipeline int) flo
 	// The client has loaded the script; SCRIPT LOAD tells the digest.
 	sha, err := s.CLI("script", "load", redisreg.SwapScript)
 	must(b, err)
-	out, err := exec.Command("redis-benchmark", "-p", strconv.Itoa(s.Port), "-c", strconv.Itoa(clients), "-P", strconv.Itoa(pipeline), "-n", strconv.Itoa(n), "-r", "65536", "--csv",
+	out, err := exec.Command(need.Program(b, "redis-benchmark", "redis-tools"), "-p", strconv.Itoa(s.Port), "-c", strconv.Itoa(clients), "-P", strconv.Itoa(pipeline), "-n", strconv.Itoa(n), "-r", "65536", "--csv",
 		"evalsha", sha, "1", "bench:v1:{__rand_int__}", "devel@lists.example.org__rand_int__", "", strings.Repeat("v", 23)).Output()
 	must(b, err)
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")

@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// advice tells what to do about an error reply that will not pass by itself.
+// advice is what to do about each error reply that does not pass by itself.
 var advice = []struct{ reply, do string }{
 	{"NOPERM", permissions},
 	{"The user executing the script", permissions},
@@ -30,10 +30,10 @@ var advice = []struct{ reply, do string }{
 
 const permissions = "grant the ACL user ~PREFIX* (see key_prefix) and +eval +evalsha +hget +hset +hdel +hlen +hscan +wait +info +config|get, for a database other than 0 +select, on a Cluster +cluster"
 
-// Check looks whether the servers can hold a registry. Its error wraps
-// registry.ErrUnavailable where they do not answer, which may pass; any other
-// must be mended first. Warnings are what will work but hold less than one
-// may think, or could not be checked.
+// Check checks whether the servers can hold a registry. Its error wraps
+// registry.ErrUnavailable if they do not answer, which may pass. Any other error
+// needs the operator. Warnings are about settings that weaken what the registry
+// promises, and about those that could not be checked.
 func (s *Store) Check(ctx context.Context) (warnings []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
 	defer cancel()
@@ -55,7 +55,8 @@ func (s *Store) Check(ctx context.Context) (warnings []string, err error) {
 	return slices.Compact(warnings), err
 }
 
-// advise adds the advice for an error reply, which then is no outage.
+// advise adds the advice to an error reply that is in the table. The error then
+// does not count as an outage.
 func advise(err error) error {
 	for _, a := range advice {
 		if redis.HasErrorPrefix(err, a.reply) {
@@ -67,7 +68,7 @@ func advise(err error) error {
 	return err
 }
 
-// probe writes and deletes a field of a key that no entry has.
+// probe writes and deletes a field of a key that is not used for entries.
 func (s *Store) probe(ctx context.Context) error {
 	at := place{s.prefix + "v1:{probe}", "probe"}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
@@ -79,7 +80,7 @@ func (s *Store) probe(ctx context.Context) error {
 	return err
 }
 
-// checkKeys finds a bucket's key that holds something else.
+// checkKeys returns an error if the key of a bucket has another type.
 func (s *Store) checkKeys(ctx context.Context) error {
 	for from := 0; from < buckets; from += scanBuckets {
 		pipe := s.client.Pipeline()
@@ -126,7 +127,7 @@ func (s *Store) checkNode(ctx context.Context, node *redis.Client) ([]string, er
 	return warnings, err
 }
 
-// parseInfo reads the answer to INFO, lines of name:value.
+// parseInfo parses the answer to INFO, lines of name:value.
 func parseInfo(text string) map[string]string {
 	info := make(map[string]string)
 	for line := range strings.Lines(text) {
@@ -137,15 +138,15 @@ func parseInfo(text string) map[string]string {
 	return info
 }
 
-// A selfReport is what one primary tells of itself. A map is empty where the
-// user may not ask.
+// A selfReport is what a primary reports about itself. A map is empty if the
+// user lacks the permission to ask.
 type selfReport struct {
 	info, config map[string]string
 	cluster      bool
 	minReplicas  int
 }
 
-// judge returns what Check does. It is pure.
+// judge returns the warnings and the error of Check for one primary.
 func (n selfReport) judge() (warnings []string, err error) {
 	if len(n.info) == 0 {
 		return []string{"INFO is not permitted: version, eviction policy, persistence and replicas were not checked; grant +info"}, nil
@@ -194,7 +195,7 @@ func (n selfReport) limits() (warnings []string) {
 	return warnings
 }
 
-// number reads a number of INFO or CONFIG GET, 0 where there is none.
+// number parses a number of INFO or CONFIG GET. It returns 0 if there is none.
 func number(text string) int {
 	n, _ := strconv.Atoi(text)
 	return n

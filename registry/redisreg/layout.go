@@ -13,14 +13,14 @@ import (
 
 const (
 	defaultPrefix = "permalink:"
-	// buckets is how many keys there can be: one for each value of the first
+	// buckets is the number of possible keys: one for each value of the first
 	// two bytes of a digest.
 	buckets = 1 << 16
 )
 
 var base32Hash = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// A place is where an entry is kept.
+// A place is the key and field that hold an entry.
 type place struct{ key, field string }
 
 func (s *Store) place(k registry.Key) (place, error) {
@@ -33,7 +33,7 @@ func (s *Store) place(k registry.Key) (place, error) {
 
 func (s *Store) bucket(n int) string { return fmt.Sprintf("%sv1:{%04x}", s.prefix, n) }
 
-// registryKey reads the field.
+// registryKey returns the key that the field stands for.
 func (p place) registryKey() registry.Key {
 	list, digest, _ := strings.Cut(p.field, "\x00")
 	return registry.Key{List: list, Hash: base32Hash.EncodeToString([]byte(digest))}
@@ -47,8 +47,8 @@ func (p place) decode(value string) (registry.Entry, error) {
 	return e, nil
 }
 
-// failed explains an error of the client. What Redis holds but cannot be an
-// entry is no outage.
+// failed wraps an error of the client. A key of another type is not an outage:
+// it does not pass by itself.
 func (p place) failed(err error) error {
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return fmt.Errorf("redis key %s is not a registry's hash: delete it, or set another key_prefix: %w", p.key, err)

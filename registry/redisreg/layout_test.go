@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
 )
@@ -53,7 +54,7 @@ return hex(all[1]) .. ' ' .. hex(all[2])`, "1", key)
 		hash:        "reserved 000102030405060708090a0b0c0d0e0f 1779003632 0",
 		hash + "-2": "archived 00000000000000000000000000000000 1779003632 0 https://a.example/ü Grüße",
 	} {
-		cmd := exec.Command("python3", "testdata/read.py", "127.0.0.1", strconv.Itoa(s.Port), "permalink:", list, token)
+		cmd := exec.Command(need.Program(t, "python3", "python3"), "testdata/read.py", "127.0.0.1", strconv.Itoa(s.Port), "permalink:", list, token)
 		cmd.Env = append(cmd.Environ(), "PYTHONIOENCODING=utf-8")
 		out, err := cmd.CombinedOutput()
 		if got := strings.TrimSpace(string(out)); err != nil || got != want {

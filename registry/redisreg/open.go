@@ -18,8 +18,8 @@ import (
 
 const defaultTimeout = 500 * time.Millisecond
 
-// Open returns the store that the options name. It connects to nothing yet,
-// so that a mail host starts while Redis is down; Check looks at the servers.
+// Open returns the store that the options name. It does not connect yet, so that
+// a mail host starts while Redis is down. Check connects.
 func Open(o Options) (*Store, error) {
 	client, err := o.clientOptions()
 	if err != nil {
@@ -57,8 +57,8 @@ func (o Options) clientOptions() (*redis.UniversalOptions, error) {
 		return nil, err
 	}
 	c.Username, c.Password = cmp.Or(o.Username, c.Username), cmp.Or(o.Password, c.Password)
-	// The budget of a message is short: one more try on another connection, and
-	// the caller decides.
+	// The budget of a message is short: it allows one retry, on another
+	// connection.
 	c.MaxRetries, c.DialerRetries = 1, 1
 	c.MinRetryBackoff, c.MaxRetryBackoff = 5*time.Millisecond, 100*time.Millisecond
 	c.ContextTimeoutEnabled = true
@@ -66,7 +66,7 @@ func (o Options) clientOptions() (*redis.UniversalOptions, error) {
 	c.DialTimeout, c.PoolTimeout = timeout, timeout
 	c.ReadTimeout, c.WriteTimeout = max(timeout, scanTimeout), timeout
 	c.PipelinePoolSize = maxPipelines
-	// Room for maxSwaps requests and as many answers; 128 KiB each by default.
+	// Room for maxSwaps requests and their answers. The default is 128 KiB each.
 	c.PipelineWriteBufferSize, c.PipelineReadBufferSize = 16<<10, 16<<10
 	c.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	// CLIENT SETINFO needs a permission that an ACL user may lack.
@@ -74,7 +74,7 @@ func (o Options) clientOptions() (*redis.UniversalOptions, error) {
 	return &c, nil
 }
 
-// tlsConfig is nil without TLS.
+// tlsConfig returns nil without TLS.
 func (o Options) tlsConfig(useTLS bool) (*tls.Config, error) {
 	if !useTLS {
 		if o.TLSCA+o.TLSCert+o.TLSKey != "" {
@@ -108,11 +108,11 @@ func (o Options) tlsConfig(useTLS bool) (*tls.Config, error) {
 	return c, err
 }
 
-// PasswordVariable is the environment's way to tell the password.
+// PasswordVariable is the environment variable that may hold the password.
 const PasswordVariable = "PERMALINK_REDIS_PASSWORD"
 
-// ReadPassword returns the first line of a file, or without a file name what
-// PasswordVariable says.
+// ReadPassword returns the first line of a file or, without a file name, the
+// value of PasswordVariable.
 func ReadPassword(file string) (string, error) {
 	if file == "" {
 		return os.Getenv(PasswordVariable), nil
@@ -128,10 +128,10 @@ func ReadPassword(file string) (string, error) {
 	return password, nil
 }
 
-// LogTo hands log, at level debug, what the client library says by itself: a
-// line for each connection that fails, and each new primary. The library has
-// one logger for the whole process, and prints to standard error without one:
-// call it once, before Open.
+// LogTo sends the messages of the client library to log at level debug: a line
+// for each connection that fails and for each new primary. The library has one
+// logger per process and otherwise prints to standard error, so call LogTo once,
+// before Open.
 func LogTo(log *slog.Logger) { redis.SetLogger(clientLog{log}) }
 
 type clientLog struct{ log *slog.Logger }

@@ -9,18 +9,19 @@ import (
 	"permalink-milter/registry/batch"
 )
 
-// Up to maxPipelines are on their way at once, each of up to maxSwaps swaps.
+// At most maxPipelines pipelines are under way at once, each of at most
+// maxSwaps swaps.
 const maxPipelines, maxSwaps = 8, 64
 
-// A queuedSwap has its answer once it was processed.
+// A queuedSwap is a swap; answer is set when it has been processed.
 type queuedSwap struct {
 	at         place
 	old, value string
 	answer     *redis.Cmd
 }
 
-// newPipelines returns a queue that sends swaps to one server. A swap goes at
-// once while fewer than maxPipelines are on their way; those that come
+// newPipelines returns a queue that sends swaps to one server. A swap is sent at
+// once if fewer than maxPipelines pipelines are under way. Those that arrive
 // meanwhile share the next round trip.
 func newPipelines(client redis.UniversalClient, timeout time.Duration) *batch.Queue[*queuedSwap] {
 	return batch.New(maxPipelines, maxSwaps, func(queued []*queuedSwap) []error {
@@ -35,7 +36,7 @@ func newPipelines(client redis.UniversalClient, timeout time.Duration) *batch.Qu
 	})
 }
 
-// pipelined runs a swap in a shared pipeline.
+// pipelined runs a swap in a pipeline that it shares with others.
 func (s *Store) pipelined(ctx context.Context, at place, old, value string) (any, error) {
 	q := &queuedSwap{at: at, old: old, value: value}
 	if err := s.pipelines.Do(ctx, q); err != nil {

@@ -1,6 +1,13 @@
-// Package redisreg keeps a registry's entries in Redis: one server, a primary
-// that Sentinels watch, or a Cluster. Several mail hosts and archivers share
-// one such store. It decides nothing about the entries.
+// Package redisreg keeps the entries of a registry in Redis: one server, a
+// primary that Sentinels watch, or a Cluster. Several mail hosts and archivers
+// can share one such store.
+//
+//	store, err := redisreg.Open(redisreg.Options{URL: "redis://redis.example.org"})
+//	...
+//	warnings, err := store.Check(ctx)
+//	...
+//	reg := registry.New(store, registry.Options{})
+//	defer reg.Close()
 //
 // # Layout, version 1
 //
@@ -10,63 +17,63 @@
 //	field  LIST NUL DIGEST            LIST is list@host in lower case
 //	value  what registry.Entry.AppendBinary writes, version byte first
 //
-// DIGEST are the 16 (MD5), 20 (SHA-1) or 32 (SHA-256) bytes that the base32
-// hash of the token stands for, and BUCKET its first two bytes as four
-// lower-case hexadecimal digits, which are the key's hash tag too. So there
-// are at most 65,536 keys, spread over a Cluster by hash whatever the lists
-// are, and each stays a listpack up to hash-max-listpack-entries (512), that
-// is to 30 million entries. An MD5 reservation on a list of 23 characters
-// takes 79 bytes in a store of a million and 74 in one of ten million. A
-// field or value over hash-max-listpack-value (64), as that of a message
-// archived under a long URL, turns its bucket into a hash table, in which an
-// entry takes about 45 bytes more. `make bench-redis` measures it.
+// DIGEST is the 16 (MD5), 20 (SHA-1) or 32 (SHA-256) bytes that the base32 hash
+// of the token stands for. BUCKET is its first two bytes as four lower-case
+// hexadecimal digits, which are also the hash tag of the key. So there are at
+// most 65,536 keys, spread evenly over a Cluster. Each stays a listpack up to
+// hash-max-listpack-entries (512), which allows for 30 million entries. An MD5
+// reservation on a list of 23 characters takes 79 bytes in a store of a million
+// and 74 in one of ten million. A field or value longer than
+// hash-max-listpack-value (64), such as that of a message archived under a long
+// URL, turns its bucket into a hash table, in which an entry takes about 45
+// bytes more. `make bench-redis` measures this.
 //
-// A program in another language reads with HGET, or HSCAN of each bucket;
-// testdata/read.py does. It must not write but by the script of this package,
-// nor set a time to live: expiry is part of the value. Nothing sweeps expired
-// reservations up; one goes when its hash is asked for again.
+// A program in another language may read with HGET, or with HSCAN of each
+// bucket, as testdata/read.py does. It must write only by the script of this
+// package, and must not set a time to live, since the expiry is part of the
+// value. An expired reservation is removed when its hash is next reserved.
 //
 // # Atomic changes
 //
 // A change is computed here and sent as a compare-and-swap: the script writes
 // if the field still holds the bytes that the change was computed from, and
-// answers with those it holds otherwise. The first attempt takes the entry to
-// be absent, so that a new message takes one round trip; so does one that
-// holds its token already, for what the script answers shows it. One key a
-// call keeps this working on a hash slot that is being moved. Many calls at
-// once share pipelines, but not in a Cluster, where a node that hangs would
-// hold up what others could answer, nor with MinReplicas.
+// otherwise answers with the bytes that it holds. The first attempt assumes
+// that the entry is absent, so a new message takes one round trip. So does a
+// message that holds its token already, because the answer shows that. Each
+// call has one key, so this works on a hash slot that is being moved. Concurrent
+// calls share pipelines, except with MinReplicas and in a Cluster, where a node
+// that hangs would delay the answers of others.
 //
-// Where the answer of a swap was lost, or of another in its pipeline, sending
-// it again is safe: the script then finds what the first attempt wrote, and
-// the rules find the message holding the token ([registry.Held]). A release
-// sent again finds nothing, and says [registry.ErrNotFound].
+// If the answer to a swap or to another one in its pipeline is lost, it is safe
+// to send the swap again: the script finds what the first attempt wrote, and
+// the rules find that the message holds the token ([registry.Held]). A repeated
+// release finds nothing and returns [registry.ErrNotFound].
 //
 // # What survives
 //
 // Redis answers before a write is on disk or on a replica. With appendonly
-// and appendfsync everysec, a crash of redis-server loses what was reserved
-// while an fsync was under way, for writes wait behind it for up to two
-// seconds, and one of the machine what was reserved in the last second or
-// two. With appendfsync always neither loses anything. A failover loses what
-// the new primary had not received. A primary without appendonly or snapshots
-// that is restarted before a replica has taken its place comes back empty,
-// and its replicas follow it in that.
+// and appendfsync everysec, a crash of redis-server loses the reservations made
+// during an fsync, which may delay writes for two seconds, and a crash of the
+// machine loses those of the last one or two seconds. With appendfsync always,
+// neither loses any. A failover loses what the new primary had not received. A
+// primary without appendonly or snapshots that restarts before a replica takes
+// its place comes back empty, and its replicas then become empty, too.
 //
-// With Options.MinReplicas every Reserve, Confirm and Release waits until so
-// many replicas have what it answers, also where that was written before; if
-// they do not, it returns [registry.ErrUnavailable], and the reservation may
-// be there all the same. Set to the number of replicas, it lets an answer
-// outlive any failover. With fewer it does as long as the failover promotes
-// the replica that is furthest ahead, which Sentinels and Clusters do among
-// those that they reach. It does not help where a Cluster's slot moves and
-// its new primary is lost before its replicas have it, nor for an answer of
-// Lookup or List. A primary that is cut off from the others takes writes
-// until it learns of its successor, and then drops them; with MinReplicas it
-// acknowledges none of these unless so many replicas are cut off with it.
+// With Options.MinReplicas, each Reserve, Confirm and Release waits until that
+// many replicas have the data that it returns, even if the data was written
+// before. If they do not have it in time, the call returns
+// [registry.ErrUnavailable], although the reservation may exist. With MinReplicas
+// set to the number of replicas, an answer survives any failover. With a lower
+// number it survives if the failover promotes the replica that is furthest
+// ahead, which Sentinels and Clusters do among those that they reach. It may not
+// survive if a slot of a Cluster moves and the new primary is lost before its
+// replicas have the slot. An answer of Lookup or List has no such guarantee. A
+// primary that is cut off from the others accepts writes until it learns of its
+// successor, and then drops them. With MinReplicas it acknowledges none of them,
+// unless that many replicas are cut off together with it.
 //
 // A message whose reservation was lost gets the same token when it is seen
-// again, unless another message with the same hash came first.
+// again, unless another message with the same hash comes first.
 package redisreg
 
 import (
@@ -84,13 +91,13 @@ import (
 	"permalink-milter/registry/batch"
 )
 
-// maxAttempts bounds the swaps of one Update. Each that fails means that
-// another one succeeded on the same hash.
+// maxAttempts bounds the swaps of one Update. A swap fails only if another one
+// has succeeded on the same hash.
 const maxAttempts = 1000
 
-// swapScript replaces a field that holds ARGV[2] by ARGV[3], "" meaning no
-// field, and returns 1; or it changes nothing and returns what the field
-// holds.
+// swapScript replaces a field that holds ARGV[2] by ARGV[3], where "" means no
+// field, and returns 1. If the field holds another value, the script returns
+// that and changes nothing.
 const swapScript = `local stored = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if stored ~= ARGV[2] then return stored end
 if ARGV[3] == '' then
@@ -102,8 +109,8 @@ return 1`
 
 var swap = newScript(swapScript)
 
-// newScript lets the server hash the script (SCRIPT LOAD) where this process
-// may not use SHA-1.
+// newScript has the server hash the script (SCRIPT LOAD) if FIPS 140 mode forbids
+// SHA-1 in this process.
 func newScript(text string) *redis.Script {
 	if fips140.Enforced() {
 		return redis.NewScriptServerSHA(text)
@@ -111,7 +118,7 @@ func newScript(text string) *redis.Script {
 	return redis.NewScript(text)
 }
 
-// Options of Open. URL is the one that must be set.
+// Options of Open. Only URL is required.
 type Options struct {
 	// URL is one of
 	//
@@ -122,24 +129,23 @@ type Options struct {
 	//
 	// and rediss+sentinel:// and rediss+cluster:// for TLS.
 	URL string
-	// Username and Password, where they are set, win over the URL's.
+	// Username and Password, if set, override those in the URL.
 	Username, Password string
-	// TLSCA is a PEM file of the CAs to trust in place of the system's; TLSCert
-	// and TLSKey are the client's certificate, read anew for each connection.
+	// TLSCA is a PEM file of the CAs to trust instead of the system's. TLSCert
+	// and TLSKey are the client's certificate, which is read for each connection.
 	TLSCA, TLSCert, TLSKey string
-	// KeyPrefix begins every key; empty is "permalink:".
+	// KeyPrefix begins every key; empty means "permalink:".
 	KeyPrefix string
-	// Timeout bounds each call beside its context; 0 is half a second.
+	// Timeout bounds each call, in addition to its context; 0 means half a second.
 	Timeout time.Duration
-	// MinReplicas is how many replicas must have a change before Update
-	// returns.
+	// MinReplicas is how many replicas must have a change before Update returns.
 	MinReplicas int
 }
 
-// String leaves the passwords out, that in the URL too.
+// String omits the passwords, including the one in the URL.
 func (o Options) String() string { return "redis store with key prefix " + strconv.Quote(o.prefix()) }
 
-// LogValue does the same for slog.
+// LogValue is String for slog.
 func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // A Store is a registry.Store in Redis. Make one with Open.
@@ -148,7 +154,7 @@ type Store struct {
 	prefix      string
 	timeout     time.Duration
 	minReplicas int
-	pipelines   *batch.Queue[*queuedSwap] // nil: each swap goes by itself
+	pipelines   *batch.Queue[*queuedSwap] // nil if swaps do not share pipelines
 }
 
 // Get implements registry.Store.
@@ -200,8 +206,8 @@ func (s *Store) Update(ctx context.Context, k registry.Key, change func(registry
 	return at.failed(fmt.Errorf("others changed the entry %d times meanwhile", maxAttempts))
 }
 
-// swap runs the script. Swapping a value for itself looks whether it is there
-// still, and writes it again, so that replicas can acknowledge it.
+// swap runs the script. A swap of a value for itself checks that the value is
+// still there, and writes it again so that the replicas can acknowledge it.
 func (s *Store) swap(ctx context.Context, at place, old, value string) (found string, swapped bool, err error) {
 	ctx, acks := s.awaitReplicas(ctx)
 	answer, err := s.runSwap(ctx, at, old, value)
@@ -220,8 +226,8 @@ func (s *Store) swap(ctx context.Context, at place, old, value string) (found st
 	return "", true, nil
 }
 
-// runSwap sends the script's text only where the server does not know it. The
-// hash is not known before the first swap where the server makes it.
+// runSwap sends the text of the script only if the server does not know it. If
+// the server is to hash the script, the hash is unknown before the first swap.
 func (s *Store) runSwap(ctx context.Context, at place, old, value string) (any, error) {
 	if s.pipelines != nil && swap.Hash() != "" {
 		answer, err := s.pipelined(ctx, at, old, value)
@@ -232,8 +238,8 @@ func (s *Store) runSwap(ctx context.Context, at place, old, value string) (any, 
 	return swap.Run(ctx, s.client, []string{at.key}, at.field, old, value).Result()
 }
 
-// pause lets others go first where several change one entry. The first two
-// attempts are the usual ones.
+// pause waits a random time before the third and later attempts, so that
+// concurrent changes of one entry get out of each other's way.
 func pause(ctx context.Context, attempt int) error {
 	if attempt < 2 {
 		return nil
@@ -248,7 +254,7 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// encode returns the stored form of an entry, "" of an empty one.
+// encode returns the stored form of an entry, "" for an empty one.
 func encode(e registry.Entry) string {
 	if len(e.Slots) == 0 {
 		return ""

@@ -10,16 +10,16 @@ import (
 	"permalink-milter/registry"
 )
 
-// acks says how many replicas must have a change, and then how many had it.
-// It is handed to the client's connection in the context: WAIT counts for
-// the connection that wrote, and only the client knows which one that is,
-// after it has followed a cluster's redirections.
+// acks is how many replicas must have a change, and then how many have it. It
+// reaches the connection in the context: WAIT counts for the connection that
+// wrote, and only the client knows which one that is after it has followed the
+// redirections of a Cluster.
 type acks struct{ want, got int64 }
 
 type acksKey struct{}
 
-// awaitReplicas makes the swap that runs in the returned context wait. Its
-// acks are nil where no replica need have anything.
+// awaitReplicas makes the swap that runs in the returned context wait for the
+// replicas. Without MinReplicas, acks is nil.
 func (s *Store) awaitReplicas(ctx context.Context) (context.Context, *acks) {
 	if s.minReplicas == 0 {
 		return ctx, nil
@@ -35,8 +35,8 @@ func (a *acks) enough() error {
 	return fmt.Errorf("%d of min_replicas = %d acknowledged the change in time", a.got, a.want)
 }
 
-// waitHook sends WAIT behind a command, on the same connection and in the
-// same round trip, where the context asks for it.
+// waitHook sends WAIT after a command, on the same connection and in the same
+// round trip, if the context has acks.
 type waitHook struct{ node *redis.Client }
 
 func (h waitHook) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -69,8 +69,8 @@ func (h waitHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// acksFor returns the acks that a command is to get, nil where it is none of
-// the script's: a client that opens a connection greets with the same context.
+// acksFor returns the acks of a command, nil unless it runs the script: the
+// client greets a new connection with the same context.
 func acksFor(ctx context.Context, cmd redis.Cmder) *acks {
 	if name := cmd.Name(); name != "evalsha" && name != "eval" {
 		return nil
@@ -79,7 +79,8 @@ func acksFor(ctx context.Context, cmd redis.Cmder) *acks {
 	return a
 }
 
-// waitTime leaves a part of the time for the answer. WAIT takes 0 for ever.
+// waitTime returns how long to wait for the replicas, and leaves time for the
+// answer. It is never 0, which WAIT takes for ever.
 func waitTime(ctx context.Context) time.Duration {
 	deadline, _ := ctx.Deadline()
 	return max(time.Until(deadline)*3/4, time.Millisecond)

@@ -22,13 +22,13 @@ const (
 	scanTimeout = 10 * time.Second
 )
 
-// globs escapes what HSCAN takes for a pattern.
+// globs escapes the characters that HSCAN treats as a pattern.
 var globs = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 
-// Scan implements registry.Store, in the order of buckets. It reads each
-// bucket by its name with HSCAN: SCAN over the keys would miss those that a
-// resharding moves meanwhile, and would walk the keys of others. An entry
-// that stays is yielded once.
+// Scan implements registry.Store. It yields the records in the order of the
+// buckets, each that lasts as long as the scan exactly once. It reads each
+// bucket by its name with HSCAN, because SCAN over the keys would miss those
+// that a resharding moves meanwhile and would visit the keys of other programs.
 func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record, error] {
 	match := "*"
 	if list != "" {
@@ -48,8 +48,8 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 	}
 }
 
-// yieldPages yields the records of some buckets until it is told to stop, or
-// after an error.
+// yieldPages yields the records of some buckets. It returns false if no more is
+// wanted or after an error.
 func yieldPages(pages []page, yield func(registry.Record, error) bool) bool {
 	for _, p := range pages {
 		for field, value := range p.fields {
@@ -63,14 +63,14 @@ func yieldPages(pages []page, yield func(registry.Record, error) bool) bool {
 	return true
 }
 
-// A page is what was read of one bucket. As a map it takes what HSCAN returns
-// twice.
+// A page holds the fields of one bucket. The map removes the duplicates that
+// HSCAN may return.
 type page struct {
 	key    string
 	fields map[string]string
 }
 
-// scanStep reads the buckets from number from on.
+// scanStep reads scanBuckets buckets, beginning with number from.
 func (s *Store) scanStep(ctx context.Context, from int, match string) ([]page, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(s.timeout, scanTimeout))
 	defer cancel()
@@ -91,7 +91,8 @@ func (s *Store) scanStep(ctx context.Context, from int, match string) ([]page, e
 	return pages, nil
 }
 
-// readPage adds to p what cmd and, in a bucket of many, its successors return.
+// readPage adds to p the fields that cmd returns, and in a large bucket those of
+// the HSCANs that follow it.
 func (s *Store) readPage(ctx context.Context, p page, cmd *redis.ScanCmd, match string) error {
 	for {
 		pairs, cursor, err := cmd.Result()
@@ -108,9 +109,9 @@ func (s *Store) readPage(ctx context.Context, p page, cmd *redis.ScanCmd, match 
 	}
 }
 
-// exec runs a pipeline and leaves each command with its error. go-redis leaves
-// them without any where the server refuses the connection's greeting, as for
-// a wrong password, and tells it by Exec alone (its issue 2871).
+// exec runs a pipeline and sets the error of each command. If the server refuses
+// the greeting, for a wrong password for example, go-redis returns the error
+// from Exec but does not set it on the commands (its issue 2871).
 func exec(ctx context.Context, pipe redis.Pipeliner) []redis.Cmder {
 	cmds, err := pipe.Exec(ctx)
 	if err == nil || slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil }) {

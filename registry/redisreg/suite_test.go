@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
 	"permalink-milter/registry/redisreg/redistest"
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) {
 // server starts a redis-server for one test.
 func server(t testing.TB, args ...string) *redistest.Server {
 	t.Helper()
+	need.Program(t, "redis-server", "redis-server redis-tools")
 	s, err := redistest.Start(t.TempDir(), args...)
 	if err != nil {
 		t.Fatal(err)

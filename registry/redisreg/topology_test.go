@@ -3,6 +3,7 @@ package redisreg_test
 import (
 	"testing"
 
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry/redisreg"
 	"permalink-milter/registry/redisreg/redistest"
 )
@@ -10,6 +11,7 @@ import (
 // group starts the servers of a topology.
 func group(t *testing.T, start func(dir string) (*redistest.Group, error)) *redistest.Group {
 	t.Helper()
+	need.Program(t, "redis-sentinel", "redis-server redis-sentinel redis-tools")
 	g, err := start(t.TempDir())
 	must(t, err)
 	t.Cleanup(g.Stop)

@@ -10,11 +10,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// What can be wrong with a URL. No error quotes it: a password that is not
-// escaped may stand anywhere in it.
+// The errors of parseURL. They do not quote the URL, because a password that is
+// not escaped may be anywhere in it.
 var (
 	errScheme   = errors.New("want redis://, rediss://, unix://, or redis+sentinel://, redis+cluster:// and these with rediss")
-	errUser     = errors.New("user and password: percent-encode what is no letter or digit, or use password_file")
+	errUser     = errors.New("user and password: percent-encode all but letters and digits, or use password_file")
 	errHost     = errors.New("want host:port, several separated by commas for Sentinels and Cluster nodes")
 	errPath     = errors.New("want unix:///path/of/socket, with ?db=1 for another database than 0")
 	errDatabase = errors.New("the database is a number, as redis://host:6379/0")
@@ -23,7 +23,7 @@ var (
 	errQuery    = errors.New("nothing may follow a question mark but db=1 of a unix:// URL")
 )
 
-// parseURL reads the forms that Options.URL tells.
+// parseURL parses the forms listed at Options.URL.
 func parseURL(text string) (o redis.UniversalOptions, useTLS bool, err error) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	rest, query, _ := strings.Cut(rest, "?")
@@ -51,8 +51,8 @@ func parseURL(text string) (o redis.UniversalOptions, useTLS bool, err error) {
 	return o, useTLS, parseHosts(&o, kind, hosts, path)
 }
 
-// parseHosts reads what follows the scheme redis, rediss, and those with a
-// kind of "+sentinel" or "+cluster".
+// parseHosts parses hosts and path. Kind is what follows redis or rediss in the
+// scheme: nothing, "+sentinel" or "+cluster".
 func parseHosts(o *redis.UniversalOptions, kind, hosts, path string) (err error) {
 	port := "6379"
 	switch kind {

@@ -15,9 +15,9 @@ import (
 	"permalink-milter/registry"
 )
 
-// interleaving lets several hosts do anything in any order, and checks after
-// each step that a token names one message, that a message keeps its token
-// while it holds it, and that what the registry tells is what was answered.
+// interleaving has several hosts do random things in random order. After each
+// step it checks that a token names one message, that a message keeps its token
+// as long as it holds it, and that the registry contains what it answered.
 func interleaving(t *testing.T, store registry.Store) {
 	c := &clock{now: time.Date(2026, 11, 24, 11, 0, 0, 0, time.UTC)}
 	var hosts []registry.Registry
@@ -39,7 +39,7 @@ func interleaving(t *testing.T, store registry.Store) {
 	})
 }
 
-// A world is what was answered so far on one list and one hash.
+// A world is the answers so far about one hash on one list.
 type world struct {
 	*rapid.T
 	clock *clock
@@ -48,7 +48,7 @@ type world struct {
 	held  map[int]holding // by message
 }
 
-// A holding is the last answer about a message. Its time may be over.
+// A holding is the last answer about a message. It may have expired.
 type holding struct {
 	ordinal int
 	state   registry.State
@@ -102,7 +102,8 @@ func (w *world) reserve(t *rapid.T) {
 	w.reserved(t, message, r, w.top())
 }
 
-// reserved takes an answer; top was the highest ordinal before it was asked.
+// reserved checks and records an answer. Top is the highest ordinal before the
+// question.
 func (w *world) reserved(t *rapid.T, message int, r registry.Result, top int) {
 	was, known := w.held[message]
 	other := w.holder(r.Ordinal)
@@ -119,7 +120,7 @@ func (w *world) reserved(t *rapid.T, message int, r registry.Result, top int) {
 	w.held[message] = holding{r.Ordinal, r.State, r.Expires}
 }
 
-// burst lets all hosts reserve at once.
+// burst has all hosts reserve at once.
 func (w *world) burst(t *rapid.T) {
 	type answer struct {
 		message int
@@ -135,7 +136,7 @@ func (w *world) burst(t *rapid.T) {
 	}
 	wg.Wait()
 	top := w.top()
-	// Of those about one message, the one that reserved it came first.
+	// Of the answers about one message, the one that reserved it is the first.
 	slices.SortStableFunc(answers, func(a, b answer) int { return cmp.Compare(a.Outcome, b.Outcome) })
 	for _, a := range answers {
 		if a.err != nil {
@@ -145,7 +146,7 @@ func (w *world) burst(t *rapid.T) {
 	}
 }
 
-// refusal is the error that a message's claim on an ordinal must meet.
+// refusal returns the error to expect for a message's claim to an ordinal.
 func (w *world) refusal(message, ordinal int) error {
 	switch w.holder(ordinal) {
 	case 0:
@@ -188,7 +189,7 @@ func (w *world) wait(t *rapid.T) {
 	w.clock.advance(time.Duration(anyMinutes.Draw(t, "minutes")) * time.Minute)
 }
 
-// check compares what the registry tells with what was answered.
+// check compares the registry with the answers.
 func (w *world) check(t *rapid.T) {
 	all, err := w.hosts[0].LookupHash(t.Context(), w.list, hash)
 	if err != nil {

@@ -1,4 +1,8 @@
-// Package registrytest is the suite that every registry store passes.
+// Package registrytest is the suite that every store of a registry must pass.
+//
+//	func TestSuite(t *testing.T) {
+//		registrytest.Run(t, func(t *testing.T) registry.Store { return mystore.New() })
+//	}
 package registrytest
 
 import (
@@ -16,11 +20,11 @@ import (
 const (
 	list  = "devel@lists.example.org"
 	other = "users@lists.example.org"
-	// The MD5 that both ids of a known collision share.
+	// The MD5 that the two Message-IDs of a known collision share.
 	hash = "7KWUTBTOSSMPYFYZ6UUJ46QCNE"
 )
 
-// A clock that the suite moves.
+// A clock is one that the suite advances.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -38,20 +42,19 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// identity n, different for each n.
+// identity returns the n-th of many different identities.
 func identity(n int) hashheader.Identity {
 	return hashheader.Identify(nil, fmt.Appendf(nil, "%d@example.org", n), []string{"message-id"})
 }
 
-// Run runs the suite. open returns a new, empty store for each test and
-// arranges its end.
+// Run runs the suite. Open returns a new, empty store and has t clean it up.
 func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 	RunRegistry(t, func(t *testing.T, o registry.Options) registry.Registry { return registry.New(open(t), o) })
 	t.Run("any interleaving keeps the invariants", func(t *testing.T) { interleaving(t, open(t)) })
 }
 
-// RunRegistry is Run for what wraps a registry. open returns a new, empty one
-// that goes by the options, and arranges its end.
+// RunRegistry runs the suite on a registry, such as one that wraps another. Open
+// returns a new, empty one with the options and has t clean it up.
 func RunRegistry(t *testing.T, open func(t *testing.T, o registry.Options) registry.Registry) {
 	for name, test := range map[string]func(*testing.T, registry.Registry, *clock){
 		"reserve gives the lowest free token":         reserve,
@@ -228,8 +231,8 @@ func expire(t *testing.T, g registry.Registry, c *clock) {
 	wantToken(t, mustReserve(t, g, 4), hash, registry.Fresh)
 }
 
-// clockJumps sets the clock back, far, and right again: what was held stays
-// so, at its ordinal, and no expiry comes earlier than it would have.
+// clockJumps sets the clock far back and right again. Tokens that were held
+// stay held by the same messages, and none expires early.
 func clockJumps(t *testing.T, g registry.Registry, c *clock) {
 	ctx := t.Context()
 	mustReserve(t, g, 1)
@@ -245,7 +248,7 @@ func clockJumps(t *testing.T, g registry.Registry, c *clock) {
 		}
 		for n, ordinal := range map[int]int{1: 1, 2: 2, 3: 3} {
 			if n == 3 && jump > 0 {
-				continue // its first reservation is that of the wrong clock
+				continue // it was first reserved at a wrong time
 			}
 			if r := mustReserve(t, g, n); r.Ordinal != ordinal {
 				t.Errorf("after a jump of %v message %d has ordinal %d", jump, n, r.Ordinal)
@@ -278,7 +281,7 @@ func listing(t *testing.T, g registry.Registry, _ *clock) {
 	}
 }
 
-// tokens lists a list's reservations and fails for one that is yielded twice.
+// tokens returns the reservations of a list. It fails if one is yielded twice.
 func tokens(t *testing.T, g registry.Registry, name string) map[string]bool {
 	t.Helper()
 	got := make(map[string]bool)
@@ -316,7 +319,7 @@ func scan(t *testing.T, g registry.Registry, _ *clock) {
 	}
 }
 
-// workers is how many goroutines reserve at once.
+// workers is the number of goroutines that reserve at once.
 const workers = 64
 
 func different(t *testing.T, g registry.Registry, _ *clock) {
@@ -334,7 +337,8 @@ func same(t *testing.T, g registry.Registry, _ *clock) {
 	}
 }
 
-// atOnce lets all workers reserve, twice each, and counts the first tokens.
+// atOnce has all workers reserve at once, twice each, and counts the tokens that
+// they got first.
 func atOnce(t *testing.T, g registry.Registry, who func(worker int) int) map[string]int {
 	t.Helper()
 	var mu sync.Mutex

@@ -81,16 +81,16 @@ func listID(h hashheader.Header, written []string, list string) string {
 // destinations are the fields that name recipients openly.
 var destinations = []string{"To", "Cc", "Resent-To", "Resent-Cc"}
 
-// addressees returns the addresses that the destination fields name and that
-// can be a list's, in lower case.
+// addressees returns the addresses that the destination fields name openly and
+// that can be a list's, in lower case. In a field that does not parse, every
+// address that is spelled out counts: whoever gets the message can read it.
 func addressees(h hashheader.Header) (out []string) {
 	for _, f := range h {
 		if !slices.ContainsFunc(destinations, f.Is) {
 			continue
 		}
-		parsed, _ := mail.ParseAddressList(unfold(f.Value))
-		for _, a := range parsed {
-			if list, err := hashheader.CheckList(a.Address); err == nil {
+		for _, address := range addresses(unfold(f.Value)) {
+			if list, err := hashheader.CheckList(address); err == nil {
 				out = append(out, list)
 			}
 		}
@@ -98,49 +98,16 @@ func addressees(h hashheader.Header) (out []string) {
 	return out
 }
 
-// isNamed reports whether a destination field names an address openly. In a
-// field that does not parse, the plain text of the address counts: whoever
-// gets the message can read it.
-func isNamed(h hashheader.Header, address string) bool {
-	for _, f := range h {
-		if !slices.ContainsFunc(destinations, f.Is) || len(f.Value) < len(address) {
-			continue
-		}
-		value := unfold(f.Value)
-		parsed, err := mail.ParseAddressList(value)
-		if err != nil && containsAddress(strings.ToLower(value), address) {
-			return true
-		}
-		if slices.ContainsFunc(parsed, func(a *mail.Address) bool { return strings.EqualFold(a.Address, address) }) {
-			return true
-		}
+// addresses returns the addresses of an address list (RFC 5322, section 3.4).
+func addresses(value string) (out []string) {
+	parsed, err := mail.ParseAddressList(value)
+	if err != nil {
+		return strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" \t<>(),;:\"", r) })
 	}
-	return false
-}
-
-// containsAddress reports whether a text holds an address that is not a part
-// of a longer one.
-func containsAddress(text, address string) bool {
-	for {
-		before, after, found := strings.Cut(text, address)
-		if !found {
-			return false
-		}
-		inAtom := func(s string, last bool) bool {
-			if s == "" {
-				return false
-			}
-			c := s[0]
-			if last {
-				c = s[len(s)-1]
-			}
-			return !strings.ContainsRune(" \t<>(),;:\"", rune(c))
-		}
-		if !inAtom(before, true) && !inAtom(after, false) {
-			return true
-		}
-		text = after
+	for _, a := range parsed {
+		out = append(out, a.Address)
 	}
+	return out
 }
 
 // unfold returns a value on one line (RFC 5322, section 2.2.3).

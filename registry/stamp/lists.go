@@ -43,6 +43,7 @@ func (p *Policy) targets(m *Message) (out []target, cut bool) {
 type candidates struct {
 	m       *Message
 	written []string
+	open    []string // what named returns, once it was called
 }
 
 // of returns the lists of one archive. The first source that names one of them
@@ -70,17 +71,23 @@ func (c *candidates) of(a *Archive) []string {
 // sender is a notice to its recipient, not a post (RFC 5321, section 4.5.5).
 func (c *candidates) recipients(a *Archive) []string {
 	e := c.m.Envelope
-	if e == nil {
-		return held(a, addressees(c.m.Header))
-	}
-	if e.From == "" {
+	switch {
+	case e == nil:
+		return held(a, c.named())
+	case e.From == "":
 		return nil
+	case len(e.To) == 1:
+		return held(a, e.To)
 	}
-	lists := held(a, e.To)
-	if len(e.To) == 1 {
-		return lists
+	return slices.DeleteFunc(held(a, e.To), func(list string) bool { return !slices.Contains(c.named(), list) })
+}
+
+// named returns the addresses that the message names openly.
+func (c *candidates) named() []string {
+	if c.open == nil {
+		c.open = append([]string{}, addressees(c.m.Header)...)
 	}
-	return slices.DeleteFunc(lists, func(list string) bool { return !isNamed(c.m.Header, list) })
+	return c.open
 }
 
 // held returns the distinct addresses, in lower case, of lists that the

@@ -70,16 +70,6 @@ func MatchList(pattern, list string) bool {
 	return ok && list != ""
 }
 
-// DefaultExcept returns the patterns of the addresses that a list manager
-// uses beside a list's own, each with and without +detail: mail to them is for
-// the manager and is not archived.
-func DefaultExcept() (patterns []string) {
-	for _, suffix := range []string{"bounces", "request", "owner", "join", "leave", "subscribe", "unsubscribe", "confirm"} {
-		patterns = append(patterns, "*-"+suffix+"@*", "*-"+suffix+"+*@*")
-	}
-	return patterns
-}
-
 // A Policy is what Decide goes by. It does not change after NewPolicy
 // returned it.
 type Policy struct {
@@ -165,21 +155,4 @@ func (p *Policy) Templates() (out []hashheader.Template) {
 		out = append(out, a.URL)
 	}
 	return out
-}
-
-// ParseMissingMode reads header.missing_message_id.
-func ParseMissingMode(name string) (MissingMode, error) {
-	return parseMode("missing_message_id", MissingMode(name), MissingDerive, MissingGenerate, MissingSkip)
-}
-
-// ParseFailureMode reads registry.on_failure.
-func ParseFailureMode(name string) (FailureMode, error) {
-	return parseMode("on_failure", FailureMode(name), FailureStamp, FailureTempfail, FailureAccept)
-}
-
-func parseMode[M ~string](key string, mode M, modes ...M) (M, error) {
-	if slices.Contains(modes, mode) {
-		return mode, nil
-	}
-	return "", fmt.Errorf("%s = %q: write one of %s", key, mode, strings.Trim(fmt.Sprint(modes), "[]"))
 }

@@ -99,6 +99,9 @@ func Decide(m *Message, p *Policy, reserve Reserve) Decision {
 func (d *Decision) targets(m *Message, p *Policy) []target {
 	targets, cut := p.targets(m)
 	d.matched = len(targets) > 0
+	if !d.matched {
+		d.note("no archive holds a list of this message")
+	}
 	if cut {
 		d.note("more than %d lists, the first ones count", maxLists)
 	}

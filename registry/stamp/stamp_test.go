@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"permalink-milter/config"
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
@@ -202,7 +203,7 @@ func TestWhichList(t *testing.T) {
 			}
 			var got []string
 			d := stamp.Decide(m, policy(t, func(p *stamp.Policy) {
-				p.Archives[0].Except = stamp.DefaultExcept()
+				p.Archives[0].Except = config.DefaultExcept()
 			}), func(r registry.Request) (registry.Result, error) {
 				got = append(got, r.List)
 				return registry.Result{Reservation: registry.Reservation{List: r.List, Hash: r.Hash, Ordinal: 1}}, nil

@@ -30,15 +30,34 @@ lists = ["*@lists.example.org"]
 url = "https://lists.example.org/archives/list/{list}/{token}/"
 `
 
-// mails are what the demo sends. The last two differ in one letter of their
-// ids and have one MD5.
-var mails = []struct{ why, header string }{
-	{"a list message with a forged hash",
-		"Message-ID: <87myycy5eh.fsf@uwakimon.sk.tsukuba.ac.jp>\r\nMessage-ID-MD5: AAAAAAAAAAAAAAAAAAAAAAAAAA\r\n"},
-	{"a Message-ID that a relay folded", "Message-ID:\r\n <CAFbr3GDZfdfXbSgGq4oDrMwbZWjXwGqGyRSbZQ=hQwFw@mail.example.com>\r\n"},
-	{"no Message-ID at all", ""},
-	{"the first of two ids with one MD5", "Message-ID: <TEXTCOLLBYfGiJUETHQ4hAcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak>\r\n"},
-	{"the second of them", "Message-ID: <TEXTCOLLBYfGiJUETHQ4hEcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak>\r\n"},
+// A demoMail is one message to a list, or with blind a personal message whose
+// envelope has a list that its header does not name.
+type demoMail struct {
+	why, header string
+	blind       bool
+}
+
+// mails are the messages of the demo. The fourth and the fifth have ids that
+// differ in one letter and have one MD5.
+var mails = []demoMail{
+	{why: "a list message with a forged hash",
+		header: "Message-ID: <87myycy5eh.fsf@uwakimon.sk.tsukuba.ac.jp>\r\nMessage-ID-MD5: AAAAAAAAAAAAAAAAAAAAAAAAAA\r\n"},
+	{why: "a Message-ID that a relay folded", header: "Message-ID:\r\n <CAFbr3GDZfdfXbSgGq4oDrMwbZWjXwGqGyRSbZQ=hQwFw@mail.example.com>\r\n"},
+	{why: "no Message-ID at all"},
+	{why: "the first of two ids with one MD5", header: "Message-ID: <TEXTCOLLBYfGiJUETHQ4hAcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak>\r\n"},
+	{why: "the second of them", header: "Message-ID: <TEXTCOLLBYfGiJUETHQ4hEcKSMd5zYpgqf1YRDhkmxHkhPWptrkoyz28wnI9V0aHeAuaKnak>\r\n"},
+	{why: "to Bob, and to a list as a blind copy: no field may name that list", header: "Message-ID: <blind@example.org>\r\n", blind: true},
+}
+
+// mail returns the message as it is sent. N is its number.
+func (m demoMail) mail(n int) mtatest.Mail {
+	const lines = "From: Alice <alice@example.org>\r\nTo: %s\r\nSubject: Demo %d\r\nDate: Tue, 24 Nov 2026 11:00:00 +0000\r\n%s\r\nHello.\r\n"
+	if m.blind {
+		return mtatest.Mail{From: "alice@example.org", To: []string{"bob@example.net", "layoffs@lists.example.org"},
+			Data: fmt.Appendf(nil, lines, "bob@example.net", n, m.header)}
+	}
+	return mtatest.Mail{From: "devel-bounces@lists.example.org", To: []string{"bob@example.net"},
+		Data: fmt.Appendf(nil, lines, "devel@lists.example.org", n, "List-Id: Developers <devel.lists.example.org>\r\n"+m.header)}
 }
 
 func main() {
@@ -109,10 +128,7 @@ func start(ctx context.Context, name string, o mtatest.Options) (mtatest.MTA, er
 func send(ctx context.Context, addr string, sink *mtatest.Sink) error {
 	for i, m := range mails {
 		sink.Reset()
-		data := fmt.Sprintf("From: Alice <alice@example.org>\r\nTo: devel@lists.example.org\r\nSubject: Demo %d\r\n"+
-			"Date: Tue, 24 Nov 2026 11:00:00 +0000\r\nList-Id: Developers <devel.lists.example.org>\r\n%s\r\nHello, list.\r\n", i+1, m.header)
-		mail := mtatest.Mail{From: "devel-bounces@lists.example.org", To: []string{"bob@example.net"}, Data: []byte(data)}
-		if err := mtatest.Send(ctx, addr, mail); err != nil {
+		if err := mtatest.Send(ctx, addr, m.mail(i+1)); err != nil {
 			return err
 		}
 		got, err := sink.Wait(ctx, 1)
@@ -120,7 +136,7 @@ func send(ctx context.Context, addr string, sink *mtatest.Sink) error {
 			return err
 		}
 		fmt.Printf("\n%d. %s\n", i+1, m.why)
-		if err := show(got[0]); err != nil {
+		if err := show(got[0], m.blind); err != nil {
 			return err
 		}
 	}
@@ -128,9 +144,8 @@ func send(ctx context.Context, addr string, sink *mtatest.Sink) error {
 	return nil
 }
 
-// show prints the fields of a delivered message that matter, and verifies
-// them.
-func show(m mtatest.Message) error {
+// show prints our fields of a delivered message and verifies them.
+func show(m mtatest.Message, blind bool) error {
 	for _, field := range m.Fields() {
 		name, _, _ := strings.Cut(field, ":")
 		if strings.Contains(strings.ToLower(name), "message-id") || name == hashheader.ArchivedAtField {
@@ -138,11 +153,19 @@ func show(m mtatest.Message) error {
 		}
 	}
 	ids, hashes, links := m.Raw(hashheader.MessageIDField), m.Raw("Message-ID-MD5"), m.Raw(hashheader.ArchivedAtField)
-	if len(ids) != 1 || len(hashes) != 1 || len(links) != 1 {
-		return fmt.Errorf("want one Message-ID, one Message-ID-MD5 and one Archived-At, got %q %q %q", ids, hashes, links)
+	want := 1
+	if blind {
+		want = 0
+	}
+	if len(ids) != 1 || len(hashes) != 1 || len(links) != want {
+		return fmt.Errorf("want one Message-ID, one Message-ID-MD5 and %d Archived-At, got %q %q %q", want, ids, hashes, links)
 	}
 	if err := hashheader.Verify(hashheader.MD5, hashes[0], hashheader.Canonical(nil, ids[0])); err != nil {
 		return err
+	}
+	if blind {
+		fmt.Println("   verified: the hash is the Message-ID's, and nothing names the list")
+		return nil
 	}
 	url, err := hashheader.ParseArchivedAt(links[0])
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"permalink-milter/milter/mtatest"
+	"permalink-milter/milter/mtatest/need"
 )
 
 // The daemon needs no right but to write its state directory and its socket's: user nobody runs it, as a member of the
@@ -45,6 +46,7 @@ exec setpriv --reuid=nobody --regid=nogroup --groups=GID --bounding-set=-all --i
 		t.Fatal(err)
 	}
 	defer sink.Stop()
+	need.Program(t, "postfix", "postfix")
 	postfix, err := mtatest.StartPostfix(limit(t), mtatest.Options{Dir: filepath.Join(s.dir, "mta"), Sink: sink.Addr(), Milters: []string{"unix:" + socket}})
 	if err != nil {
 		t.Fatal(err)

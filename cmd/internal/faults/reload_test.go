@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"permalink-milter/milter/mtatest/need"
 )
 
 const otherURL = "https://b.example/load/"
@@ -109,7 +111,7 @@ func TestDescriptorsRunOut(t *testing.T) {
 // limitFiles sets how many descriptors the daemon may have; those beyond stay open.
 func limitFiles(t *testing.T, s *site, n int64) {
 	t.Helper()
-	out, err := exec.Command("prlimit", fmt.Sprintf("--pid=%d", s.PID()), fmt.Sprintf("--nofile=%d:1000", n)).CombinedOutput()
+	out, err := exec.Command(need.Program(t, "prlimit", "util-linux"), fmt.Sprintf("--pid=%d", s.PID()), fmt.Sprintf("--nofile=%d:1000", n)).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

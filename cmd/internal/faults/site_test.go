@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"permalink-milter/milter/mtatest"
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
 )
@@ -24,6 +26,10 @@ var daemonBin string
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
+	flag.Parse()
+	if testing.Short() {
+		return m.Run() // each test that starts the daemon is skipped
+	}
 	dir, err := os.MkdirTemp("", "faults-")
 	if err == nil {
 		defer os.RemoveAll(dir)
@@ -74,6 +80,7 @@ func begin(t *testing.T, wrapper string, config ...string) *site {
 // prepare writes the configuration in a directory that every user may pass.
 func prepare(t *testing.T, config ...string) *site {
 	t.Helper()
+	need.Time(t, "it starts the daemon")
 	dir := t.TempDir()
 	for _, d := range []string{dir, filepath.Dir(dir)} {
 		if err := os.Chmod(d, 0o755); err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry/redisreg/redistest"
 	"permalink-milter/registry/registrytest/faultproxy"
 )
@@ -66,6 +67,7 @@ type system struct {
 // with each write: by the second, a kill in mid-sync can lose what it
 // acknowledged.
 func alone(t *testing.T) *system {
+	need.Program(t, "redis-server", "redis-server redis-tools")
 	server, err := redistest.Start(t.TempDir(), "--appendonly", "yes", "--appendfsync", "always", "--enable-debug-command", "yes")
 	must(t, err)
 	t.Cleanup(server.Stop)
@@ -80,6 +82,7 @@ func alone(t *testing.T) *system {
 }
 
 func sentinels(t *testing.T) *system {
+	need.Program(t, "redis-sentinel", "redis-server redis-sentinel redis-tools")
 	g, err := redistest.StartSentinel(t.TempDir())
 	must(t, err)
 	t.Cleanup(g.Stop)
@@ -88,6 +91,7 @@ func sentinels(t *testing.T) *system {
 }
 
 func cluster(t *testing.T) *system {
+	need.Program(t, "redis-server", "redis-server redis-tools")
 	g, err := redistest.StartCluster(t.TempDir())
 	must(t, err)
 	t.Cleanup(g.Stop)

@@ -6,11 +6,11 @@ import (
 	"runtime/debug"
 )
 
-// release is the version of a package. The package's build sets it.
+// release is the version of a Debian or RPM package, which its build sets.
 var release string
 
 // String returns the version of the package, or the one that the go command
-// recorded in the program: a release's tag, or the commit it was built from.
+// recorded: the tag of a release, or the commit.
 func String() string {
 	if release != "" {
 		return release + ", " + runtime.Version()

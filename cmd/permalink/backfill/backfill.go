@@ -74,7 +74,7 @@ func (m *Message) nameIt(mode stamp.MissingMode) {
 	case (derived || errors.Is(err, hashheader.ErrNoID)) && mode != stamp.MissingDerive:
 		m.Missing = fmt.Sprintf("skipped: missing_message_id = %q", mode)
 	case err != nil:
-		m.Skipped = err.Error()
+		m.Err = err
 	case derived:
 		m.Missing = "an id was derived"
 		m.name = string(id)

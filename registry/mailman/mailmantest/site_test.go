@@ -10,10 +10,17 @@ import (
 	"time"
 
 	"permalink-milter/milter/mtatest"
+	"permalink-milter/milter/mtatest/need"
 )
 
 // TestMailman starts one site for all that can share it.
 func TestMailman(t *testing.T) {
+	need.Program(t, "postfix", "postfix")
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	need.File(t, filepath.Join(cache, "permalink-milter", "mailman3"), "registry/mailman/mailmantest/install.sh")
 	a := newArchive(t)
 	s := startSite(t, a.site())
 	for name, test := range map[string]func(*testing.T, *Site, *archive){

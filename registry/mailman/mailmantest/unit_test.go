@@ -5,10 +5,13 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"permalink-milter/milter/mtatest/need"
 )
 
 // TestPluginOnEachPython runs the plugin's own tests on Debian's Python and on the others that this machine has.
 func TestPluginOnEachPython(t *testing.T) {
+	need.File(t, python, "testdata/install.sh python3")
 	programs := []string{python}
 	for minor := 9; minor <= 13; minor++ {
 		program := fmt.Sprintf("python3.%d", minor)

@@ -1,7 +1,7 @@
 """Mailman 3 archiver: permalinks that agree with permalink-milter.
 
-``message_id`` and ``template`` are pure: they need neither Mailman nor a
-network.  ``archiver.Archiver`` is what Mailman's configuration names.
+``header``, ``message_id`` and ``template`` are pure: they need neither Mailman
+nor a network.  Mailman's configuration names ``archiver.Archiver``.
 """
 
 from __future__ import annotations

@@ -16,15 +16,15 @@ _MAX_ANSWER = 1 << 20
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """A redirect would take the token to another server."""
+    """Refuses redirects, which would send the token to another server."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
 
 
 class Client:
-    """Calls the API.  The token file is read for each call, so that a new
-    token needs no restart."""
+    """Calls the API.  It reads the token file for each call, so that a new token
+    needs no restart."""
 
     def __init__(self, api: API) -> None:
         self._api = api
@@ -36,11 +36,11 @@ class Client:
         body = {"list": list_address, "hash": message_hash, "identity": identity}
         token = self._call("POST", "/reservations", body).get("token")
         if not isinstance(token, str) or not token.upper().startswith(message_hash):
-            raise Later(f"the API answers with the token {token!r} for the hash {message_hash}")
+            raise Later(f"the API answered with the token {token!r} for the hash {message_hash}")
         return token
 
     def confirm(self, list_address: str, token: str, identity: str, url: str, subject: str) -> None:
-        """Say that a message is archived at a URL.  Raises Later or
+        """Confirm that a message is archived at a URL.  Raises Later or
         Refused."""
         path = f"/reservations/{quote(list_address, safe='@')}/{quote(token, safe='')}/archived"
         self._call("PUT", path, {"identity": identity, "url": url, "subject": subject})
@@ -58,7 +58,7 @@ class Client:
         except (OSError, HTTPException, ValueError) as error:
             raise Later(f"{method} {self._api.base_url}: {error}") from error
         if not isinstance(answer, dict):
-            raise Later(f"{method} {self._api.base_url}: the answer is no JSON object")
+            raise Later(f"{method} {self._api.base_url}: the answer is not a JSON object")
         return answer
 
     def _token(self) -> str:
@@ -69,15 +69,15 @@ class Client:
 
 
 def _detail(error: HTTPError) -> str:
-    """Return what a problem (RFC 9457) says."""
+    """Return the detail of a problem (RFC 9457), or the reason of the status."""
     try:
         return str(json.loads(error.read(_MAX_ANSWER))["detail"])
     except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return error.reason
 
 
-# A wrong token, a missing scope and a wrong base_url are the operator's to
-# mend: messages wait for that.
+# The operator can correct a wrong token, a missing scope and a wrong base_url;
+# messages wait until then.
 _WAITS = {401, 403, 405, 408, 425, 429}
 
 

@@ -21,13 +21,13 @@ from .settings import Settings, parse
 
 log = logging.getLogger("mailman.archiver")
 
-# One for the process: Mailman makes a new archiver for each message.
+# Shared by the process, since Mailman makes a new archiver for each message.
 _PAUSE = Pause()
 
 
 def load() -> Optional[Settings]:
-    """Return the settings, or None, and a line in the log, where the file is
-    wrong: lists must work on."""
+    """Return the settings.  If the file is wrong, log the reason and return
+    None, so that lists keep working."""
     try:
         return parse(external_configuration(config.archiver.permalink.configuration))
     except (MissingConfigurationFileError, configparser.Error, AttributeError, OSError, ValueError) as error:
@@ -46,7 +46,7 @@ class Archiver:
         self._settings = load()
 
     def list_url(self, mlist: Any) -> Optional[str]:
-        """Return the list's archive, by the key list_url."""
+        """Return the URL of the list's archive, which list_url configures."""
         return self._settings and self._settings.list_page(mlist.fqdn_listname, mlist.list_id)
 
     def permalink(self, mlist: Any, msg: Message) -> Optional[str]:
@@ -54,11 +54,11 @@ class Archiver:
         return self._settings and self._settings.permalink(mlist.fqdn_listname, mlist.list_id, msg)
 
     def archive_message(self, mlist: Any, msg: Message) -> Optional[str]:
-        """Queue the message, then hand over what is queued.  Returns the
+        """Queue the message, then hand over the queued ones.  Return the
         permalink."""
         settings = self._settings
         if settings is None:
-            # It waits for the file to be mended, within the default limit.
+            # It waits until the file is corrected, within the default limit.
             self._queue(10000, 60).add(msg, _data(mlist))
             return None
         if settings.delivers:

@@ -1,9 +1,9 @@
-"""Why a message could not be handed over."""
+"""The reasons why a message was not handed over."""
 
 
 class Later(Exception):
-    """The other side does not answer, or says so: to be tried again."""
+    """The other side does not answer, or asks to be tried again later."""
 
 
 class Refused(Exception):
-    """The other side will not take the message, however often it is tried."""
+    """The other side refuses the message for good."""

@@ -1,13 +1,13 @@
 """Hands messages over by LMTP (RFC 2033) and negotiates their permalinks.
 
-The recipient is the permalink's variable part at the archive's host.  An
-occupied one is answered with 553 and the next free one:
+The recipient is the permalink's variable part at the archive's host.  The
+server answers 553 to an occupied one, and names the next free one:
 
     RCPT TO:<7KWUTBTOSSMPYFYZ6UUJ46QCNE=01234567@archive.example.org>
     553 5.1.0 Permalink already occupied, try <7KWU…-2=01234567@archive.example.org>
 
-What follows the = is the beginning of the message's identity, by which the
-archive knows a message that it has already.
+The = is followed by the beginning of the message's identity, by which the
+archive recognizes a message that it already has.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Receipt:
     """Where a message was archived."""
 
     token: str
-    url: Optional[str]  # None: the archive does not tell
+    url: Optional[str]  # None: the archive did not name it
 
 
 class _Refusal(Exception):
@@ -41,16 +41,16 @@ class _Refusal(Exception):
 
 
 class Client:
-    """One archive, for messages of one list."""
+    """A client of one archive, for the messages of one list."""
 
     def __init__(self, lmtp: LMTP, listname: str) -> None:
         self._lmtp = lmtp
         self._suffix = ("+" + listname if lmtp.listname else "") + "@" + lmtp.domain
 
     def deliver(self, message_hash: str, identity: str, sender: str, content: bytes) -> Receipt:
-        """Offer the hash, and where that is occupied the token that the archive
-        suggests, else the next one.  ``content`` has CRLF line ends.  Raises
-        Later or Refused."""
+        """Deliver a message under its hash or, while that is occupied, under the
+        token that the archive suggests, else under the next one.  ``content``
+        has CRLF line ends.  Raises Later or Refused."""
         try:
             with closing(self._connect()) as server:
                 receipt = self._negotiate(server, message_hash, "=" + identity[:_CLAIM_DIGITS], sender, content)
@@ -94,11 +94,11 @@ class Client:
                     raise
                 found = self._find(message_hash, claim, occupied.text)
                 ordinal = found[0] if found and found[0] not in tried else max(tried) + 1
-        raise Refused(f"all of {MAX_TOKENS} tokens are occupied, the last one tried was {recipient}")
+        raise Refused(f"{MAX_TOKENS} tokens are occupied; the last one tried was {recipient}")
 
     def _find(self, message_hash: str, claim: str, text: str) -> Optional[Tuple[int, str]]:
-        """Return the ordinal that a reply names, by the last address in it that
-        is ours but for the ordinal, and the text behind that address."""
+        """Return the ordinal in the last address of a reply that equals ours but
+        for the ordinal, and the text after that address."""
         ours = re.escape(message_hash) + r"(?:-([1-9][0-9]{0,2}))?" + re.escape(claim + self._suffix)
         for match in reversed(list(re.finditer(f"<{ours}>", text, re.IGNORECASE))):
             return int(match.group(1) or 1), text[match.end() :]

@@ -1,29 +1,30 @@
 """The canonical Message-ID of a message, its hash, and its identity.
 
-These are the rules of the Go package hashheader; testdata/vectors holds both
-to the same bytes.
+The Go package hashheader has the same rules; testdata/vectors holds both to
+the same bytes.
 """
 
 from __future__ import annotations
 
 import enum
 import hashlib
-import io
 import re
 from base64 import b32encode
-from email.message import Message
-from typing import Collection, Iterable, Iterator, Tuple
+from typing import Collection, Iterable
+
+from .header import Field, first
 
 _WHITE_SPACE = b" \t\r\n"
 
-# What an identity may be made of, in the order in which it is digested.
+# An id must not be folded, and a line has at most 998 octets (RFC 5322, section
+# 2.1.1).  MTAs break longer ones, so these name nothing.
+MAX_ID = 998
+
+# The fields that an identity may use, in the order in which they are digested.
 IDENTITY_FIELDS = ("from", "to", "cc", "date", "message-id", "subject")
 
-# Mailman's names for the SHA-1 hash.
+# Mailman's fields for the SHA-1 hash.
 LEGACY_FIELDS = ("message-id-hash", "x-message-id-hash")
-
-Field = Tuple[str, bytes]
-"""A header field: its lower-case name, and the bytes behind the colon."""
 
 
 class Algorithm(enum.Enum):
@@ -40,16 +41,17 @@ class Algorithm(enum.Enum):
 
 
 def canonical(value: bytes) -> bytes:
-    """Return the canonical Message-ID of a Message-ID field's value.
+    """Return the canonical Message-ID in the value of a Message-ID field, or
+    b"" if no id is left.
 
-    ``value`` is what stands behind the colon, byte for byte, folds included.
-    Every SP, HTAB, CR and LF is deleted, since no msg-id holds any (RFC 5322,
-    section 3.6.4) and relays fold long ids in mid-token; then one enclosing
-    pair of angle brackets goes.  Empty means: no Message-ID.
+    ``value`` holds the bytes after the colon, folds included.  Every SP, HTAB,
+    CR and LF is deleted, since no msg-id contains any (RFC 5322, section 3.6.4)
+    and relays fold long ids in mid-token; then one enclosing pair of angle
+    brackets is removed.
     """
     bare = value.translate(None, _WHITE_SPACE)
     if bare.startswith(b"<") and bare.endswith(b">"):
-        return bare[1:-1]
+        bare = bare[1:-1]
     return bare
 
 
@@ -61,23 +63,22 @@ def message_hash(algorithm: Algorithm, message_id: bytes) -> str:
 
 
 def identity(found: Iterable[Field], names: Collection[str]) -> str:
-    """Return the identity of a message, which tells it from others of the same
-    hash: the first 128 bits, as hexadecimal digits, of a SHA-256 over the
-    named fields (of IDENTITY_FIELDS), white space deleted."""
+    """Return the identity of a message, which distinguishes it from others with
+    the same hash: the first 128 bits, as hexadecimal digits, of a SHA-256 over
+    the named fields (of IDENTITY_FIELDS), white space deleted."""
     header = list(found)
     text = b""
     for name in IDENTITY_FIELDS:
         if name in names:
-            value = first(header, name)
-            stripped = canonical(value) if name == "message-id" else value.translate(None, _WHITE_SPACE)
-            text += name.encode("ascii") + b":" + stripped + b"\n"
+            value = message_id_of(header) if name == "message-id" else first(header, name).translate(None, _WHITE_SPACE)
+            text += name.encode("ascii") + b":" + value + b"\n"
     return hashlib.sha256(text).hexdigest()[:32]
 
 
 def field_algorithm(name: str) -> Algorithm:
-    """Return which hash a field of this name carries: names that end in
-    Message-ID- and the algorithm, and Mailman's own (SHA-1).  Raises
-    ValueError for other names, so that a slip cannot delete other fields."""
+    """Return the algorithm of the hash in a field of this name: a name that ends
+    in Message-ID- and the algorithm, or one of Mailman's (SHA-1).  Raises
+    ValueError for other names, so that a wrong setting cannot delete them."""
     if name.lower() in LEGACY_FIELDS:
         return Algorithm.SHA1
     for algorithm in Algorithm:
@@ -86,43 +87,10 @@ def field_algorithm(name: str) -> Algorithm:
     raise ValueError(f"{name!r} does not name a hash: write Message-ID-MD5, Message-ID-SHA1 or Message-ID-SHA256")
 
 
-def raw_fields(section: bytes) -> Iterator[Field]:
-    """Yield each field of a header section, as it arrived, up to the empty
-    line: for archivers that hold the message's bytes."""
-    name, value = "", b""
-    for line in io.BytesIO(section):
-        text = line.rstrip(b"\r\n")
-        if text[:1] in (b" ", b"\t"):
-            value += line
-            continue
-        if name:
-            yield name, value
-        if not text:
-            return
-        raw_name, _, value = line.partition(b":")
-        # White space may stand before the colon (RFC 5322, section 4.5).
-        name = raw_name.rstrip(b" \t").lower().decode("latin-1")
-    if name:
-        yield name, value
-
-
-def fields(msg: Message) -> Iterator[Field]:
-    """Yield each field of a parsed message.
-
-    The message's own accessors will not do: they replace 8-bit bytes.
-    """
-    for name, value in msg.raw_items():
-        # The parser keeps 8-bit bytes as surrogates; Mailman's handlers may
-        # have set text or a Header.
-        yield name.lower(), str(value).encode("utf-8", "surrogateescape")
-
-
-def first(found: Iterable[Field], name: str) -> bytes:
-    """Return the value of the first field of this lower-case name, or b""."""
-    return next((value for field, value in found if field == name), b"")
-
-
 def message_id_of(found: Iterable[Field]) -> bytes:
-    """Return the canonical Message-ID of a header: that of its first
-    Message-ID field, b"" where there is none."""
-    return canonical(first(found, "message-id"))
+    """Return the canonical Message-ID of a header: that of the first Message-ID
+    field in which an id is left, or b"" if there is none or it is too long to
+    name a message."""
+    ids = (canonical(value) for name, value in found if name == "message-id")
+    message_id = next(filter(None, ids), b"")
+    return message_id if len(message_id) <= MAX_ID else b""

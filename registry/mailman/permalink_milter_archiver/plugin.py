@@ -1,4 +1,4 @@
-"""The plugin through which Mailman finds the handler and the pipeline."""
+"""The plugin by which Mailman finds the handler and the pipeline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Plugin:
     resource = None
 
     def pre_hook(self) -> None:
-        """Nothing is to be done before the database is there."""
+        """Do nothing before Mailman opens its database."""
 
     def post_hook(self) -> None:
-        """Nothing is to be done after it."""
+        """Do nothing after Mailman has opened its database."""

@@ -1,8 +1,8 @@
-"""Messages on their way to permalink-milter, on disk.
+"""Queues messages for permalink-milter on disk.
 
-Mailman's archive runner drops a message when an archiver fails: it logs the
-exception and goes on.  So each message is queued first, and the queue is
-worked through when a message comes.
+Mailman's archive runner drops a message when an archiver raises an exception:
+it only logs it.  So each message is queued first, and the queue is processed
+each time a message comes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from .errors import Later, Refused
 
 log = logging.getLogger("mailman.archiver")
 
-# What one call takes at most, so that a long queue or a slow server does not
-# keep the runner from other archivers.
+# The bounds of one call, so that a long queue or a slow server does not keep
+# the runner from other archivers.
 _MESSAGES = 100
 _SECONDS = 20.0
 
@@ -25,8 +25,8 @@ Deliver = Callable[[Message, Dict[str, Any]], None]
 
 
 class Pause:
-    """Keeps from trying again while the other side is down: one message waits
-    for a time limit, the others do not wait at all."""
+    """Delays the next try while the other side is down, so that one message
+    waits for a timeout and the others do not."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock, self._until = clock, float("-inf")
@@ -47,7 +47,7 @@ class Queue:
         self._pause, self._pause_seconds = pause, pause_seconds
 
     def add(self, msg: Message, data: Dict[str, Any]) -> None:
-        """Queue a message and what Deliver needs to know of it."""
+        """Queue a message with its data for Deliver."""
         if len(self._switchboard.files) >= self._limit:
             log.error(
                 "permalink: the queue is full (%d messages), %r is not handed over; see the errors above",
@@ -58,12 +58,12 @@ class Queue:
         self._switchboard.enqueue(msg, data)
 
     def run(self, deliver: Deliver) -> None:
-        """Hand messages over, the oldest first, until one has to wait, or it
-        takes too long."""
+        """Hand messages over, the oldest first, until one has to wait or the
+        time is up."""
         if self._pause.on:
             return
         end = self._pause.clock() + _SECONDS
-        # Those of a runner that was killed.
+        # A runner that was killed leaves its message as a backup file.
         self._switchboard.recover_backup_files()
         for filebase in self._switchboard.files[:_MESSAGES]:
             if not self._one(filebase, deliver):

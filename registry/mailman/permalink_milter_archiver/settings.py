@@ -1,4 +1,4 @@
-"""The archiver's settings: what its configuration file means."""
+"""Reads the archiver's configuration file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 from . import template
-from .message_id import IDENTITY_FIELDS, Algorithm, field_algorithm, fields, message_hash, message_id_of
+from .header import OverBound, fields
+from .message_id import IDENTITY_FIELDS, Algorithm, field_algorithm, message_hash, message_id_of
 
 _KEYS = {
     "general": {"url", "list_url", "algorithm", "emit", "remove", "identity"},
@@ -21,7 +22,7 @@ _KEYS = {
 
 @dataclass(frozen=True)
 class API:
-    """The HTTP API of permalink-milter."""
+    """How to reach the HTTP API of permalink-milter."""
 
     base_url: str
     token_file: Path
@@ -30,7 +31,7 @@ class API:
 
 @dataclass(frozen=True)
 class LMTP:
-    """An archive that negotiates permalinks over LMTP."""
+    """How to reach an archive that negotiates permalinks over LMTP."""
 
     address: str  # host:port or unix:/path
     domain: str  # of recipients
@@ -40,7 +41,7 @@ class LMTP:
 
 @dataclass(frozen=True)
 class Settings:
-    """A configuration file that was found right."""
+    """The settings of a valid configuration file."""
 
     url: str
     list_url: Optional[str]
@@ -55,16 +56,19 @@ class Settings:
 
     @property
     def delivers(self) -> bool:
-        """Whether there is anything to do for a message but name it."""
+        """Whether messages are handed over or confirmed."""
         return self.api is not None or self.lmtp is not None
 
     def permalink(self, list_address: str, list_id: str, msg: Message, token: str = "") -> Optional[str]:
-        """Return a message's permalink, or None where it has no Message-ID.
+        """Return a message's permalink, or None if it has no Message-ID.
 
-        Nothing but the message is asked: without a token, {token} is the bare
-        hash.
+        It is computed from the message alone: without a token, {token} is the
+        bare hash.
         """
-        message_id = message_id_of(fields(msg))
+        try:
+            message_id = message_id_of(fields(msg))
+        except OverBound:
+            return None
         if not message_id:
             return None
         token = token or message_hash(self.algorithm, message_id)
@@ -72,7 +76,7 @@ class Settings:
         return template.expand(self.url, link)
 
     def list_page(self, list_address: str, list_id: str) -> Optional[str]:
-        """Return where the list's archive is, or None where it is not told."""
+        """Return the URL of the list's archive, or None if list_url is not set."""
         if self.list_url is None:
             return None
         link = template.Permalink(list_address.lower(), list_id, b"", self.algorithm, "")
@@ -80,7 +84,7 @@ class Settings:
 
 
 def parse(parser: ConfigParser) -> Settings:
-    """Read a configuration file, or raise ValueError that says what to
+    """Read a configuration file.  Raises ValueError, which says what to
     write."""
     _check_names(parser)
     for section in _KEYS:
@@ -105,10 +109,10 @@ def parse(parser: ConfigParser) -> Settings:
 def _check_names(parser: ConfigParser) -> None:
     for section in parser.sections():
         if section not in _KEYS:
-            raise ValueError(f"unknown section [{section}]: there are {', '.join(_KEYS)}")
+            raise ValueError(f"unknown section [{section}]: the sections are {', '.join(_KEYS)}")
         for key in parser[section]:
             if key not in _KEYS[section]:
-                raise ValueError(f"[{section}]: unknown key {key}: there are {', '.join(sorted(_KEYS[section]))}")
+                raise ValueError(f"[{section}]: unknown key {key}: the keys are {', '.join(sorted(_KEYS[section]))}")
 
 
 def _required(section: SectionProxy, key: str) -> str:
@@ -146,9 +150,9 @@ def _identity(text: str) -> Tuple[str, ...]:
     names = text.lower().split()
     for name in names:
         if name not in IDENTITY_FIELDS:
-            raise ValueError(f"[general]: identity: {name}: there are {', '.join(IDENTITY_FIELDS)}")
+            raise ValueError(f"[general]: identity: {name}: the fields are {', '.join(IDENTITY_FIELDS)}")
     if not names:
-        raise ValueError("[general]: identity is empty: write message-id date, as the milter has it")
+        raise ValueError("[general]: identity is empty: write message-id date, which is the milter's default")
     return tuple(names)
 
 

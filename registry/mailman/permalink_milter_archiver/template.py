@@ -10,14 +10,14 @@ from urllib.parse import quote, urlsplit
 
 from .message_id import Algorithm, message_hash
 
-# RFC 3986's pchar beyond letters and digits; quote() itself keeps -._~.
+# The pchar of RFC 3986 besides letters, digits and -._~, which quote() keeps.
 _PCHAR = "!$&'()*+,;=:@"
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True)
 class Permalink:
-    """What a template is filled with."""
+    """The values for the placeholders of a template."""
 
     list: str  # list@host, lower case
     list_id: str  # the identifier of List-Id (RFC 2919)
@@ -41,12 +41,13 @@ _VALUES: Dict[str, Callable[[Permalink], "str | bytes"]] = {
 
 
 def check(template: str) -> str:
-    """Return the template, or raise ValueError that says what to write."""
+    """Return the template if it is valid.  Raises ValueError, which says what to
+    write."""
     unknown = [name for name in _PLACEHOLDER.findall(template) if name not in _VALUES]
     if unknown:
-        raise ValueError(f"{template!r}: unknown placeholder {{{unknown[0]}}}: there are {', '.join(_VALUES)}")
+        raise ValueError(f"{template!r}: unknown placeholder {{{unknown[0]}}}: the placeholders are {', '.join(_VALUES)}")
     if "{" in _PLACEHOLDER.sub("", template) or "}" in _PLACEHOLDER.sub("", template):
-        raise ValueError(f"{template!r}: a brace without its other half")
+        raise ValueError(f"{template!r}: a brace is unmatched")
     parts = urlsplit(template.partition("{")[0])
     if parts.scheme not in ("http", "https") or not parts.netloc or not parts.path:
         raise ValueError(f"{template!r}: write an absolute http or https URL whose host has no placeholder")
@@ -54,5 +55,5 @@ def check(template: str) -> str:
 
 
 def expand(template: str, permalink: Permalink) -> str:
-    """Fill a checked template, each value percent-encoded for a path segment."""
+    """Expand a valid template, each value percent-encoded for a path segment."""
     return _PLACEHOLDER.sub(lambda match: quote(_VALUES[match.group(1)](permalink), safe=_PCHAR), template)

@@ -1,4 +1,4 @@
-"""Small servers on loopback that say what a test tells them to."""
+"""Servers on loopback that give the answers of a test."""
 
 import json
 import re
@@ -80,8 +80,8 @@ class _LMTPHandler(socketserver.StreamRequestHandler):
 
 
 class LMTP(socketserver.ThreadingTCPServer):
-    """answers are given in turn: one for each RCPT, and one for DATA: "354 "
-    and then the reply to the message, or a refusal."""
+    """Gives its answers in turn: one to each RCPT and one to each DATA, which is
+    a refusal, or "354 " and the reply to the message."""
 
     daemon_threads = True
 

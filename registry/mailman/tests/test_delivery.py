@@ -7,7 +7,8 @@ from pathlib import Path
 
 from permalink_milter_archiver.delivery import content, deliver, subject
 from permalink_milter_archiver.errors import Later, Refused
-from permalink_milter_archiver.message_id import fields, identity, message_id_of, raw_fields
+from permalink_milter_archiver.header import fields, raw_fields
+from permalink_milter_archiver.message_id import identity, message_id_of
 from permalink_milter_archiver.settings import API, LMTP
 
 from . import servers, vectors
@@ -77,8 +78,14 @@ class Deliver(unittest.TestCase):
         self.assertEqual(self.requests[1][3]["url"], "http://arch/1")
 
     def test_a_message_without_an_id(self):
-        with self.assertRaises(Refused):
+        with self.assertRaisesRegex(Refused, "no Message-ID"):
             deliver(self.settings(), email.message_from_bytes(b"Subject: x\n\n"), DATA)
+
+    def test_a_message_over_the_bounds(self):
+        message = b"X: y\n" * 2000 + MESSAGE
+        with self.assertRaisesRegex(Refused, "more than 1048576 bytes or 2000 fields"):
+            deliver(self.settings(), email.message_from_bytes(message), DATA)
+        self.assertEqual(self.requests, [])
 
 
 class Content(unittest.TestCase):
@@ -93,6 +100,28 @@ class Content(unittest.TestCase):
                 self.assertEqual(message_id_of(raw_fields(section)), row["canonical"])
                 names = ("message-id", "date", "from")
                 self.assertEqual(identity(raw_fields(section), names), identity(fields(msg), names))
+
+
+    def test_eight_bit_text_is_handed_over_as_it_came(self):
+        for name, boundary, line in (
+            ("a boundary in Latin-1", b'"gr\xfcn"', b"gr\xfcn"),
+            ("a boundary in UTF-8", b"gr\xc3\xbcn", b"gr\xc3\xbcn"),
+            ("an encoded boundary", b"?=; boundary*=utf-8''gr%C3%BCn", b"gr\xc3\xbcn"),
+            ("a boundary that no line has", b"b", b"gr\xfcn"),
+            ("text around the parts", b"b", b"b"),
+        ):
+            part = b"Content-Type: multipart/mixed; boundary=" + boundary + b"\r\n\r\n"
+            part += b"\xe4\r\n--" + line + b"\r\n\r\n\xfc\xc3\xbc\r\n--" + line + b"--\r\n\xf6\r\n"
+            nested = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n" + part + b"\r\n--x--\r\n"
+            for message in (part, nested):
+                with self.subTest(name, nested=message is nested):
+                    message = b"Message-ID: <x@y>\r\n" + message
+                    self.assertEqual(content(email.message_from_bytes(message)), message)
+
+    def test_text_that_a_handler_set_is_utf_8(self):
+        msg = email.message_from_bytes(b"Message-ID: <x@y>\n\n")
+        msg.set_payload("gr\u00fcn\n")
+        self.assertEqual(content(msg), b"Message-ID: <x@y>\r\n\r\ngr\xc3\xbcn\r\n")
 
 
 class Subject(unittest.TestCase):

@@ -7,7 +7,7 @@ from permalink_milter_archiver.queue import Pause, Queue
 
 
 class Switchboard:
-    """What a queue needs of Mailman's, in memory."""
+    """A switchboard in memory, with what a queue uses of Mailman's."""
 
     def __init__(self):
         self.waiting, self.taken, self.bad, self.serial = {}, {}, {}, 0
@@ -49,7 +49,7 @@ class QueueTest(unittest.TestCase):
         self.pause = Pause(self.clock)
 
     def queue(self, limit=10):
-        # A new one each time, as Mailman makes a new archiver.
+        # A new one each time, since Mailman makes a new archiver for each message.
         return Queue(self.board, limit, self.pause, 60)
 
     def archive(self, *names, limit=10):

@@ -69,6 +69,9 @@ class Permalink(unittest.TestCase):
         self.assertEqual(s.permalink("Devel@h", "devel.h", msg), "https://a/devel@h/VP3JZR3MSKY5TQSMS5FHURHQXI")
         self.assertEqual(s.permalink("devel@h", "devel.h", msg, "X-2"), "https://a/devel@h/X-2")
         self.assertIsNone(s.permalink("devel@h", "devel.h", Message()))
+        for _ in range(2000):
+            msg["X"] = "y"
+        self.assertIsNone(s.permalink("devel@h", "devel.h", msg))
 
 
 if __name__ == "__main__":

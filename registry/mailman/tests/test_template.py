@@ -32,7 +32,7 @@ class Template(unittest.TestCase):
 
     def test_wrong_templates_say_what_to_write(self):
         for template, hint in (
-            ("https://a/{sha512}", "there are md5, sha1"),
+            ("https://a/{sha512}", "the placeholders are md5, sha1"),
             ("https://a/{md5", "brace"),
             ("https://a/md5}", "brace"),
             ("ftp://a/{md5}", "absolute http"),

@@ -1,15 +1,26 @@
-"""Reads the vectors that every implementation of the hash is held to."""
+"""Reads the test data that every implementation of the rules is held to."""
 
 import base64
 import json
 from pathlib import Path
 
-FILE = Path(__file__).resolve().parents[3] / "testdata" / "vectors" / "message-id.jsonl"
+DATA = Path(__file__).resolve().parents[3] / "testdata"
 
 
 def rows():
-    for line in FILE.read_text(encoding="utf-8").splitlines():
+    """Yield the vectors of Message-ID fields."""
+    for line in (DATA / "vectors" / "message-id.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         row["header"] = base64.b64decode(row["header"])
         row["canonical"] = base64.b64decode(row["canonical"] or "")
         yield row
+
+
+def header_cases():
+    """Yield the name and the bytes of each message with an odd header section,
+    and its canonical Message-ID: b"" if it has none, None over the bounds."""
+    folder = DATA / "header"
+    for line in (folder / "want.tsv").read_text(encoding="ascii").splitlines()[1:]:
+        name, want = line.split("\t")
+        message_id = None if want.startswith("(over") else want.replace(r"\0", "\0").encode("ascii")
+        yield name, (folder / name).read_bytes(), message_id

@@ -1,8 +1,11 @@
-// Package redistest starts private Redis servers for tests: one alone, a
-// primary with replicas under Sentinels, or a Cluster, on loopback ports that
-// are free. It ends only what it started, and knows nothing of testing or of
-// the registry. It needs Linux and Debian's redis-server, redis-sentinel and
-// redis-tools.
+// Package redistest starts private Redis servers for tests: a single one, a
+// primary with replicas and Sentinels, or a Cluster, on free loopback ports. It
+// needs Linux and Debian's redis-server, redis-sentinel and redis-tools.
+//
+//	server, err := redistest.Start(t.TempDir())
+//	...
+//	defer server.Stop()
+//	url := "redis://" + server.Addr()
 package redistest
 
 import (
@@ -21,10 +24,10 @@ import (
 )
 
 const (
-	// startTries is how often a server is started anew where another program
-	// took its port meanwhile.
+	// startTries is how many ports are tried: another program may take a free
+	// one meanwhile.
 	startTries = 5
-	// patience bounds each wait for what servers do by themselves.
+	// patience bounds each wait for a server.
 	patience = 30 * time.Second
 )
 
@@ -39,8 +42,8 @@ type Server struct {
 	exited  chan struct{}
 }
 
-// Start starts a redis-server with its data under dir. Args are further
-// options, as "--appendonly", "yes"; they win over those given here.
+// Start starts a redis-server with its data in dir. Args are further options,
+// such as "--appendonly", "yes", which override those of this package.
 func Start(dir string, args ...string) (*Server, error) {
 	defaults := []string{"--bind", "127.0.0.1", "--save", "", "--unixsocket", filepath.Join(dir, "redis.sock"), "--dir", dir}
 	return start("redis-server", dir, append(defaults, args...))
@@ -76,8 +79,8 @@ func (s *Server) Restart() error {
 	defer log.Close()
 	s.cmd = exec.Command(s.program, append(s.args[:len(s.args):len(s.args)], "--port", strconv.Itoa(s.Port))...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
-	// The kernel ends it with this process. A session of its own keeps the
-	// terminal's signals from it.
+	// The kernel kills the server when this process ends. In a session of its
+	// own, the server does not get the signals of the terminal.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		return err
@@ -90,7 +93,7 @@ func (s *Server) Restart() error {
 	return s.ready()
 }
 
-// ready waits for the line that tells that clients may come.
+// ready waits for the log line that says that the server accepts clients.
 func (s *Server) ready() error {
 	deadline := time.Now().Add(patience)
 	for time.Now().Before(deadline) {
@@ -108,17 +111,17 @@ func (s *Server) ready() error {
 	return fmt.Errorf("%s on port %d is not ready after %v: %s", s.program, s.Port, patience, s.Log())
 }
 
-// Addr is the host:port of the server.
+// Addr returns the host:port of the server.
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)) }
 
-// Stop ends the server as an operator does; it writes what it must first.
+// Stop ends the server with SIGTERM, so that it saves its data.
 func (s *Server) Stop() { s.end(syscall.SIGTERM) }
 
-// Kill ends the server at once.
+// Kill ends the server with SIGKILL.
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
 func (s *Server) end(sig syscall.Signal) {
-	// A server that has ended already is what is wanted.
+	// An error means that the server has ended already.
 	_ = s.cmd.Process.Signal(sig)
 	select {
 	case <-s.exited:
@@ -128,7 +131,7 @@ func (s *Server) end(sig syscall.Signal) {
 	}
 }
 
-// Log is what the server has printed since its last start.
+// Log returns what the server has printed since its last start.
 func (s *Server) Log() string {
 	text, err := os.ReadFile(s.logFile())
 	if err != nil {
@@ -139,8 +142,8 @@ func (s *Server) Log() string {
 
 func (s *Server) logFile() string { return filepath.Join(s.Dir, "log") }
 
-// CLI runs redis-cli against the server and returns what it prints. An error
-// reply is an error.
+// CLI runs redis-cli against the server and returns its output. It returns an
+// error for an error reply.
 func (s *Server) CLI(args ...string) (string, error) {
 	return cli(append([]string{"-e", "-h", "127.0.0.1", "-p", strconv.Itoa(s.Port)}, args...)...)
 }
@@ -155,7 +158,7 @@ func cli(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// waitFor asks a server until its answer holds want.
+// waitFor repeats a command until the answer contains want.
 func (s *Server) waitFor(want string, args ...string) error {
 	var got string
 	var err error
@@ -164,16 +167,16 @@ func (s *Server) waitFor(want string, args ...string) error {
 			return nil
 		}
 	}
-	return errors.Join(fmt.Errorf("redis on port %d: %q does not come: %s", s.Port, want, got), err)
+	return errors.Join(fmt.Errorf("redis on port %d does not answer %q, but: %s", s.Port, want, got), err)
 }
 
-// Ports that are given out, with those 10000 above them: below what Linux
-// takes for outgoing connections, of which any could take the port of a server
-// that is to start again.
+// The range of ports. They and those 10000 above them are below the ports of
+// outgoing connections, which could otherwise take the port of a server that is
+// about to restart.
 const firstPort, lastPort = 10240, 22767
 
-// freePort returns a loopback port that nobody listens on at this moment, nor
-// on the one 10000 above it, which a cluster's bus takes.
+// freePort returns a free loopback port. The port 10000 above it, which the bus
+// of a Cluster takes, is free, too.
 func freePort() (int, error) {
 	var err error
 	for range 100 {

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// PrimaryName is what the Sentinels call their primary.
+// PrimaryName is the name of the primary at the Sentinels.
 const PrimaryName = "mymaster"
 
-// A Group is a set of servers that belong together.
+// A Group is the servers of one topology.
 type Group struct {
 	// Servers are the redis-servers, primaries first at the start.
 	Servers   []*Server
@@ -26,7 +26,7 @@ func (g *Group) Stop() {
 	}
 }
 
-// Addrs are the addresses of servers, separated by commas.
+// Addrs returns the addresses of servers, separated by commas.
 func Addrs(servers []*Server) string {
 	var addrs []string
 	for _, s := range servers {
@@ -35,14 +35,15 @@ func Addrs(servers []*Server) string {
 	return strings.Join(addrs, ",")
 }
 
-// StartSentinel starts a primary, two replicas and three Sentinels that take
-// the primary for down after two seconds: sooner, a busy machine looks like one.
+// StartSentinel starts a primary, two replicas and three Sentinels. These
+// consider the primary down after two seconds; with less, a failover could
+// happen on a busy machine.
 func StartSentinel(dir string) (*Group, error) {
 	g := &Group{}
 	return g.started(g.startSentinel(dir))
 }
 
-// started stops what has started where the rest has not.
+// started stops the servers that have started if another one has not.
 func (g *Group) started(err error) (*Group, error) {
 	if err != nil {
 		g.Stop()
@@ -128,8 +129,8 @@ func (g *Group) startCluster(dir string) error {
 	return g.Settled()
 }
 
-// Settled waits until every node of a Cluster sees all slots served and every
-// replica follows its primary.
+// Settled waits until each node of a Cluster sees all slots served and each
+// replica is connected to its primary.
 func (g *Group) Settled() error {
 	for _, s := range g.Servers {
 		if err := s.waitFor("cluster_state:ok", "cluster", "info"); err != nil {
@@ -150,7 +151,7 @@ func (g *Group) Settled() error {
 	return nil
 }
 
-// Reshard moves slots between two primaries of a Cluster, while they serve.
+// Reshard moves slots between two primaries of a running Cluster.
 func (g *Group) Reshard(from, to *Server, slots int) error {
 	source, err := from.CLI("cluster", "myid")
 	if err != nil {

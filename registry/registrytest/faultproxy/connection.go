@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A connection is one client's, with its other half to the target.
+// A connection is a client's connection and the one to the target.
 type connection struct {
 	proxy          *Proxy
 	client, server net.Conn
@@ -15,12 +15,12 @@ type connection struct {
 	cancel         context.CancelFunc
 
 	mu      sync.Mutex
-	setting *setting // in which left counts
+	setting *setting // to which left applies
 	left    int      // bytes until the cut
 }
 
-// serve carries one connection to its end. Where the target is down, the
-// client sees its connection reset.
+// serve forwards one connection until its end. If the target is down, it resets
+// the client's connection.
 func (p *Proxy) serve(client net.Conn) {
 	c := &connection{proxy: p, client: client}
 	c.ctx, c.cancel = context.WithCancel(p.ctx)
@@ -55,8 +55,8 @@ func (p *Proxy) track(c *connection, there bool) {
 	}
 }
 
-// reset ends both halves with RST rather than FIN (RFC 9293, section 3.5.2):
-// what a client sees of a crashed host or a cut link.
+// reset ends both halves with RST rather than FIN (RFC 9293, section 3.5.2), as
+// a crashed host does.
 func (c *connection) reset() {
 	c.cancel()
 	for _, half := range []net.Conn{c.client, c.server} {
@@ -67,7 +67,7 @@ func (c *connection) reset() {
 	}
 }
 
-// carry copies one direction until its end. A half-close is passed on.
+// carry copies one direction until its end, and forwards a half-close.
 func (c *connection) carry(from, to net.Conn) {
 	buf := make([]byte, 16<<10)
 	for {
@@ -83,8 +83,8 @@ func (c *connection) carry(from, to net.Conn) {
 	}
 }
 
-// forward writes data when and as far as the mode allows. It returns false
-// where the connection is to be reset.
+// forward writes data when and as far as the mode allows. It returns false if the
+// connection is to be reset.
 func (c *connection) forward(to net.Conn, data []byte) bool {
 	s := c.await()
 	allowed := c.allowed(s, len(data))
@@ -94,7 +94,7 @@ func (c *connection) forward(to net.Conn, data []byte) bool {
 	return allowed == len(data) && c.ctx.Err() == nil
 }
 
-// await returns the mode in which the next bytes go, once it lets them go.
+// await waits until the mode lets data through, and returns the mode.
 func (c *connection) await() *setting {
 	for {
 		s := c.proxy.current()
@@ -116,7 +116,7 @@ func (c *connection) await() *setting {
 	}
 }
 
-// allowed tells how many of n bytes go through, and counts them.
+// allowed returns how many of n bytes may go through, and counts them.
 func (c *connection) allowed(s *setting, n int) int {
 	if s.kind == refuse || c.ctx.Err() != nil {
 		return 0

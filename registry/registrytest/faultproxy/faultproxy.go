@@ -1,6 +1,10 @@
-// Package faultproxy is a TCP proxy that fails on demand: it stands between a
-// program under test and its server, and delays, stalls, refuses or cuts what
-// goes through. It knows nothing of what it carries.
+// Package faultproxy is a TCP proxy that fails on demand. It stands between a
+// program under test and its server, and delays, stalls, refuses or cuts
+// connections. It does not interpret the data.
+//
+//	p, err := faultproxy.Start(ctx, "127.0.0.1:6379")
+//	... // have the program connect to p.Addr()
+//	p.Set(faultproxy.BlackHole)
 package faultproxy
 
 import (
@@ -11,8 +15,8 @@ import (
 	"time"
 )
 
-// A Mode is what the proxy does with bytes and with new connections. It
-// counts for the connections that are there, too.
+// A Mode is what the proxy does with data and with new connections. It applies
+// to existing connections, too.
 type Mode struct {
 	kind  kind
 	delay time.Duration
@@ -31,21 +35,21 @@ const (
 
 // The modes without an argument.
 var (
-	// Pass carries everything.
+	// Pass forwards everything.
 	Pass = Mode{kind: pass}
 	// Refuse resets each new connection at once and each old one with its
 	// next byte.
 	Refuse = Mode{kind: refuse}
-	// BlackHole accepts and never answers. As on a network that loses every
-	// packet, the bytes come late, not never, when the mode ends.
+	// BlackHole accepts connections and forwards nothing. When the mode ends,
+	// the data arrives late, as after the failure of a network.
 	BlackHole = Mode{kind: blackHole}
 )
 
-// Delay holds each piece of data back for d, in both directions.
+// Delay delays each piece of data by d, in both directions.
 func Delay(d time.Duration) Mode { return Mode{kind: slow, delay: d} }
 
-// CutAfter resets a connection when it has carried n bytes since the mode
-// began, both directions together: in the middle of a reply, with the right n.
+// CutAfter resets a connection after n bytes, counted in both directions since
+// the mode began. With the right n, that is in the middle of a reply.
 func CutAfter(n int) Mode { return Mode{kind: cut, bytes: n} }
 
 // A setting is a mode and the channel that is closed at its end.
@@ -54,7 +58,7 @@ type setting struct {
 	over chan struct{}
 }
 
-// A Proxy carries connections to one target. Make one with Start.
+// A Proxy forwards connections to one target. Make one with Start.
 type Proxy struct {
 	listener net.Listener
 	target   string
@@ -67,8 +71,8 @@ type Proxy struct {
 	conns   map[*connection]bool
 }
 
-// Start listens on a free port of 127.0.0.1 and carries connections to
-// target, host:port, until Close or until ctx is done. It begins with Pass.
+// Start listens on a free port of 127.0.0.1 and forwards connections to target,
+// host:port, until Close or until ctx is done. The first mode is Pass.
 func Start(ctx context.Context, target string) (*Proxy, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -86,7 +90,7 @@ func Start(ctx context.Context, target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where clients connect, host:port.
+// Addr returns the address of the proxy, host:port.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 // Set changes the mode.
@@ -97,8 +101,7 @@ func (p *Proxy) Set(m Mode) {
 	p.setting = &setting{m, make(chan struct{})}
 }
 
-// Cut resets the connections that are there and returns their number. New
-// ones are served as the mode says.
+// Cut resets the existing connections and returns their number.
 func (p *Proxy) Cut() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,7 +1,8 @@
 """Hashes messages with the code of Mailman, of HyperKitty and of the plugin.
 
-Reads rows of testdata/vectors/message-id.jsonl, and prints for each a JSON
-object with the SHA-1 that each of them gives the message; null where it fails.
+Reads a JSON object a line, as testdata/vectors/message-id.jsonl has them, and
+prints one for each with the SHA-1 hash that each of them gives the message;
+null where it fails.
 """
 
 import base64
@@ -18,7 +19,8 @@ django.setup()
 from hyperkitty.lib.utils import get_message_id, get_message_id_hash  # noqa: E402
 from mailman.email.message import Message  # noqa: E402
 from mailman.utilities.email import add_message_hash  # noqa: E402
-from permalink_milter_archiver.message_id import Algorithm, fields, message_hash, message_id_of, raw_fields  # noqa: E402
+from permalink_milter_archiver.header import fields, raw_fields  # noqa: E402
+from permalink_milter_archiver.message_id import Algorithm, message_hash, message_id_of  # noqa: E402
 
 
 def mailman(section):
@@ -29,7 +31,7 @@ def mailman(section):
 
 
 def hyperkitty(section):
-    """What HyperKitty makes of what Mailman's archiver sends it."""
+    """Return HyperKitty's hash of the message that Mailman's archiver sends."""
     sent = email.message_from_bytes(section, Message).as_bytes()
     return get_message_id_hash(get_message_id(email.message_from_bytes(sent, EmailMessage, policy=default)))
 

@@ -1,1 +1,1 @@
-"""Mailman finds its handlers here."""
+"""Mailman looks for handlers here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from email.message import Message
 from typing import Any, Dict
 
@@ -9,28 +10,34 @@ from mailman.interfaces.handler import IHandler
 from zope.interface import implementer
 
 from ..archiver import load
-from ..message_id import field_algorithm, fields, message_hash, message_id_of
+from ..header import OverBound, fields
+from ..message_id import field_algorithm, message_hash, message_id_of
 
 __all__ = ["MessageIDHash"]
+
+log = logging.getLogger("mailman.archiver")
 
 
 @implementer(IHandler)
 class MessageIDHash:
     """See `IHandler`.
 
-    An archiver cannot do this: what it gets is a copy of the message, and its
-    permalink() only computes.
+    An archiver cannot do this: it gets a copy of the message.
     """
 
     name = "permalink-message-id-hash"
     description = "Write the hash of the Message-ID, such as Message-ID-MD5."
 
     def process(self, mlist: Any, msg: Message, msgdata: Dict[str, Any]) -> None:
-        """Replace each field of our names by the right one."""
+        """Write the configured hash fields, and delete those that came in."""
         settings = load()
         if settings is None:
             return
-        message_id = message_id_of(fields(msg))
+        try:
+            message_id = message_id_of(fields(msg))
+        except OverBound as error:
+            log.warning("permalink: %r gets no hash: %s", msg["message-id"], error)
+            return
         for name in settings.emit + settings.remove:
             del msg[name]
         for name in settings.emit if message_id else ():

@@ -1,1 +1,1 @@
-"""Mailman finds its pipelines here."""
+"""Mailman looks for pipelines here."""

@@ -11,14 +11,14 @@ __all__ = ["PermalinkPostingPipeline"]
 
 
 def _with_hash(names: tuple) -> tuple:
-    """Put the handler before the one that archives, for the copies that go to
-    archives, digests and subscribers alike."""
+    """Insert the handler before the one that archives, so that archives, digests
+    and subscribers all get the field."""
     at = names.index("to-archive")
     return (*names[:at], MessageIDHash.name, *names[at:])
 
 
 class PermalinkPostingPipeline(BasePipeline):
-    """A list uses it by its setting posting_pipeline."""
+    """A list selects it by its setting posting_pipeline."""
 
     name = "permalink-posting-pipeline"
     description = "The built-in posting pipeline, with the hash of the Message-ID."

@@ -1,0 +1,75 @@
+package doors
+
+import (
+	"bytes"
+	"slices"
+
+	"permalink-milter/hashheader"
+)
+
+// An exception is a kind of message of which a door cannot know all that the
+// others know.
+type exception struct {
+	doors   []string
+	aspects []aspect // nil: the door cannot be given the message at all
+	when    func(data []byte) bool
+	reason  string
+}
+
+// exceptions are all that there are.
+var exceptions = []exception{
+	{doors: []string{"the milter"}, when: hasNUL, reason: "the milter protocol has C strings, and MTAs cut a value at its NUL"},
+	{doors: []string{"the LMTP server", "LMTP delivery", "permalink deliver"}, when: hasLongLine,
+		reason: "the LMTP server takes lines of 128 KiB"},
+	{doors: []string{"permalink stamp", "permalink import"}, when: endsInLine,
+		reason: "a file that ends in the middle of a header line may be cut off; they do not reserve or write a name that may be wrong"},
+	{doors: []string{"the Mailman plugin"}, aspects: []aspect{own}, when: hasLongID,
+		reason: "its batch mode reports an id that is too long as it reports none"},
+}
+
+// excepted reports whether a door's answer about an aspect of a message does
+// not count.
+func excepted(door string, key aspect, data []byte) bool {
+	return slices.ContainsFunc(exceptions, func(e exception) bool {
+		return slices.Contains(e.doors, door) && (e.aspects == nil || slices.Contains(e.aspects, key)) && e.when(data)
+	})
+}
+
+// hasLongLine reports whether a line has more than 128 KiB.
+func hasLongLine(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		if len(line) > 128<<10-2 {
+			return true
+		}
+	}
+	return false
+}
+
+// hasNUL reports whether a header section has a NUL.
+func hasNUL(data []byte) bool {
+	var s hashheader.Section
+	s.Scan(data, true)
+	return bytes.IndexByte(data[s.Start:s.End], 0) >= 0
+}
+
+// endsInLine reports whether a message ends within a line of its header
+// section, or of what may become a field.
+func endsInLine(data []byte) bool {
+	var s hashheader.Section
+	s.Scan(data, true)
+	rest := data[s.End:]
+	if len(rest) == 0 {
+		return !bytes.HasSuffix(data, []byte("\n"))
+	}
+	return !bytes.ContainsAny(rest, "\n \t:")
+}
+
+// hasLongID reports whether the id of a message is too long to name it.
+func hasLongID(data []byte) bool {
+	h, err := hashheader.ReadHeader(bytes.NewReader(data))
+	if err != nil {
+		return false
+	}
+	_, err = h.MessageID()
+	return err != nil
+}

@@ -1,0 +1,115 @@
+package mtatest
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// deliver sends one message to several recipients and returns what came out,
+// which one delivery may hold for all of them.
+func (s site) deliver(t *testing.T, from string, to []string, header string) Message {
+	t.Helper()
+	s.sink.Reset()
+	if err := Send(limit(t), s.mta.Remote(), Mail{From: from, To: to, Data: []byte(header + "\r\nhello\r\n")}); err != nil {
+		t.Fatal(err)
+	}
+	return wait(t, s.sink, 1)[0]
+}
+
+const plain = "From: a@example.org\r\nDate: Tue, 24 Nov 2026 11:00:00 +0000\r\nMessage-ID: <1@example.org>\r\n"
+
+func blindListIsNamedToNobody(t *testing.T, s site) {
+	const blind = "layoffs@lists.example.org"
+	m := s.deliver(t, "a@example.org", []string{"bob@example.net", blind}, plain+"To: bob@example.net\r\n")
+	if got := m.Raw("Archived-At"); len(got) != 0 || len(m.Raw("Message-ID-MD5")) != 1 {
+		t.Errorf("Archived-At %q", got)
+	}
+	m = s.deliver(t, "a@example.org", []string{"devel@lists.example.org", blind}, plain+"Cc: Devel <DEVEL@lists.example.org>\r\n")
+	checkStamped(t, m)
+	if strings.Contains(s.daemon.Stderr()+string(m.RawHeader()), blind) {
+		t.Error("the log or the message names the blind list")
+	}
+}
+
+func managerIsNotAList(t *testing.T, s site) {
+	for from, to := range map[string]string{
+		"":                  "devel-bounces+jane.doe=private.example.com@lists.example.org",
+		"jane@example.com":  "devel-confirm+0123456789@lists.example.org",
+		"john@example.com":  "devel-request@lists.example.org",
+		"alice@example.com": "devel-owner@lists.example.org",
+	} {
+		m := s.deliver(t, from, []string{to}, plain+"To: "+to+"\r\n")
+		if got := m.Raw("Archived-At"); len(got) != 0 || strings.Contains(s.daemon.Stderr(), to) {
+			t.Errorf("%s: Archived-At %q", to, got)
+		}
+	}
+}
+
+// longIDNamesNothing has an id that Sendmail breaks at 2,040 octets with "!".
+func longIDNamesNothing(t *testing.T, s site) {
+	m := s.pass(t, s.mta.Remote(), strings.Replace(common, "Date", "Message-ID: <"+strings.Repeat("x", 3000)+"@example.org>\r\nDate", 1), "hello\r\n")
+	if got := append(m.Raw("Message-ID-MD5"), m.Raw("Archived-At")...); len(got) != 0 {
+		t.Errorf("stamped %q", got)
+	}
+	if !strings.Contains(s.daemon.Stderr(), "names no message") {
+		t.Error("the log does not say why")
+	}
+}
+
+func emptyIDIsPassedOver(t *testing.T, s site) {
+	m := s.pass(t, s.mta.Remote(), common+"Message-ID:\r\nMessage-ID: <abc@example.org>\r\n", "hello\r\n")
+	if got := m.Header("Message-ID-MD5"); len(got) != 1 || got[0] != "VP3JZR3MSKY5TQSMS5FHURHQXI" {
+		t.Errorf("Message-ID-MD5 %q", got)
+	}
+}
+
+func forgedSpellingsGo(t *testing.T, s site) {
+	var forged strings.Builder
+	for _, value := range []string{"<HTTPS://a.example/x>", "<https://A.EXAMPLE/x>", "<https://a.example:443/x>", "<https://a.example./x>",
+		"<https://me@a.example/x>", "<https://a.example/%64evel@lists.example.org/x>", "<http://a.example/x>", "<https://a.example/./x>",
+		"<https://a.example//x>", "see <https://a.example/x>", "(a comment) <https://a.example/x>", "\"<https://a.example/x>\"", "https://a.example/x"} {
+		forged.WriteString("Archived-At: " + value + "\r\n")
+	}
+	checkStamped(t, s.pass(t, s.mta.Remote(), common+"Message-ID: <1@example.org>\r\n"+forged.String(), "hello\r\n"))
+}
+
+// TestSignatureOfAnotherSiteStaysValid has another site sign its Archived-At
+// before ours is added: above it ours is outside of the signature (RFC 6376,
+// section 5.4.2).
+func TestSignatureOfAnotherSiteStaysValid(t *testing.T) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			dir := t.TempDir()
+			dkimKey(t, dir)
+			signed := signedElsewhere(t, k, startSigner(t, dir, "relaxed/relaxed"))
+			if out, ok := checkSignature(t, dir, signed); !ok {
+				t.Fatalf("does not verify at first:\n%s", out)
+			}
+			s := startSite(t, k, Options{})
+			m := s.passRaw(t, s.mta.Remote(), signed.Data)
+			if got := m.Raw("Archived-At"); len(got) != 2 || !strings.Contains(got[1], "elsewhere.example") {
+				t.Errorf("Archived-At %q", got)
+			}
+			if out, ok := checkSignature(t, dir, m); !ok {
+				t.Errorf("does not verify after ours was added:\n%s\n%s", out, m.RawHeader())
+			}
+		})
+	}
+}
+
+// signedElsewhere returns a message of another site, as its MTA signed it.
+func signedElsewhere(t *testing.T, k kind, signer string) Message {
+	t.Helper()
+	dir := t.TempDir()
+	openParents(t, dir)
+	sink := startSink(t)
+	mta := k.start(t, Options{Dir: filepath.Join(dir, "mta"), Sink: sink.Addr(), Milters: []string{signer}})
+	header := strings.Replace(common, "a@example.org", "devel@lists.example.org", 1) + "Message-ID: <1@example.org>\r\nArchived-At: <https://elsewhere.example/1>\r\n"
+	s := site{k, mta, nil, sink}
+	m := s.pass(t, mta.Local(), header, "hello\r\n")
+	if !strings.Contains(strings.ToLower(strings.Join(m.Raw("DKIM-Signature"), "")), "archived-at") {
+		t.Fatalf("Archived-At is not signed:\n%s", m.RawHeader())
+	}
+	return m
+}

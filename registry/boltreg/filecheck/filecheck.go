@@ -1,0 +1,176 @@
+// Package filecheck checks the bbolt file of a registry before bbolt trusts it.
+//
+// bbolt maps its file: on a damaged one it panics, faults, recurses until the
+// stack is full, or overwrites pages that are in use. The format has no
+// checksums except over the two meta pages. Therefore Check has a child
+// process look at the file; if that crashes, the crash is the diagnosis. The
+// child is this program again, whichever it is. A changed byte within a key or
+// a value that leaves a valid one is not found.
+package filecheck
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// EntriesBucket is the name of the only bucket of a registry file.
+const EntriesBucket = "entries-v1"
+
+// LockWait is how long to wait for another process to release the file.
+const LockWait = time.Second
+
+var (
+	// ErrDamaged is wrapped by the errors for a file that bbolt cannot be
+	// trusted with.
+	ErrDamaged = errors.New("damaged registry file")
+	// ErrInUse is wrapped by the errors for a file that another process holds.
+	ErrInUse = errors.New("another process holds the registry file")
+)
+
+var errEmpty = errors.New("it is empty, because it was truncated or its creation was interrupted; remove it if it never held anything")
+
+func damaged(err error) error { return fmt.Errorf("%w: %w", ErrDamaged, err) }
+
+// InUse returns an error that wraps ErrInUse and says what to do.
+func InUse(name string) error {
+	return fmt.Errorf("%s: %w: stop it (a running permalink-milter?), use its [http] API instead, or use Redis for several hosts", name, ErrInUse)
+}
+
+// checkVariable is set to the name of a file in the environment of the child
+// process that checks it.
+const checkVariable = "PERMALINK_CHECK_REGISTRY_FILE"
+
+// The exit codes of the child process. Any other one is a crash.
+const (
+	exitSound   = 0
+	exitInUse   = 80
+	exitDamaged = 81
+)
+
+// init makes any program that imports this package its own checker, tests
+// included, so that none of them can forget to be.
+func init() {
+	if name, ok := os.LookupEnv(checkVariable); ok {
+		os.Exit(checkMain(name))
+	}
+}
+
+// Check has a child process read all pages of a file, without changing it. Its
+// error wraps ErrDamaged, ErrInUse, or one of the operating system's.
+func Check(name string) error {
+	if _, err := os.Stat(name); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("check %s: %w", name, err)
+	}
+	var stdout, stderr bytes.Buffer
+	child := exec.Command(self)
+	child.Env = []string{checkVariable + "=" + name, "GOTRACEBACK=none"}
+	child.Stdout, child.Stderr = &stdout, &stderr
+	err = child.Run()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &exit):
+		return fmt.Errorf("check %s: %w", name, err)
+	case exit.ExitCode() == exitInUse:
+		return InUse(name)
+	case exit.ExitCode() == exitDamaged:
+		return damaged(errors.New(stdout.String()))
+	}
+	crash, _, _ := strings.Cut(stderr.String(), "\n")
+	return damaged(fmt.Errorf("bbolt crashes on it: %s", cmp.Or(crash, err.Error())))
+}
+
+// checkMain is the child process.
+func checkMain(name string) (exitCode int) {
+	debug.SetMaxStack(16 << 20) // a tree that leads in a circle fills any stack
+	err := checkFile(name)
+	switch {
+	case err == nil:
+		return exitSound
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return exitInUse
+	}
+	fmt.Print(err)
+	return exitDamaged
+}
+
+func checkFile(name string) error {
+	db, openErr := bbolt.Open(name, 0, &bbolt.Options{ReadOnly: true, Timeout: LockWait})
+	info, err := os.Stat(name)
+	switch {
+	case errors.Is(openErr, bolterrors.ErrTimeout) || err != nil:
+		return cmp.Or(openErr, err)
+	case info.Size() == 0:
+		return errEmpty
+	case openErr != nil:
+		return fmt.Errorf("its meta data cannot be read: %w", openErr)
+	}
+	return db.View(func(tx *bbolt.Tx) error {
+		if info.Size() < tx.Size() {
+			return fmt.Errorf("it has %d bytes of %d: it was truncated", info.Size(), tx.Size())
+		}
+		for err := range tx.Check() {
+			return err
+		}
+		return checkRoot(tx)
+	})
+}
+
+// fresh is the last transaction of a file whose bucket was not yet made.
+const fresh = 1
+
+// checkRoot returns an error unless a store made the file.
+func checkRoot(tx *bbolt.Tx) error {
+	found := false
+	err := tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		if string(name) != EntriesBucket || b == nil {
+			return fmt.Errorf("%q is not a bucket of this version: another program or a newer permalink-milter wrote it", name)
+		}
+		found = true
+		return checkEntries(b)
+	})
+	if err == nil && !found && tx.ID() > fresh {
+		return errors.New("its entries are missing")
+	}
+	return err
+}
+
+// The bytes of a leaf page's header and of each of its elements.
+const pageHeader, pageElement = 16, 16
+
+// checkEntries reads every byte of every entry, and compares how many there
+// are with how many the pages hold: tx.Check does not see that a page lost
+// its last elements or that one is longer than it was.
+func checkEntries(b *bbolt.Bucket) error {
+	stats := b.Stats()
+	want := stats.LeafInuse + stats.InlineBucketInuse
+	got := (stats.LeafPageN+stats.InlineBucketN)*pageHeader + stats.KeyN*pageElement
+	err := b.ForEach(func(key, value []byte) error {
+		if value == nil {
+			return fmt.Errorf("%q is not an entry", key)
+		}
+		got += len(key) + len(value)
+		_ = crc32.ChecksumIEEE(value)
+		return nil
+	})
+	if err == nil && got != want {
+		return fmt.Errorf("its entries take %d bytes, but its pages hold %d", got, want)
+	}
+	return err
+}

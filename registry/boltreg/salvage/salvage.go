@@ -1,0 +1,261 @@
+// Package salvage reads what can be read of a damaged registry file.
+//
+//	for record, err := range salvage.Read("permalinks.db") {
+//		if errors.Is(err, filecheck.ErrDamaged) {
+//			log.Print(err) // and go on
+//		}
+//		...
+//	}
+//
+// It reads the pages of bbolt's format itself, because bbolt crashes on a
+// damaged file. Only "permalink registry check" and "export" need it.
+package salvage
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"slices"
+	"syscall"
+
+	"permalink-milter/hashheader"
+	"permalink-milter/registry"
+	"permalink-milter/registry/boltreg/filecheck"
+)
+
+// Read yields the records of a registry file that no process holds, and for
+// each place that cannot be read an error that wraps filecheck.ErrDamaged,
+// after which it goes on. Any other error ends it. It changes nothing.
+//
+// From a damaged file come also the records of pages that the tree does not
+// lead to. So a record may come twice, as it is and as it was;
+// registry.Restore takes them in any order.
+func Read(name string) iter.Seq2[registry.Record, error] {
+	return func(yield func(registry.Record, error) bool) {
+		file, err := openShared(name)
+		if err != nil {
+			yield(registry.Record{}, err)
+			return
+		}
+		defer file.Close()
+		r := &reader{file: file, seen: make(map[uint64]bool), yield: yield}
+		if err := filecheck.Check(name); err != nil {
+			r.damaged = errors.Is(err, filecheck.ErrDamaged)
+			r.give(registry.Record{}, err)
+			r.stopped = r.stopped || !r.damaged
+		}
+		r.read()
+	}
+}
+
+// openShared keeps writers away while the file is read.
+func openShared(name string) (*os.File, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
+		file.Close()
+		return nil, filecheck.InUse(name)
+	}
+	return file, nil
+}
+
+// A reader walks the tree of one file.
+type reader struct {
+	file    *os.File
+	size    uint64
+	meta    meta
+	seen    map[uint64]bool // pages
+	yield   func(registry.Record, error) bool
+	damaged bool
+	stopped bool // nothing more is wanted
+}
+
+func (r *reader) damage(format string, args ...any) {
+	r.damaged = true
+	r.give(registry.Record{}, fmt.Errorf("%w: %w", filecheck.ErrDamaged, fmt.Errorf(format, args...)))
+}
+
+func (r *reader) give(record registry.Record, err error) {
+	r.stopped = r.stopped || !r.yield(record, err)
+}
+
+func (r *reader) read() {
+	if r.stopped {
+		return
+	}
+	info, err := r.file.Stat()
+	if err != nil {
+		r.give(registry.Record{}, err)
+		return
+	}
+	r.size = uint64(info.Size())
+	var readable int
+	r.meta, readable = readMeta(r.file)
+	switch readable {
+	case 0:
+		return // as Check said, and nothing can be saved
+	case 1:
+		r.damage("one of its two meta pages cannot be read: the last commit may be missing")
+	}
+	r.tree(r.meta.root, r.root)
+	if r.damaged {
+		r.strays()
+	}
+}
+
+var (
+	errOutside = errors.New("it is outside of the file")
+	errTwice   = errors.New("two pages lead to it")
+	errHeader  = errors.New("it has no valid header")
+	errBehind  = errors.New("it is behind the end of the file")
+)
+
+// page reads a page that is of one of the kinds.
+func (r *reader) page(id uint64, kinds ...uint16) (page, error) {
+	switch {
+	case id < 2 || id >= r.meta.pages:
+		return nil, errOutside
+	case r.seen[id]:
+		return nil, errTwice
+	}
+	at := int64(id * r.meta.pageSize)
+	header := make(page, headerSize)
+	if _, err := r.file.ReadAt(header, at); err != nil {
+		return nil, behind(err)
+	}
+	if header.id() != id || !slices.Contains(kinds, header.kind()) || header.overflow() >= r.meta.pages-id {
+		return nil, errHeader
+	}
+	length := (header.overflow() + 1) * r.meta.pageSize
+	if uint64(at)+length > r.size {
+		return nil, errBehind
+	}
+	for i := range header.overflow() + 1 {
+		if r.seen[id+i] {
+			return nil, errTwice
+		}
+		r.seen[id+i] = true
+	}
+	p := make(page, length)
+	_, err := r.file.ReadAt(p, at)
+	return p, err
+}
+
+func behind(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errBehind
+	}
+	return err
+}
+
+// A visitor takes one pair of a leaf page.
+type visitor func(id uint64, key, value []byte, isBucket bool)
+
+// tree visits the pairs below a page.
+func (r *reader) tree(id uint64, visit visitor) {
+	if r.stopped {
+		return
+	}
+	p, err := r.page(id, branchPage, leafPage)
+	if err != nil {
+		r.damage("page %d: %w", id, err)
+		return
+	}
+	if p.kind() == leafPage {
+		r.leaf(id, p, visit)
+		return
+	}
+	for i := 0; i < p.count() && !r.stopped; i++ {
+		child, err := p.child(i)
+		if err != nil {
+			r.damage("page %d: %w", id, err)
+			return
+		}
+		r.tree(child, visit)
+	}
+}
+
+func (r *reader) leaf(id uint64, p page, visit visitor) {
+	for i := 0; i < p.count() && !r.stopped; i++ {
+		key, value, isBucket, err := p.pair(i)
+		if err != nil {
+			r.damage("page %d: %w", id, err)
+			continue
+		}
+		visit(id, key, value, isBucket)
+	}
+}
+
+// root visits a pair of the root bucket, in which the only key is the name of
+// the bucket of the entries.
+func (r *reader) root(id uint64, key, value []byte, isBucket bool) {
+	if !isBucket || string(key) != filecheck.EntriesBucket || len(value) < bucketSize {
+		r.damage("page %d: %q is not a bucket of this version", id, key)
+		return
+	}
+	if root := order.Uint64(value); root != 0 {
+		r.tree(root, r.entry)
+		return
+	}
+	inline := page(value[bucketSize:])
+	if len(inline) < headerSize || inline.kind() != leafPage {
+		r.damage("page %d: %w", id, errHeader)
+		return
+	}
+	r.leaf(id, inline, r.entry)
+}
+
+func (r *reader) entry(id uint64, key, value []byte, isBucket bool) {
+	record, err := parseRecord(key, value, isBucket)
+	if err != nil {
+		r.damage("page %d: %w", id, err)
+		return
+	}
+	r.give(record, nil)
+}
+
+// parseRecord accepts only what a store would have written.
+func parseRecord(key, value []byte, isBucket bool) (registry.Record, error) {
+	list, hash, _ := bytes.Cut(key, []byte{0})
+	k := registry.Key{List: string(list), Hash: string(hash)}
+	_, badList := hashheader.CheckList(k.List)
+	_, badHash := hashheader.CheckHash(k.Hash)
+	if isBucket || badList != nil || badHash != nil {
+		return registry.Record{}, fmt.Errorf("%q is not the key of an entry", key)
+	}
+	e, err := registry.DecodeEntry(value)
+	if err != nil {
+		return registry.Record{}, fmt.Errorf("%s on %s: %w", k.Hash, k.List, err)
+	}
+	return registry.Record{Key: k, Entry: e}, nil
+}
+
+// strays yields the records of leaf pages that the tree did not lead to.
+func (r *reader) strays() {
+	for id := uint64(2); id < r.size/r.meta.pageSize && !r.stopped; id++ {
+		if r.seen[id] {
+			continue
+		}
+		p, err := r.page(id, leafPage)
+		if err != nil {
+			continue
+		}
+		for i := 0; i < p.count() && !r.stopped; i++ {
+			r.stray(p.pair(i))
+		}
+	}
+}
+
+func (r *reader) stray(key, value []byte, isBucket bool, err error) {
+	if err != nil {
+		return
+	}
+	if record, err := parseRecord(key, value, isBucket); err == nil {
+		r.give(record, nil)
+	}
+}

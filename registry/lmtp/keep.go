@@ -1,0 +1,144 @@
+package lmtp
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+
+	"github.com/emersion/go-smtp"
+
+	"permalink-milter/hashheader"
+	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
+)
+
+// archive answers the end of DATA for one recipient. A message that is
+// refused leaves no reservation.
+func (s *Server) archive(ctx context.Context, m *message, a Address, to *archive) *smtp.SMTPError {
+	hash, err := a.algorithm().Hash(m.canonical)
+	if err != nil {
+		return wrongMessage("%v", err)
+	}
+	if hash != a.Hash {
+		return wrongMessage("This message has another permalink: the %s hash of its Message-ID is %s", a.algorithm(), hash)
+	}
+	unlock, err := s.lock(ctx, to.List+a.Hash)
+	if err != nil {
+		return interrupted()
+	}
+	defer unlock()
+	held, refusal := s.holders(ctx, a, to)
+	if refusal != nil {
+		return refusal
+	}
+	offer, err := registry.Offer(held, m.request(to.List, a.Hash))
+	if err != nil {
+		return full()
+	}
+	p := parcel{message: m, to: a.at(offer.Ordinal), list: to.List, hostname: s.o.Hostname}
+	if offer.State == registry.Archived {
+		return s.again(p, offer.URL, to)
+	}
+	s.warnOfOtherBody(p, held)
+	if refusal := refuse(a, offer.Ordinal, stateOf(a.Ordinal, held)); refusal != nil {
+		return refusal
+	}
+	return s.reserve(ctx, p, to)
+}
+
+// request asks the registry for the message's token.
+func (m *message) request(list, hash string) registry.Request {
+	return registry.Request{List: list, Hash: hash, Identity: m.identity, Body: m.body}
+}
+
+// again answers for a message that is archived.
+func (s *Server) again(p parcel, url string, to *archive) *smtp.SMTPError {
+	s.recent.remember(passage{to.List, p.to.Token(), p.message.from})
+	p.message.settle = append(p.message.settle, func() { to.Delivery.settle(p) })
+	return alreadyArchived(p.to, url)
+}
+
+// warnOfOtherBody logs that a message differs from one before it in nothing
+// that is compared but the body: one of them may be forged.
+func (s *Server) warnOfOtherBody(p parcel, held []registry.Reservation) {
+	for _, r := range held {
+		if r.Identity == p.message.identity && r.Ordinal != p.to.Ordinal {
+			s.o.Log.Warn("another message has the same Message-ID and identity, and another body; this one gets a token of its own",
+				"list", p.list, "token", p.to.Token(), "other_token", r.Token(), "identity", r.Identity, "from", p.message.from)
+			return
+		}
+	}
+}
+
+// reserve makes sure that the token is the message's. It held the token already
+// if a milter asked before.
+func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
+	url, err := to.URL.Expand(hashheader.Permalink{List: to.List, ListID: stamp.ListID(p.message.header, to.List), Token: p.to.Token(),
+		MessageID: p.message.canonical, Algorithm: p.to.algorithm()})
+	if err == nil {
+		err = registry.CheckURL(url)
+	}
+	if err != nil {
+		return wrongMessage("This message has no permalink here: %v", err)
+	}
+	call, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
+	defer cancel()
+	r, err := s.o.Registry.Reserve(call, p.message.request(to.List, p.to.Hash))
+	switch {
+	case errors.Is(err, registry.ErrFull):
+		return full()
+	case err != nil, r.Outcome == registry.Journalled, r.Outcome == registry.Unreserved:
+		// What is good enough for a milter is not a promise to keep the message.
+		s.o.Log.Error("the registry does not answer; the client is asked to try again", "list", to.List, "outcome", r.Outcome, "error", err)
+		return unavailable("registry")
+	case r.Ordinal != p.to.Ordinal:
+		// Another server of the registry was faster.
+		return occupied(p.to.at(r.Ordinal))
+	}
+	return s.keep(ctx, p, url, to)
+}
+
+// keep delivers a message whose token is reserved, then confirms.
+func (s *Server) keep(ctx context.Context, p parcel, url string, to *archive) *smtp.SMTPError {
+	if refusal := s.deliver(ctx, p, to); refusal != nil {
+		return refusal
+	}
+	s.recent.remember(passage{to.List, p.to.Token(), p.message.from})
+	ctx, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
+	defer cancel()
+	_, err := s.o.Registry.Confirm(ctx, registry.Confirmation{List: to.List, Token: p.to.Token(), Identity: p.message.identity,
+		URL: url, Subject: p.message.subject()})
+	if err != nil {
+		s.o.Log.Error("the message is delivered but not confirmed; the client is asked to try again", "list", to.List, "token", p.to.Token(), "error", err)
+		return unavailable("registry")
+	}
+	p.message.settle = append(p.message.settle, func() { to.Delivery.settle(p) })
+	return archived(p.to, url)
+}
+
+func (s *Server) deliver(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
+	err := to.Delivery.deliver(ctx, p)
+	var said *smtp.SMTPError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &said):
+		return said
+	}
+	s.o.Log.Error("the message is not delivered; the client is asked to try again", "list", to.List, "token", p.to.Token(), "error", err)
+	return to.Delivery.down()
+}
+
+// lock lets one message of a hash through at a time, so that two copies of it
+// cannot both be found new.
+func (s *Server) lock(ctx context.Context, key string) (unlock func(), err error) {
+	h := fnv.New32a()
+	h.Write([]byte(key))
+	turn := s.turns[h.Sum32()%uint32(len(s.turns))]
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
