@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/internal/version"
 	"permalink-milter/config"
 )
 
@@ -89,7 +90,7 @@ func newRoot(std stdio) *cobra.Command {
 		Long:          long,
 		Example:       "  permalink-milter --config /etc/permalink-milter/permalink-milter.toml --check\n  permalink-milter --print-mta postfix",
 		Args:          cobra.NoArgs,
-		Version:       version(),
+		Version:       version.String(),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), std) },
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"permalink-milter/cmd/internal/version"
 	"permalink-milter/registry"
 )
 
@@ -55,7 +56,7 @@ func newMetrics() *metrics {
 			"Time of the last successful reading of the configuration."))),
 	}
 	build := opts("build_info", "Always 1; the label is the version of the program.")
-	build.ConstLabels = prometheus.Labels{"version": version()}
+	build.ConstLabels = prometheus.Labels{"version": version.String()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(build), func() float64 { return 1 }),
 		m.connections, m.messages, m.messageSeconds, m.reservations, m.reservationSeconds, m.collisions, m.refused, m.reloadSuccess, m.reloadTime)

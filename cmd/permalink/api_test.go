@@ -63,6 +63,10 @@ func TestTheAPIServesEachVerb(t *testing.T) {
 	expect(message, exitOK, "reservation pass: reserved VP3JZR3MSKY5TQSMS5FHURHQXI", "verify", "-v")
 	expect(strings.ReplaceAll(message, "today", "tomorrow"), exitOK, "1 collided", "import", "--list", "devel@lists.example.org")
 	expect("", exitOK, "VP3JZR3MSKY5TQSMS5FHURHQXI-2 reserved", "lookup", "--list", "devel@lists.example.org", "<abc@example.org>")
+	expect(message, exitOK, "https://lists.example.org/devel@lists.example.org/VP3JZR3MSKY5TQSMS5FHURHQXI\n", "url", "--archive", stampTemplate)
+	expect(message, exitOK, "1 message: 1 archived", "import", "--list", "devel@lists.example.org", "--url", stampTemplate)
+	expect(message, exitOK, "1 message: 0 archived, 1 held already", "import", "--list", "devel@lists.example.org", "--url", stampTemplate)
+	expect("", exitOK, "VP3JZR3MSKY5TQSMS5FHURHQXI archived", "lookup", "--list", "devel@lists.example.org", "<abc@example.org>")
 }
 
 func TestAFileThatTheDaemonHoldsIsAskedThroughIt(t *testing.T) {

@@ -19,14 +19,15 @@ import (
 const deliverExample = `  permalink deliver --lmtp 127.0.0.1:8824 --domain archive.example.org message.eml
   permalink deliver --lmtp unix:/run/permalink-milter/lmtp.sock --domain archive.example.org --list devel < message.eml`
 
-const deliverLong = `Hand a message over to an archive by LMTP, and print the token that it is archived under: the hash, or where another
-message holds that, the token that the archive suggests. A message that is archived already is not archived again. Without
-a FILE, or where it is -, the message is read from standard input.
+const deliverLong = `Deliver a message to an archive by LMTP, and print the token under which it is
+archived: the hash, or where another message holds that, the token that the
+archive suggests. A message that is archived already is not archived again.
+Without a FILE, or where it is -, the message is read from standard input.
 
-The exit status is 0 for a message that is archived, 1 for one that is refused, and 75 where the archive cannot take it
-now and it should be sent again.`
+Exit codes: 0 archived, 1 refused, 2 usage, 75 the archive cannot take it now:
+try again later.`
 
-// deliverFlags are what deliver is told.
+// deliverFlags are the flags of deliver.
 type deliverFlags struct {
 	server, domain, list, from, algorithm string
 	claim                                 []string
@@ -37,16 +38,16 @@ func newDeliver(std stdio) *cobra.Command {
 	var f deliverFlags
 	cmd := &cobra.Command{
 		Use:     "deliver --lmtp ADDRESS --domain HOST [FILE|-]",
-		Short:   "Hand a message over to an archive and print its permalink's token",
+		Short:   "Deliver a message to an archive and print its permalink's token",
 		Long:    deliverLong,
 		Example: deliverExample,
 		Args:    cobra.MaximumNArgs(1),
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.server, "lmtp", "", "the archive's LMTP server, `HOST:PORT` or unix:/PATH")
-	flags.StringVar(&f.domain, "domain", "", "the archive's `HOST` in recipients; without it the list's")
+	flags.StringVar(&f.domain, "domain", "", "the `HOST` of the archive's recipients; default: the list's")
 	flags.StringVar(&f.list, "list", "", "the `LIST`, where the archive holds several: devel or devel@lists.example.org")
-	flags.StringVar(&f.from, "from", "", "the envelope sender's `ADDRESS`; none if empty")
+	flags.StringVar(&f.from, "from", "", "the `ADDRESS` of the envelope sender; default: the null sender")
 	flags.StringVar(&f.algorithm, "algorithm", "md5", "`md5|sha1|sha256`")
 	flags.StringSliceVar(&f.claim, "claim", nil, "claim the permalink by these `FIELDS`, the archive's header.identity, as message-id,date")
 	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "give up after this `TIME`")

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader"
 )
 
@@ -16,17 +19,26 @@ var errNoID = errors.New("no Message-ID in the header section")
 const hashExample = `  permalink hash message.eml
   permalink hash --message-id '<87myycy5eh.fsf@uwakimon.sk.tsukuba.ac.jp>'`
 
+const hashLong = `Print the hash of each message's Message-ID, and the file's name, as sha256sum
+prints sums. The inputs are those of verify; without one, standard input is
+read. The messages of a mailbox are numbered from 1:
+  HASH  FILE
+  HASH  MAILBOX:NUMBER
+
+Exit codes: 0 all are hashed, 1 some could not be, 2 usage.`
+
 func newHash(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "hash [FILE|-]...",
-		Short: "Print the hash of messages or of a Message-ID",
-		Long: "Print the hash of each message's Message-ID and the file's name, as sha256sum prints sums. Without a FILE, " +
-			"or where it is -, the message is read from standard input.",
+		Use:     "hash [FILE|FOLDER|-]...",
+		Short:   "Print the hash of messages or of a Message-ID",
+		Long:    hashLong,
 		Example: hashExample,
 	}
 	name := cmd.Flags().String("algorithm", "md5", "`md5|sha1|sha256`")
 	id := cmd.Flags().String("message-id", "", "print the hash of this `ID` alone")
-	cmd.RunE = func(_ *cobra.Command, files []string) error {
+	var sources sourceFlags
+	sources.add(cmd)
+	cmd.RunE = func(cmd *cobra.Command, files []string) error {
 		algorithm, err := hashheader.ParseAlgorithm(*name)
 		if err == nil {
 			err = algorithm.Allowed()
@@ -39,7 +51,12 @@ func newHash(std stdio) *cobra.Command {
 		case cmd.Flags().Changed("message-id"):
 			return hashID(algorithm, *id, std.out)
 		}
-		return hashFiles(algorithm, files, std)
+		source, bar, err := sources.open(stdinIfNone(files), std)
+		if err != nil {
+			return err
+		}
+		defer bar.End()
+		return hashFiles(cmd.Context(), algorithm, stdinIfNone(files), source, std)
 	}
 	return cmd
 }
@@ -59,47 +76,68 @@ func hashID(a hashheader.Algorithm, id string, out io.Writer) error {
 	return nil
 }
 
-// hashFiles prints a line a file. A file that cannot be hashed is told of and
-// does not keep the others back.
-func hashFiles(a hashheader.Algorithm, files []string, std stdio) error {
-	if len(files) == 0 {
-		files = []string{"-"}
-	}
+// A hashed is a message and its hash, or why it has none.
+type hashed struct {
+	mailbox.Message
+	sum string
+}
+
+// hashFiles prints a line a message. What cannot be hashed is reported, and the
+// rest is hashed all the same.
+func hashFiles(ctx context.Context, a hashheader.Algorithm, files []string, source mailbox.Options, std stdio) error {
+	source.Wants = func(name []byte) bool { return strings.EqualFold(string(name), hashheader.MessageIDField) }
 	failed := false
-	for _, file := range files {
-		sum, err := hashFile(a, file, std.in)
-		if err != nil {
-			fmt.Fprintf(std.err, "permalink hash: %s: %v\n", file, err)
-			failed = true
-			continue
+	print := func(h hashed, name string) {
+		if h.Err != nil {
+			fmt.Fprintf(std.err, "permalink hash: %s: %v\n", report.Name(name), h.Err)
 		}
-		fmt.Fprintf(std.out, "%s  %s\n", sum, file)
+		if failed = failed || h.sum == ""; h.sum != "" {
+			fmt.Fprintf(std.out, "%s  %s\n", h.sum, report.Name(name))
+		}
 	}
-	if failed {
-		return &exitError{exitFailed, nil}
+	// A message waits for the next one: it is numbered where it is not the only
+	// one of its file.
+	var waiting *hashed
+	for h := range mailbox.Map(ctx, files, source, func(m *mailbox.Message) hashed { return hashMessage(a, m) }) {
+		if waiting != nil {
+			print(*waiting, numbered(waiting, h.Index > 1 && h.Source == waiting.Source))
+		}
+		waiting = &h
+	}
+	if waiting != nil {
+		print(*waiting, numbered(waiting, false))
+	}
+	if failed || ctx.Err() != nil {
+		return &exitError{exitFailed, ctx.Err()}
 	}
 	return nil
 }
 
-func hashFile(a hashheader.Algorithm, file string, stdin io.Reader) (string, error) {
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return "", errors.Unwrap(err) // the caller names the file
-		}
-		defer f.Close()
-		stdin = f
+// numbered returns the name of a message: its file's, with its number where it
+// is one of several.
+func numbered(h *hashed, several bool) string {
+	if several || h.Index > 1 {
+		return fmt.Sprintf("%s:%d", h.Source, h.Index)
 	}
-	header, err := hashheader.ReadHeader(stdin)
+	return h.Source
+}
+
+// hashMessage hashes a message. One that is cut off or has a NUL is hashed, too,
+// and the error is kept as a warning.
+func hashMessage(a hashheader.Algorithm, m *mailbox.Message) hashed {
+	h := hashed{Message: *m}
+	if h.Err != nil && !errors.Is(h.Err, mailbox.ErrNUL) && !errors.Is(h.Err, mailbox.ErrCut) {
+		return h
+	}
+	canonical, err := m.Header.MessageID()
+	if err == nil && len(canonical) == 0 {
+		err = errNoID
+	}
+	if err == nil {
+		h.sum, err = a.Hash(canonical)
+	}
 	if err != nil {
-		return "", err
+		h.Err = err
 	}
-	canonical, err := header.MessageID()
-	if err != nil {
-		return "", err
-	}
-	if len(canonical) == 0 {
-		return "", errNoID
-	}
-	return a.Hash(canonical)
+	return h
 }

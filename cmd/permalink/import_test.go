@@ -28,7 +28,7 @@ func importMbox(n int) string {
 func TestImportGoesOnWhereItStopped(t *testing.T) {
 	url := "bolt:" + filepath.Join(t.TempDir(), "r.db")
 	runImport := func(n int) string {
-		code, out, errs := permalink(t, strings.NewReader(importMbox(n)), "import", "--list", "devel@lists.example.org", "--registry", url)
+		code, out, errs := permalink(t, strings.NewReader(importMbox(n)), "import", "--reserve-only", "--list", "devel@lists.example.org", "--registry", url)
 		if code != exitOK || errs != "" {
 			t.Fatalf("exit %d: %s", code, errs)
 		}
@@ -55,9 +55,9 @@ func TestImportKeepsTheOrderOfCollisions(t *testing.T) {
 	for i := range 300 {
 		fmt.Fprintf(&mbox, "From a@example.org Tue Nov 24 11:00:00 2026\nMessage-ID: <same@example.org>\nDate: %d\n\n", i)
 	}
-	_, out, _ := permalink(t, strings.NewReader(mbox.String()), "import", "--list", "devel@lists.example.org", "--registry", "bolt:"+filepath.Join(t.TempDir(), "r.db"))
+	_, out, _ := permalink(t, strings.NewReader(mbox.String()), "import", "--reserve-only", "--list", "devel@lists.example.org", "--registry", "bolt:"+filepath.Join(t.TempDir(), "r.db"))
 	for i, line := range strings.Split(out, "\n")[:299] {
-		if !strings.HasSuffix(line, fmt.Sprintf("-%d", i+2)) {
+		if !strings.Contains(line, fmt.Sprintf("-%d (message %d, ", i+2, i+2)) {
 			t.Fatalf("line %d: %s", i, line)
 		}
 	}
@@ -66,12 +66,12 @@ func TestImportKeepsTheOrderOfCollisions(t *testing.T) {
 func TestImportReportsWhatIsOdd(t *testing.T) {
 	separator := "From a@example.org Tue Nov 24 11:00:00 2026\n"
 	for name, c := range map[string]struct{ message, want string }{
-		"a NUL":                 {"Message-ID: <abc@example.org>\nSubject: a\x00b\n\n", "-:84: odd: abc@example.org: NUL in the header section\n1 message: 1 reserved"},
-		"no field that matters": {"Received: by mx\n\n", "-:0: missing: skipped: it has neither From nor Date to derive one from\n1 message: 0 reserved"},
-		"an empty id":           {"Message-ID: <>\nFrom: a@example.org\n\n", "-:0: missing: an id was derived\n-:0: odd: "},
-		"cut off":               {"Message-ID: <abc@exam", "-:0: error: ends in the middle of a header line: cut off?\n0 messages: 0 reserved"},
+		"a NUL":                 {"Message-ID: <abc@example.org>\nSubject: a\x00b\n\n", "-:84: odd: abc@example.org: NUL in the header section (message 1, \"a\\u0000b\")\n1 mbox; 0 From_-like lines taken for text\n1 message: 1 reserved"},
+		"no field that matters": {"Received: by mx\n\n", "-:0: missing: skipped: it has neither From nor Date to derive one from (message 1)\n1 mbox; 0 From_-like lines taken for text\n1 message: 0 reserved"},
+		"an empty id":           {"Message-ID: <>\nFrom: a@example.org\n\n", "-:0: missing: an id was derived (message 1)\n-:0: odd: "},
+		"cut off":               {"Message-ID: <abc@exam", "-:0: error: ends in the middle of a header line: cut off? (message 1)\n1 mbox; 0 From_-like lines taken for text\n0 messages: 0 reserved"},
 	} {
-		_, out, errs := permalink(t, strings.NewReader(separator+c.message), "import", "--list", "devel@lists.example.org", "--registry", "bolt:"+filepath.Join(t.TempDir(), "r.db"))
+		_, out, errs := permalink(t, strings.NewReader(separator+c.message), "import", "--reserve-only", "--list", "devel@lists.example.org", "--registry", "bolt:"+filepath.Join(t.TempDir(), "r.db"))
 		if !strings.HasPrefix(out, c.want) || errs != "" {
 			t.Errorf("%s: %s%s", name, out, errs)
 		}
@@ -82,7 +82,7 @@ func TestInterruptedImportSaysHowToGoOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs strings.Builder
-	code := run(ctx, []string{"import", "--list", "devel@lists.example.org", "--registry", "bolt:" + filepath.Join(t.TempDir(), "r.db")},
+	code := run(ctx, []string{"import", "--reserve-only", "--list", "devel@lists.example.org", "--registry", "bolt:" + filepath.Join(t.TempDir(), "r.db")},
 		stdio{strings.NewReader(importMbox(10)), &out, &errs})
 	if code != exitTemporary || !strings.Contains(errs.String(), "run it again to go on") {
 		t.Errorf("exit %d: %s", code, &errs)

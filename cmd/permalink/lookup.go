@@ -5,29 +5,38 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
-	"net/url"
-	"slices"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"permalink-milter/config"
+	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/cmd/permalink/query"
+	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
+	"permalink-milter/registry/stamp"
 )
 
-const lookupLong = `Print who holds a permalink. What is looked up is a token (HASH-2), a hash (all
-its tokens are printed), a Message-ID, or a permalink's URL. A URL is taken apart
-by the templates of --config, or else a token is looked for among its parts.
+const lookupLong = `Print who holds a permalink. An argument is one of these, and standard error says
+which one it was taken for:
+  a URL         a permalink of an archive of --config, or any URL with a token
+                among its parts
+  a hash        all its tokens are printed
+  a token       as HASH-2
+  HASH=CLAIM    the token that the message with this identity holds
+  a file, or -  the tokens of its messages
+  a Message-ID  what is nothing else
 
 A line is LIST TOKEN STATE SINCE URL SUBJECT, "-" for what is not known. With
 --json, one object a line: list, token, identity, state (reserved or archived),
 since, expires, url, subject; 'permalink registry import' restores it.
 
 A registry file that a running permalink-milter holds cannot be read meanwhile:
-ask it through its API, with --api.
+ask through its API, with --api.
 
 With --conflicts, messages are listed that were stamped while the registry did
 not answer, and whose permalink it then gave to another: a line is LIST, the
@@ -38,6 +47,7 @@ not answer, 78 configuration.`
 
 const lookupExample = `  permalink lookup --registry bolt:permalinks.db VP3JZR3MSKY5TQSMS5FHURHQXI
   permalink lookup --config /etc/permalink-milter/permalink-milter.toml --list devel@lists.example.org '<abc@example.org>'
+  permalink lookup --config /etc/permalink-milter/permalink-milter.toml message.eml
   permalink lookup --api https://permalink.example.org --token-file token --list devel@lists.example.org VP3JZR3MSKY5TQSMS5FHURHQXI-2
   permalink lookup --config /etc/permalink-milter/permalink-milter.toml --conflicts
   permalink lookup --registry bolt:permalinks.db --list devel@lists.example.org --all`
@@ -51,7 +61,7 @@ type lookupOptions struct {
 
 func newLookup(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "lookup [TOKEN|HASH|MESSAGE-ID|URL]...",
+		Use:     "lookup [URL|HASH|TOKEN|FILE|MESSAGE-ID]...",
 		Short:   "Look permalinks up in a registry",
 		Long:    lookupLong,
 		Example: lookupExample,
@@ -89,15 +99,37 @@ func (o *lookupOptions) run(ctx context.Context, args []string, std stdio) error
 		_, err := o.print(std, reg.List(ctx, o.list))
 		return err
 	}
+	policy, err := policyOf(c)
+	if err != nil {
+		return err
+	}
+	return o.lookUp(ctx, args, reg, policy, std)
+}
+
+// lookUp prints what each argument means.
+func (o *lookupOptions) lookUp(ctx context.Context, args []string, reg registry.Registry, policy *stamp.Policy, std stdio) error {
 	missing := false
 	for _, arg := range args {
-		n, err := o.print(std, o.find(ctx, reg, parseQuery(arg, c)))
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			fmt.Fprintf(std.err, "permalink lookup: %s: nothing is reserved\n", printable(arg))
-			missing = true
+		for q, err := range queries(ctx, arg, policy, std.in) {
+			n := 0
+			if o.list != "" {
+				q.List = o.list
+			}
+			if err == nil {
+				n, err = o.print(std, q.Find(ctx, reg))
+			}
+			var exit *exitError
+			switch {
+			case errors.As(err, &exit):
+				return err
+			case err != nil:
+				fmt.Fprintf(std.err, "permalink lookup: %s: %v\n", report.Text(arg), err)
+			case n == 0:
+				fmt.Fprintf(std.err, "permalink lookup: %s: nothing is reserved; taken for %s\n", report.Text(arg), report.Text(q.Kind))
+			default:
+				fmt.Fprintf(std.err, "permalink lookup: %s: taken for %s\n", report.Text(arg), report.Text(q.Kind))
+			}
+			missing = missing || n == 0
 		}
 	}
 	if missing {
@@ -106,140 +138,25 @@ func (o *lookupOptions) run(ctx context.Context, args []string, std stdio) error
 	return nil
 }
 
-// A query is what an argument means: hashes, and perhaps one token of theirs
-// and the list.
-type query struct {
-	hashes  []string
-	ordinal int // 0: all
-	list    string
-}
-
-// parseQuery understands an argument. One that is nothing else is a
-// Message-ID.
-func parseQuery(arg string, c *config.Config) query {
-	if strings.Contains(arg, "://") {
-		return parseURL(arg, c)
-	}
-	if q, ok := parseToken(arg); ok {
-		return q
-	}
-	return idQuery(arg)
-}
-
-// parseToken takes a bare hash for all its tokens.
-func parseToken(text string) (query, bool) {
-	hash, ordinal, err := hashheader.ParseToken(text)
-	if ordinal == 1 {
-		ordinal = 0
-	}
-	return query{hashes: []string{hash}, ordinal: ordinal}, err == nil
-}
-
-// idQuery asks for a Message-ID under every algorithm: which one named it is
-// the daemon's configuration.
-func idQuery(id string) (q query) {
-	canonical := hashheader.Canonical(nil, id)
-	for _, a := range hashheader.Algorithms {
-		if hash, err := a.Hash(canonical); err == nil {
-			q.hashes = append(q.hashes, hash)
-		}
-	}
-	return q
-}
-
-// parseURL trusts the templates first: a token may be part of a longer
-// segment there.
-func parseURL(text string, c *config.Config) query {
-	for _, a := range c.Archives {
-		template, err := hashheader.ParseTemplate(a.URL)
-		if err != nil {
-			continue
-		}
-		if values, err := template.Match(text); err == nil {
-			return templateQuery(values)
-		}
-	}
-	return partsQuery(text)
-}
-
-// templateQuery is the query of a permalink's variable parts.
-func templateQuery(values map[string]string) query {
-	var q query
-	for _, name := range []string{"token", "hash", "md5", "sha1", "sha256"} {
-		if parsed, ok := parseToken(values[name]); ok {
-			q = parsed
-			break
-		}
-	}
-	if id := values["message_id"]; q.hashes == nil && id != "" {
-		q = idQuery(id)
-	}
-	q.list = values["list"]
-	return q
-}
-
-// partsQuery looks for a token among the segments of a URL, from the last,
-// and for a list.
-func partsQuery(text string) (q query) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return q
-	}
-	segments := strings.Split(u.Path, "/")
-	slices.Reverse(segments)
-	list := ""
-	for _, s := range segments {
-		if parsed, ok := parseToken(s); ok && q.hashes == nil {
-			q = parsed
-		}
-		if name, err := hashheader.CheckList(s); err == nil && list == "" {
-			list = name
-		}
-	}
-	q.list = list
-	return q
-}
-
-// find yields the reservations that a query means. Without a list, all lists
-// are gone through.
-func (o *lookupOptions) find(ctx context.Context, reg registry.Registry, q query) iter.Seq2[registry.Reservation, error] {
-	list := o.list
-	if list == "" {
-		list = q.list
-	}
-	return func(yield func(registry.Reservation, error) bool) {
-		for r, err := range o.held(ctx, reg, q.hashes, list) {
-			if err == nil && q.ordinal > 0 && r.Ordinal != q.ordinal {
-				continue
-			}
-			if !yield(r, err) {
-				return
-			}
-		}
-	}
-}
-
-// held yields the reservations of hashes on a list, or on all for "".
-func (o *lookupOptions) held(ctx context.Context, reg registry.Registry, hashes []string, list string) iter.Seq2[registry.Reservation, error] {
-	return func(yield func(registry.Reservation, error) bool) {
-		if list == "" {
-			for r, err := range reg.List(ctx, "") {
-				if (err != nil || slices.Contains(hashes, r.Hash)) && !yield(r, err) {
-					return
-				}
-			}
+// queries yields what an argument means: one query, or for a file one for each
+// of its messages.
+func queries(ctx context.Context, arg string, p *stamp.Policy, stdin io.Reader) iter.Seq2[query.Query, error] {
+	return func(yield func(query.Query, error) bool) {
+		q := query.Parse(arg, p)
+		info, err := os.Stat(arg)
+		isFile := err == nil && info.Mode().IsRegular() && !strings.Contains(arg, "://")
+		if !isFile && arg != "-" {
+			yield(q, nil)
 			return
 		}
-		for _, hash := range hashes {
-			held, err := reg.LookupHash(ctx, list, hash)
-			if err != nil {
-				yield(registry.Reservation{}, err)
-				return
+		source := mailbox.Options{Stdin: stdin, Wants: func(name []byte) bool { return p.Wants(string(name)) }}
+		for m := range mailbox.Map(ctx, []string{arg}, source, func(m *mailbox.Message) mailbox.Message { return *m }) {
+			q, err := query.OfMessage(m.Header, p)
+			if m.Err != nil && !errors.Is(m.Err, mailbox.ErrNUL) {
+				err = m.Err
 			}
-			for _, r := range held {
-				if !yield(r, nil) {
-					return
-				}
+			if !yield(q, err) {
+				return
 			}
 		}
 	}
@@ -266,9 +183,9 @@ func (o *lookupOptions) print(std stdio, reservations iter.Seq2[registry.Reserva
 	return n, nil
 }
 
-// line is a reservation for people; fields of text for awk.
+// line returns a reservation for people, in fields for awk.
 func line(r registry.Reservation) string {
-	parts := []string{r.List, r.Token(), r.State.String(), r.Since.Format(time.RFC3339), r.URL, printable(r.Subject)}
+	parts := []string{r.List, r.Token(), r.State.String(), r.Since.Format(time.RFC3339), hashheader.Printable(r.URL), hashheader.Printable(r.Subject)}
 	for i, part := range parts {
 		if part == "" {
 			parts[i] = "-"

@@ -1,6 +1,9 @@
 // Command permalink is the tool for people who hold messages: it hashes their
 // Message-IDs, verifies and adds their permalink headers, and reserves and
-// looks up permalinks. Each verb has a file of its own.
+// looks up permalinks.
+//
+// Each verb has a file of its own. What verbs share is in packages below this
+// folder, each named by what it does.
 package main
 
 import (
@@ -10,9 +13,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"permalink-milter/cmd/internal/version"
+	"permalink-milter/hashheader"
 )
 
 // Exit codes. The last two are sysexits.h's EX_TEMPFAIL and EX_CONFIG.
@@ -24,14 +31,14 @@ const (
 	exitConfig    = 78
 )
 
-// stdio is what a verb reads and writes.
+// A stdio has the standard streams of a verb.
 type stdio struct {
 	in       io.Reader
 	out, err io.Writer
 }
 
-// An exitError ends the program with a code. Err is told to the user unless
-// it is nil, when the verb has told all.
+// An exitError ends the program with a code. Err is printed; it is nil where
+// the verb has printed everything.
 type exitError struct {
 	code int
 	err  error
@@ -43,12 +50,12 @@ func (e *exitError) Unwrap() error { return e.err }
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends what does not heed the first
+	context.AfterFunc(ctx, stop) // a second signal ends what ignores the first
 	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
 }
 
-// run is main without the process. A verb's errors are usage errors unless
-// they say otherwise by an exitError.
+// run is main without the process. It returns the exit code. A verb's error is
+// a usage error unless it is an exitError.
 func run(ctx context.Context, args []string, std stdio) int {
 	root := newRoot(std)
 	root.SetArgs(args)
@@ -58,12 +65,22 @@ func run(ctx context.Context, args []string, std stdio) int {
 	case err == nil:
 		return exitOK
 	case !errors.As(err, &exit):
-		fmt.Fprintf(std.err, "%s: %v\nTry '%s --help'.\n", verb.CommandPath(), err, verb.CommandPath())
+		fmt.Fprintf(std.err, "%s: %s\nTry '%s --help'.\n", verb.CommandPath(), printable(err), verb.CommandPath())
 		return exitUsage
 	case exit.err != nil:
-		fmt.Fprintf(std.err, "%s: %v\n", verb.CommandPath(), exit.err)
+		fmt.Fprintf(std.err, "%s: %s\n", verb.CommandPath(), printable(exit.err))
 	}
 	return exit.code
+}
+
+// printable returns the lines of an error, which may hold the name of a file or
+// the reply of a server, safe for a terminal.
+func printable(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		lines[i] = hashheader.Printable(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // newRoot returns the command with all its verbs.
@@ -71,6 +88,7 @@ func newRoot(std stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "permalink",
 		Short:         "Compute, check and look up the permalinks of mail messages",
+		Version:       version.String(),
 		Args:          cobra.NoArgs,
 		RunE:          func(*cobra.Command, []string) error { return errors.New("name a verb") },
 		SilenceErrors: true,
@@ -80,6 +98,6 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.AddCommand(newHash(std), newVerify(std), newStamp(std), newImport(std), newLookup(std))
-	root.AddCommand(newDeliver(std), newRegistry(std))
+	root.AddCommand(newDeliver(std), newURL(std), newRegistry(std))
 	return root
 }

@@ -16,3 +16,9 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: golden.Update()})
 }
+
+// The hash of <abc@example.org>, and a list.
+const (
+	md5ABC    = "VP3JZR3MSKY5TQSMS5FHURHQXI"
+	develList = "devel@lists.example.org"
+)

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/internal/setup"
+	"permalink-milter/cmd/permalink/examine"
 	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
@@ -108,7 +109,7 @@ func (f registryFlags) client() (registry.Registry, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = answerTimeout
-	transport.MaxIdleConnsPerHost = remoteWorkers
+	transport.MaxIdleConnsPerHost = examine.Workers
 	return &httpapi.Client{Base: f.api, Token: token, HTTP: &http.Client{Transport: transport}}, nil
 }
 

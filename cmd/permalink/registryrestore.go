@@ -13,7 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/permalink/backfill"
 	"permalink-milter/cmd/permalink/inorder"
+	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/registry"
 )
 
@@ -92,7 +95,7 @@ type restoring struct {
 // commits many at once.
 func restoreAll(ctx context.Context, std stdio, store registry.Store, all iter.Seq[*restoring]) error {
 	var restored, there, problems int
-	for one := range inorder.Map(ctx, all, reserveWorkers, func(one *restoring) *restoring { return one.restore(ctx, store) }) {
+	for one := range inorder.Map(ctx, all, backfill.Workers, func(one *restoring) *restoring { return one.restore(ctx, store) }) {
 		var exit *exitError
 		switch {
 		case errors.As(one.err, &exit):
@@ -109,7 +112,7 @@ func restoreAll(ctx context.Context, std stdio, store registry.Store, all iter.S
 	if ctx.Err() != nil {
 		return &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
 	}
-	fmt.Fprintf(std.out, "%d restored, %d there already; %s\n", restored, there, plural(problems, "problem"))
+	fmt.Fprintf(std.out, "%d restored, %d there already; %s\n", restored, there, report.Plural(problems, "problem"))
 	return unlessSound(problems)
 }
 
@@ -154,7 +157,7 @@ func fileToRestore(in io.Reader, name string, yield func(*restoring) bool) bool 
 	if name != "-" {
 		f, err := os.Open(name)
 		if err != nil {
-			return yield(&restoring{where: name + ": ", err: reason(err)})
+			return yield(&restoring{where: name + ": ", err: mailbox.Reason(err)})
 		}
 		defer f.Close()
 		in = f

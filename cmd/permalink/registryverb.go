@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
@@ -188,7 +189,7 @@ func (n *stateCount) add(held []registry.Reservation) error {
 func (n *stateCount) conclude(w io.Writer, url string, damaged int) {
 	state := "sound"
 	if damaged > 0 {
-		state = "damaged in " + plural(damaged, "place")
+		state = "damaged in " + report.Plural(damaged, "place")
 	}
 	fmt.Fprintf(w, "%s is %s: %d hashes, %d reserved, %d archived\n", url, state, n.hashes, n.reserved, n.archived)
 	if file, ok := strings.CutPrefix(url, "bolt:"); ok && damaged > 0 {

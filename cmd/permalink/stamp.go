@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -10,7 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/permalink/edit"
+	"permalink-milter/cmd/permalink/inplace"
 	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )
@@ -19,27 +23,34 @@ const stampLong = `Write a message with its permalink headers added, as the milt
 the same decision, of the same configuration. Line ends are kept. A message
 that is right already is written as it is.
 
-One message is read, from the FILE or from standard input, and written to
-standard output. With --in-place, FILE may stand several times and may be a
-folder: a Maildir, or a tree with one message a file. A file is replaced in one
-step, and keeps its mode, owner and time.
+The FILE or standard input is read, and standard output written. An mbox is
+written with each message stamped, and otherwise byte for byte as it was. A
+program that filters single messages says --format message, so that a message
+whose body holds another one is not taken for an mbox.
+
+With --in-place, FILE may stand several times and may be a folder: a Maildir, or
+a tree with one message a file. A file is replaced in one step, and keeps its
+mode, owner and time. Symbolic links are not followed. It may be run on the mail
+of other users.
 
 With --registry or --api the permalink is reserved; without, it is the bare
-hash.
+hash. A header that the end of its file cuts is not stamped.
 
 Exit codes: 0 stamped, 1 a message could not be, 2 usage, 75 the registry did
 not answer and the configuration says tempfail, 78 configuration.`
 
 const stampExample = `  permalink stamp message.eml > stamped.eml
   permalink stamp --archive 'https://lists.example.org/{list}/{token}' --list devel@lists.example.org < message.eml
+  permalink stamp --config /etc/permalink-milter/permalink-milter.toml devel.mbox > stamped.mbox
   permalink stamp --in-place --config /etc/permalink-milter/permalink-milter.toml Maildir/
 
   # procmail
   :0 fw
-  | permalink stamp --config /etc/permalink-milter/permalink-milter.toml`
+  | permalink stamp --format message --config /etc/permalink-milter/permalink-milter.toml`
 
 // stampOptions are the flags of stamp.
 type stampOptions struct {
+	sources  sourceFlags
 	archives archiveFlags
 	registry registryFlags
 	inPlace  bool
@@ -48,11 +59,12 @@ type stampOptions struct {
 func newStamp(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "stamp [FILE|-]",
-		Short:   "Add the permalink headers to a message",
+		Short:   "Add the permalink headers to messages",
 		Long:    stampLong,
 		Example: stampExample,
 	}
 	var o stampOptions
+	o.sources.add(cmd)
 	o.archives.add(cmd)
 	o.registry.add(cmd)
 	cmd.Flags().BoolVar(&o.inPlace, "in-place", false, "replace the files")
@@ -77,25 +89,29 @@ func (o *stampOptions) run(ctx context.Context, inputs []string, std stdio) erro
 	if o.inPlace {
 		return s.inPlace(ctx, inputs)
 	}
-	return s.toStdout(stdinIfNone(inputs)[0])
+	return s.toStdout(ctx, stdinIfNone(inputs)[0])
 }
 
 // A stamper stamps messages by one policy.
 type stamper struct {
 	stdio
+	format   mailbox.Format
 	policy   *stamp.Policy
 	registry registry.Registry // nil: nothing is reserved
 	reserve  stamp.Reserve
 }
 
-// stamper opens what the flags name. Without a registry there is no failure to
-// ask the policy about.
+// stamper opens what the flags name.
 func (o *stampOptions) stamper(ctx context.Context, std stdio) (*stamper, error) {
+	format, err := mailbox.ParseFormat(o.sources.format)
+	if err != nil {
+		return nil, err
+	}
 	c, err := o.archives.config()
 	if err != nil {
 		return nil, err
 	}
-	s := &stamper{stdio: std, reserve: bareHash}
+	s := &stamper{stdio: std, format: format, reserve: bareHash}
 	if s.policy, err = policyOf(c); err != nil || !o.registry.named() {
 		return s, err
 	}
@@ -106,10 +122,9 @@ func (o *stampOptions) stamper(ctx context.Context, std stdio) (*stamper, error)
 	return s, nil
 }
 
-// bareHash gives the permalink that needs no registry.
-func bareHash(r registry.Request) (registry.Result, error) {
-	return registry.Result{Reservation: registry.Reservation{List: r.List, Hash: r.Hash, Ordinal: 1}, Outcome: registry.Unreserved}, nil
-}
+// bareHash gives the permalink that needs no registry: the one that an empty
+// registry would offer.
+func bareHash(r registry.Request) (registry.Result, error) { return registry.Offer(nil, r) }
 
 func (s *stamper) close() {
 	if s.registry != nil {
@@ -122,43 +137,147 @@ var errTempFail = errors.New("the registry did not answer, and on_failure = \"te
 // stamp reads the start of a message and returns it stamped; r is left with
 // the rest of the body.
 func (s *stamper) stamp(r io.Reader) (before, after []byte, err error) {
-	raw, err := mailbox.ReadRaw(r)
+	raw, err := edit.Read(r)
 	if err != nil {
 		return nil, nil, err
-	}
-	if len(raw.Fields) == 0 {
-		return nil, nil, mailbox.ErrNotMail
 	}
 	d := stamp.Decide(&stamp.Message{Header: raw.Header}, s.policy, s.reserve)
 	if d.TempFail {
 		return nil, nil, &exitError{exitTemporary, errors.Join(errTempFail, d.Err)}
 	}
 	if d.Err != nil {
-		fmt.Fprintf(s.err, "permalink stamp: %v\n", d.Err)
+		fmt.Fprintf(s.err, "permalink stamp: %s\n", report.Text(d.Err.Error()))
 	}
-	return raw.Start(), edit(raw, d.Edits), nil
+	return raw.Start(), raw.Apply(d.Edits), nil
 }
 
-// toStdout writes one message. Nothing is written of one that cannot be
-// stamped, so that a pipe's caller still has the original to go on with.
-func (s *stamper) toStdout(file string) error {
+// toStdout writes a file or standard input, stamped.
+func (s *stamper) toStdout(ctx context.Context, file string) error {
 	in := s.in
 	if file != "-" {
-		f, err := openMessage(file, mailbox.Auto)
+		f, err := os.Open(file)
 		if err != nil {
-			return &exitError{exitFailed, fmt.Errorf("%s: %w", file, err)}
+			return failure(file, mailbox.Reason(err))
 		}
 		defer f.Close()
 		in = f
 	}
+	buffered := bufio.NewReaderSize(in, mailbox.KindSize)
+	head, _ := buffered.Peek(mailbox.KindSize)
+	format, err := s.kind(head)
+	if err != nil {
+		return failure(file, err)
+	}
+	if format == mailbox.Single {
+		return s.message(file, buffered)
+	}
+	b := &edit.Mbox{Format: format, Edit: s.stamp}
+	if err := b.Open(in, buffered); err != nil {
+		return &exitError{exitTemporary, fmt.Errorf("%s: %w", report.Name(file), err)}
+	}
+	defer b.Close()
+	return s.mbox(ctx, file, b)
+}
+
+// kind returns what an input holds: what --format says, else what its first
+// bytes show.
+func (s *stamper) kind(head []byte) (mailbox.Format, error) {
+	format, err := mailbox.Kind(head)
+	if s.format != mailbox.Auto && (err == nil || errors.Is(err, mailbox.ErrNotMail)) {
+		return s.format, nil
+	}
+	return format, err
+}
+
+// message writes one message. Nothing is written of one that cannot be stamped,
+// so that a pipe's caller still has the original to go on with.
+func (s *stamper) message(file string, in io.Reader) error {
 	_, after, err := s.stamp(in)
 	if err != nil {
 		return failure(file, err)
 	}
 	if _, err := io.Copy(s.out, io.MultiReader(bytes.NewReader(after), in)); err != nil {
-		return &exitError{exitTemporary, fmt.Errorf("%s: %w", file, err)}
+		return &exitError{exitTemporary, fmt.Errorf("%s: %w", report.Name(file), err)}
 	}
 	return nil
+}
+
+// mbox writes a mailbox. A message that cannot be stamped is written as it is.
+func (s *stamper) mbox(ctx context.Context, file string, b *edit.Mbox) error {
+	var exit *exitError
+	failed := false
+	b.Failed = func(m mailbox.Message, err error) error {
+		if errors.As(err, &exit) {
+			return failure(file, err)
+		}
+		fmt.Fprintf(s.err, "permalink stamp: %s:%d: %v\n", report.Name(file), m.Offset, err)
+		failed = true
+		return nil
+	}
+	out := bufio.NewWriter(s.out)
+	err := errors.Join(b.Copy(ctx, out), out.Flush())
+	switch {
+	case errors.As(err, &exit):
+		return exit
+	case ctx.Err() != nil:
+		return &exitError{exitTemporary, errors.New("interrupted")}
+	case err != nil:
+		return &exitError{exitTemporary, fmt.Errorf("%s: %w", report.Name(file), err)}
+	case failed:
+		return &exitError{exitFailed, nil}
+	}
+	return nil
+}
+
+// inPlace replaces files. One that cannot be stamped is reported and does not
+// keep the others back; temporary trouble ends it, since it would hit all.
+func (s *stamper) inPlace(ctx context.Context, inputs []string) error {
+	var stamped, unchanged, failed int
+	var exit *exitError
+	w := inplace.Rewriter{Edit: s.single, Done: func(file string, changed bool, err error) error {
+		switch {
+		case errors.As(err, &exit):
+			return failure(file, err)
+		case err != nil:
+			fmt.Fprintf(s.err, "permalink stamp: %s: %v\n", report.Name(file), mailbox.Reason(err))
+			failed++
+		case changed:
+			stamped++
+		default:
+			unchanged++
+		}
+		return nil
+	}}
+	if err := w.Files(ctx, inputs); err != nil {
+		if errors.Is(err, context.Canceled) {
+			err = &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+		}
+		return err
+	}
+	fmt.Fprintf(s.out, "%d stamped, %d right already, %d failed\n", stamped, unchanged, failed)
+	if failed > 0 {
+		return &exitError{exitFailed, nil}
+	}
+	return nil
+}
+
+var errMbox = errors.New("an mbox of several messages: write a stamped copy with 'permalink stamp FILE > COPY'")
+
+// single stamps a file that holds one message. In a Maildir each file does.
+func (s *stamper) single(f *os.File, known bool) (before, after []byte, err error) {
+	head := make([]byte, mailbox.KindSize)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, err
+	}
+	format, err := s.kind(head[:n])
+	if err != nil {
+		return nil, nil, err
+	}
+	if !known && format != mailbox.Single && mailbox.Several(f, format) {
+		return nil, nil, errMbox
+	}
+	return s.stamp(f)
 }
 
 // failure is an error of one message, with the exit code that it has.
@@ -168,37 +287,5 @@ func failure(file string, err error) error {
 	if errors.As(err, &exit) {
 		code, err = exit.code, exit.err
 	}
-	return &exitError{code, fmt.Errorf("%s: %w", file, err)}
-}
-
-// openMessage opens a file that holds one message, as it is and not
-// compressed.
-func openMessage(file string, format mailbox.Format) (*os.File, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, errors.Unwrap(err)
-	}
-	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
-		return f, nil // a pipe can be read only once: as standard input is
-	}
-	count := 0
-	for m := range mailbox.Map(context.Background(), []string{file}, mailbox.Options{Format: format}, func(m *mailbox.Message) mailbox.Message { return *m }) {
-		if count++; m.Err != nil && !errors.Is(m.Err, mailbox.ErrNUL) {
-			err = m.Err
-		}
-		if count > 1 {
-			err = errors.New("an mbox of several messages: stamp takes one")
-			break
-		}
-	}
-	// The reader looks through compression; a header cannot be put there.
-	head := make([]byte, 1)
-	if _, bad := f.ReadAt(head, 0); err == nil && bad == nil && (head[0] == 0x1f || head[0] == 0x28) {
-		err = errors.New("compressed: decompress it first")
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+	return &exitError{code, fmt.Errorf("%s: %w", report.Name(file), err)}
 }

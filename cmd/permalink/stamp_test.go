@@ -5,15 +5,16 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
-	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader/vectors"
-	"permalink-milter/registry/stamp"
 )
 
 const stampTemplate = "https://lists.example.org/{list}/{token}"
@@ -82,65 +83,74 @@ func TestInPlaceStopsWhenItIsInterrupted(t *testing.T) {
 	}
 }
 
-// A file that a mail program renamed meanwhile is not brought back.
-func TestInPlaceGivesWayToARename(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "1")
-	os.WriteFile(file, []byte("Message-ID: <abc@example.org>\n\n"), 0o600)
-	f, err := os.Open(file)
-	if err != nil {
+// The owner of a Maildir swaps its cur for a link, again and again, while an
+// administrator stamps it: nothing outside of the Maildir may change.
+func TestInPlaceStaysInTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	maildir, outside := filepath.Join(dir, "Maildir"), filepath.Join(dir, "outside")
+	const message, precious = "Message-ID: <abc@example.org>\n\n", "Message-ID: <precious@example.org>\n\n"
+	for _, sub := range []string{maildir + "/cur", maildir + "/new", maildir + "/tmp", outside} {
+		if err := os.MkdirAll(sub, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.WriteFile(outside+"/1", []byte(precious), 0o600)
+	if err := os.Symlink(outside, maildir+"/link"); err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	os.Rename(file, file+"-seen")
-	if err := rewrite(file, f, []byte("new")); err != errMoved {
-		t.Error(err)
-	}
-	if left, _ := os.ReadDir(filepath.Dir(file)); len(left) != 1 {
-		t.Error(left)
-	}
-	os.WriteFile(file, []byte("Message-ID: <xyz@example.org>\n\n"), 0o600) // another message of the same size
-	if err := rewrite(file, f, []byte("new")); err != errMoved {
-		t.Error(err)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() {
+		for ctx.Err() == nil {
+			unix.Renameat2(unix.AT_FDCWD, maildir+"/cur", unix.AT_FDCWD, maildir+"/link", unix.RENAME_EXCHANGE)
+		}
+	}()
+	for range 300 {
+		for _, sub := range []string{"/cur", "/link"} { // one of them is the folder
+			if info, err := os.Lstat(maildir + sub); err == nil && info.IsDir() {
+				os.WriteFile(maildir+sub+"/1", []byte(message), 0o600)
+			}
+		}
+		os.WriteFile(outside+"/1", []byte(precious), 0o600)
+		permalink(t, nil, "stamp", "--in-place", maildir)
+		if data, _ := os.ReadFile(outside + "/1"); string(data) != precious && string(data) != message {
+			t.Fatalf("a file outside was replaced: %q", data)
+		}
 	}
 }
 
-func TestEditsAreAppliedAsAnMTADoes(t *testing.T) {
-	for name, c := range map[string]struct{ in, want string }{
-		"the second of a name":      {"A: 1\nX: 1\nx : 2\n\n", "A: 1\nX: 1\nB: new\n\n"},
-		"not there":                 {"A: 1\nX: 1\n\nx: 2\n", "A: 1\nX: 1\nB: new\n\nx: 2\n"},
-		"a message without end":     {"A: 1\nX: 1", "A: 1\nX: 1\nB: new\n"},
-		"a body without empty line": {"X: 1\nno field\n", "X: 1\nB: new\nno field\n"},
-		"folds go with their field": {"X: 1\nX:\n 2\n\t3\nA: 1\n\n", "X: 1\nA: 1\nB: new\n\n"},
-	} {
-		edits := []stamp.Edit{{Op: stamp.Delete, Name: "X", Index: 2}, {Op: stamp.Add, Name: "B", Value: "new"}}
-		if got := string(edit(readRaw(t, c.in), edits)); got != c.want {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
+// Of each odd mailbox, stamping adds lines and keeps all other bytes, and finds
+// every message again.
+func TestStampedMailboxesKeepEveryOtherByte(t *testing.T) {
+	files, err := filepath.Glob("../../testdata/mbox/*.mbox")
+	if err != nil || len(files) < 26 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		before, err := os.ReadFile(file)
+		if err != nil || len(before) == 0 {
+			continue
+		}
+		code, after, errs := permalink(t, nil, "stamp", file)
+		piped, again, _ := permalink(t, bytes.NewReader(before), "stamp")
+		if code != exitOK || errs != "" || piped != exitOK || again != after {
+			t.Errorf("%s: exit %d and %d: %s", file, code, piped, errs)
+		}
+		var rest strings.Builder
+		added := 0
+		for line := range strings.Lines(after) {
+			if strings.HasPrefix(line, "Message-ID-MD5: ") {
+				added++
+				continue
+			}
+			rest.WriteString(line)
+		}
+		if diff := cmp.Diff(string(before), rest.String()); diff != "" {
+			t.Errorf("%s:\n%s", file, diff)
+		}
+		_, out, _ := permalink(t, strings.NewReader(after), "verify", "--require", "hash")
+		if want := report.Plural(added, "message"); !strings.Contains(out, want+": "+strconv.Itoa(added)+" pass") {
+			t.Errorf("%s: %d added: %s", file, added, out)
 		}
 	}
-	replace := []stamp.Edit{{Op: stamp.Replace, Name: "message-id", Index: 1, Value: "<a@b>"}}
-	if got := string(edit(readRaw(t, "Message-ID:\r\n\r\n"), replace)); got != "message-id: <a@b>\r\n\r\n" {
-		t.Errorf("%q", got)
-	}
-}
-
-func readRaw(t *testing.T, text string) mailbox.Raw {
-	t.Helper()
-	raw, err := mailbox.ReadRaw(strings.NewReader(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
-}
-
-func FuzzReadRaw(f *testing.F) {
-	f.Add([]byte("From x\n>From y\nA: b\n c\nB :d\r\n\r\nbody"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		raw, err := mailbox.ReadRaw(bytes.NewReader(data))
-		if err != nil {
-			return
-		}
-		if got := edit(raw, nil); !bytes.HasPrefix(data, got) {
-			t.Errorf("%q became %q", data, got)
-		}
-	})
 }

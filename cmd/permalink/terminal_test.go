@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"permalink-milter/cmd/permalink/progress"
 )
 
 // onTerminal runs the real main on a terminal and returns what it shows.
@@ -81,7 +83,7 @@ func (s *slowly) Read(p []byte) (int, error) {
 	if s.text == "" {
 		return 0, io.EOF
 	}
-	time.Sleep(barDelay / 2)
+	time.Sleep(progress.Delay / 2)
 	n := copy(p, s.text[:min(len(s.text), 100)])
 	s.text = s.text[n:]
 	return n, nil
@@ -98,38 +100,5 @@ func TestABarIsForLongWorkOnTerminals(t *testing.T) {
 	}
 	if _, out, errs := permalink(t, &slowly{mbox}, "verify"); strings.Contains(out+errs, "B/s") {
 		t.Errorf("in a pipe: %q", out+errs)
-	}
-}
-
-func TestTheBarKnowsHowMuchThereIs(t *testing.T) {
-	dir := t.TempDir()
-	os.MkdirAll(dir+"/a/b", 0o755)
-	os.WriteFile(dir+"/a/1", make([]byte, 100), 0o600)
-	os.WriteFile(dir+"/a/b/2", make([]byte, 20), 0o600)
-	for want, inputs := range map[int64][]string{120: {dir}, 240: {dir + "/a/1", dir, dir + "/a/b/2", dir + "/none"}, -1: {dir, "-"}} {
-		if got := totalSize(inputs); got != want {
-			t.Errorf("%v: %d, want %d", inputs, got, want)
-		}
-	}
-	if totalSize(nil) != -1 {
-		t.Error("standard input has a size")
-	}
-}
-
-func TestTextOfMessagesIsSafeOnATerminal(t *testing.T) {
-	for text, want := range map[string]string{
-		"grüße@example.org":       "grüße@example.org",
-		"a\x1b[31mb\x07":          `a\u001b[31mb\u0007`,
-		"latin1-\xfc":             `latin1-\xfc`,
-		"\ufffd stays":            "\ufffd stays",
-		"\u202eevil\u2066":        `\u202eevil\u2066`,
-		"c1 \u009b31m":            `c1 \u009b31m`,
-		"marks \u200f\u061c":      `marks \u200f\u061c`,
-		"hidden \u200b\U000e0041": `hidden \u200b\ue0041`,
-		strings.Repeat("x", 400):  strings.Repeat("x", maxText+1) + "…",
-	} {
-		if got := printable(text); got != want {
-			t.Errorf("%q: %q, want %q", text, got, want)
-		}
 	}
 }

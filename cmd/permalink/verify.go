@@ -4,16 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"runtime/debug"
-	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/permalink/examine"
 	"permalink-milter/cmd/permalink/follow"
-	"permalink-milter/cmd/permalink/inorder"
 	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/cmd/permalink/report"
+	"permalink-milter/config"
 	"permalink-milter/hashheader"
 )
 
@@ -21,22 +22,25 @@ const verifyLong = `Check the permalink headers of messages: each hash field aga
 Message-ID, and Archived-At against RFC 5064 and the archive's template.
 
 An input is a file, a folder, or - for standard input: single messages, mboxes,
-Maildirs, trees of messages, and all of these compressed with gzip or zstd. It
-is told by its content. Without an input, standard input is read.
+Maildirs, trees of messages, and all of these compressed with gzip or zstd. The
+content shows which. Without an input, standard input is read.
 
 With --registry or --api, each message must hold the reservation of its
-permalink. With --follow, the URL in Archived-At is asked: HyperKitty's API
-where it is HyperKitty, else the page, which may state its Message-ID.
+permalink. With --follow, the URL in Archived-At must answer with the message:
+HyperKitty's API is asked where the URL has its form, else the page, which may
+state its Message-ID.
 
 A line is printed for each message that is not fine (with -v for each), as
-SOURCE:OFFSET: RESULT: MESSAGE-ID: REASON, and a summary at the end. The result
-words are those of RFC 8601:
+SOURCE:OFFSET: RESULT: MESSAGE-ID: REASON. The end says which kinds of mailboxes
+were read and how many lines that begin with "From " were taken for text (-v
+names them), and counts the messages by result. A large message that looks like
+several is warned of on standard error. The result words are those of RFC 8601:
   pass       something was checked, and all of it is right
   none       there is nothing to check
   fail       a hash, a permalink or a reservation is another message's
   policy     the header can be read in two ways
   permerror  malformed, or cut off
-  temperror  it could not be told now
+  temperror  it cannot be checked now
 
 With --json, one object a line:
   source      file name, "-" for standard input
@@ -60,7 +64,7 @@ const verifyExample = `  permalink verify message.eml
 type verifyOptions struct {
 	sources  sourceFlags
 	archives archiveFlags
-	output   outputFlags
+	style    report.Style
 	require  []string
 	registry registryFlags
 	follow   followFlags
@@ -76,12 +80,53 @@ func newVerify(std stdio) *cobra.Command {
 	var o verifyOptions
 	o.sources.add(cmd)
 	o.archives.add(cmd)
-	o.output.add(cmd)
+	o.addStyle(cmd)
 	o.follow.add(cmd)
-	cmd.Flags().StringSliceVar(&o.require, "require", nil, "absence is a failure too: `hash,archived-at`")
+	cmd.Flags().StringSliceVar(&o.require, "require", nil, "absence is a failure, too: `hash,archived-at`")
 	o.registry.add(cmd)
-	cmd.RunE = func(cmd *cobra.Command, inputs []string) error { return o.run(cmd.Context(), inputs, std) }
+	cmd.RunE = func(cmd *cobra.Command, inputs []string) error {
+		return o.run(cmd.Context(), stdinIfNone(inputs), std)
+	}
 	return cmd
+}
+
+func (o *verifyOptions) addStyle(cmd *cobra.Command) {
+	s := &o.style
+	cmd.Flags().BoolVar(&s.JSON, "json", false, "print one JSON object a message")
+	cmd.Flags().BoolVarP(&s.Verbose, "verbose", "v", false, "print a line for messages that are fine, too")
+	cmd.Flags().BoolVar(&s.AuthResults, "authentication-results", false, "print the Authentication-Results header (RFC 8601) of each message")
+	cmd.Flags().StringVar(&s.AuthservID, "authserv-id", hostname(), "the `NAME` in that header; default: this host's")
+	cmd.Flags().Lookup("authserv-id").DefValue = "" // the manual is of no host
+	cmd.MarkFlagsMutuallyExclusive("json", "verbose", "authentication-results")
+}
+
+// hostname returns the name of this host.
+func hostname() string {
+	host, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return host
+}
+
+// followFlags say whether and how Archived-At is followed.
+type followFlags struct {
+	follow, allowPrivate bool
+	timeout              time.Duration
+}
+
+func (f *followFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.follow, "follow", false, "ask whether the URL in Archived-At answers with the message")
+	cmd.Flags().BoolVar(&f.allowPrivate, "allow-private", false, "follow to loopback, private and link-local addresses, too")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", 15*time.Second, "how long one permalink may take to follow")
+}
+
+// client returns nil where nothing is to be followed.
+func (f followFlags) client() *follow.Client {
+	if !f.follow {
+		return nil
+	}
+	return follow.New(follow.Options{Timeout: f.timeout, AllowPrivate: f.allowPrivate, UserAgent: "permalink-milter verify"})
 }
 
 // run verifies the inputs. Findings come in order, one at a time, so that
@@ -91,34 +136,44 @@ func (o *verifyOptions) run(ctx context.Context, inputs []string, std stdio) err
 	if err != nil {
 		return err
 	}
-	defer x.close()
+	defer x.Close()
 	source, bar, err := o.sources.open(inputs, std)
 	if err != nil {
 		return err
 	}
-	out := o.output.printer(std)
+	out := report.NewPrinter(o.style, std.out, std.err)
 	defer tuneGC()()
-	source.Wants = x.wants
-	findings := x.remote(ctx, mailbox.Map(ctx, stdinIfNone(inputs), source, x.examine))
-	for f := range findings {
-		if out.shows(f) {
-			bar.clear()
+	source.Wants, source.Ended = x.Wants, out.Sources.Ended
+	for f := range x.Remote(ctx, mailbox.Map(ctx, inputs, source, x.Local)) {
+		if out.Shows(f) {
+			bar.Clear()
 		}
-		out.print(f)
+		out.Print(f)
 	}
-	bar.end()
-	if err := out.finish(); err != nil {
+	bar.End()
+	if err := out.Finish(); err != nil {
 		return &exitError{exitTemporary, fmt.Errorf("write the results: %w", err)}
 	}
 	if ctx.Err() != nil {
 		return &exitError{exitTemporary, errors.New("interrupted")}
 	}
-	return out.count.exit()
+	return exitOf(out.Count)
+}
+
+// exitOf returns the error with the exit code for what was found.
+func exitOf(t report.Tally) error {
+	switch {
+	case t.Failed():
+		return &exitError{exitFailed, nil}
+	case t.Unsettled():
+		return &exitError{exitTemporary, nil}
+	}
+	return nil
 }
 
 // tuneGC lets garbage grow to several times the few MB that are alive:
 // collecting it at each doubling would cost more than the memory is worth.
-// The limit counts for messages with giant headers.
+// The limit is for messages with giant headers.
 func tuneGC() (restore func()) {
 	percent, limit := debug.SetGCPercent(400), debug.SetMemoryLimit(64<<20)
 	return func() {
@@ -127,144 +182,44 @@ func tuneGC() (restore func()) {
 	}
 }
 
-// An examiner holds what messages are checked against.
-type examiner struct {
-	templates   []hashheader.Template
-	required    []string // methods
-	reservation *reservationCheck
-	follow      *follow.Client // nil: nothing is followed
-}
-
-// requirable are the names that --require takes, and the methods they mean.
+// requirable has the names that --require takes, and the methods they mean.
 var requirable = map[string]string{"hash": hashheader.MethodHash, "archived-at": hashheader.MethodArchivedAt}
 
-// examiner opens and checks all that the flags name.
-func (o *verifyOptions) examiner() (*examiner, error) {
-	x := &examiner{follow: o.follow.client()}
+// examiner checks the flags and opens what they name.
+func (o *verifyOptions) examiner() (*examine.Examiner, error) {
+	x := &examine.Examiner{Follow: o.follow.client()}
 	for _, name := range o.require {
 		method, ok := requirable[name]
 		if !ok {
 			return nil, fmt.Errorf("--require %q: write hash, archived-at or both", name)
 		}
-		x.required = append(x.required, method)
+		x.Required = append(x.Required, method)
 	}
 	c, err := o.archives.config()
 	if err != nil {
 		return nil, err
 	}
-	if x.templates, err = templatesOf(c); err != nil {
+	policy, err := policyOf(c)
+	if err != nil {
 		return nil, err
 	}
+	x.Templates = policy.Templates()
 	if o.registry.named() {
-		x.reservation, err = newReservationCheck(o.registry, o.archives.list, c)
+		x.Reservation, err = o.reservation(c)
 	}
 	return x, err
 }
 
-func (x *examiner) close() {
-	if x.reservation != nil {
-		x.reservation.registry.Close()
+// reservation opens the registry, which must be there. Without an archive, any
+// list's messages are looked up.
+func (o *verifyOptions) reservation(c *config.Config) (*examine.Reservation, error) {
+	if len(c.Archives) == 0 {
+		c.Archives = []config.Archive{archiveFlags{list: o.archives.list}.archive(anyArchive)}
 	}
-	if x.follow != nil {
-		x.follow.Close()
-	}
-}
-
-// A finding is what is found of one message.
-type finding struct {
-	mailbox.Message
-	checks []hashheader.Check
-}
-
-// wants tells which fields the checks look at.
-func (x *examiner) wants(name []byte) bool {
-	return hashheader.Examined(name) || x.reservation != nil && identifies(name)
-}
-
-// examine does the checks that need nothing but the message.
-func (x *examiner) examine(m *mailbox.Message) finding {
-	f := finding{Message: *m}
-	if m.Index > 0 && !errors.Is(m.Err, hashheader.ErrSectionTooBig) {
-		f.checks = hashheader.Examine(m.Header, x.templates)
-		x.insist(f.checks)
-	}
-	return f
-}
-
-// insist makes a failure of a required method of which nothing passes.
-func (x *examiner) insist(checks []hashheader.Check) {
-	for _, method := range x.required {
-		passes := func(c hashheader.Check) bool { return c.Method == method && c.Result == hashheader.Pass }
-		if slices.ContainsFunc(checks, passes) {
-			continue
-		}
-		for i := range checks {
-			if c := &checks[i]; c.Method == method && c.Result == hashheader.None {
-				c.Result, c.Reason = hashheader.Fail, c.Reason+", and it is required"
-			}
-		}
-	}
-}
-
-// remoteWorkers is how many messages are looked up at a time.
-const remoteWorkers = 32
-
-// remote adds the checks that ask others.
-func (x *examiner) remote(ctx context.Context, in iter.Seq[finding]) iter.Seq[finding] {
-	if x.reservation == nil && x.follow == nil {
-		return in
-	}
-	return inorder.Map(ctx, in, remoteWorkers, func(f finding) finding {
-		if f.checks == nil {
-			return f
-		}
-		if x.reservation != nil {
-			f.checks = append(f.checks, x.reservation.check(ctx, f.Header)...)
-		}
-		if x.follow != nil {
-			f.checks = append(f.checks, followAll(ctx, x.follow, f.Header)...)
-		}
-		return f
-	})
-}
-
-// result is the worst of a message's results. That there is a Message-ID is
-// no success by itself.
-func (f finding) result() hashheader.Result {
-	worst := hashheader.None
-	for _, c := range f.checks {
-		if c.Method == hashheader.MethodMessageID && c.Result == hashheader.Pass {
-			continue
-		}
-		if rank(c.Result) > rank(worst) {
-			worst = c.Result
-		}
-	}
-	if f.Err != nil && rank(worst) < rank(hashheader.PermError) {
-		worst = hashheader.PermError
-	}
-	return worst
-}
-
-// results are all words, the best first.
-var results = []hashheader.Result{hashheader.None, hashheader.Pass, hashheader.TempError, hashheader.Policy, hashheader.PermError, hashheader.Fail}
-
-// rank orders results by how bad they are.
-func rank(r hashheader.Result) int { return slices.Index(results, r) }
-
-// stdinIfNone is what a verb's inputs mean.
-func stdinIfNone(inputs []string) []string {
-	if len(inputs) == 0 {
-		return []string{"-"}
-	}
-	return inputs
-}
-
-// hostname is this host's, for those who do not say otherwise.
-func hostname() string {
-	host, err := os.Hostname()
+	policy, err := policyOf(c)
 	if err != nil {
-		return "localhost"
+		return nil, err
 	}
-	return host
+	reg, err := o.registry.open(c, false)
+	return &examine.Reservation{Policy: policy, Registry: reg, Timeout: answerTimeout}, err
 }

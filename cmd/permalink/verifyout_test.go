@@ -6,66 +6,44 @@ import (
 	"strings"
 	"testing"
 
+	"permalink-milter/cmd/permalink/examine"
 	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader"
 )
 
 // found is a message with these results of its hash.
-func found(results ...hashheader.Result) finding {
-	f := finding{Message: mailbox.Message{Index: 1}, checks: []hashheader.Check{{Method: hashheader.MethodMessageID, Result: hashheader.Pass}}}
+func found(results ...hashheader.Result) examine.Finding {
+	f := examine.Finding{Message: mailbox.Message{Index: 1}}
 	for _, r := range results {
-		f.checks = append(f.checks, hashheader.Check{Method: hashheader.MethodHash, Result: r})
+		f.Checks = append(f.Checks, hashheader.Check{Method: hashheader.MethodHash, Result: r})
 	}
 	return f
 }
 
-func TestTheWorstResultCounts(t *testing.T) {
-	for _, c := range []struct {
-		results []hashheader.Result
-		want    hashheader.Result
-	}{
-		{nil, hashheader.None},
-		{[]hashheader.Result{hashheader.None}, hashheader.None},
-		{[]hashheader.Result{hashheader.None, hashheader.Pass}, hashheader.Pass},
-		{[]hashheader.Result{hashheader.Pass, hashheader.TempError}, hashheader.TempError},
-		{[]hashheader.Result{hashheader.Policy, hashheader.TempError}, hashheader.Policy},
-		{[]hashheader.Result{hashheader.PermError, hashheader.Policy}, hashheader.PermError},
-		{[]hashheader.Result{hashheader.Fail, hashheader.PermError, hashheader.Pass}, hashheader.Fail},
-	} {
-		if got := found(c.results...).result(); got != c.want {
-			t.Errorf("%v: %s, want %s", c.results, got, c.want)
-		}
-	}
-	cut := found(hashheader.Pass)
-	cut.Err = mailbox.ErrCut
-	if got := cut.result(); got != hashheader.PermError {
-		t.Errorf("cut off: %s", got)
-	}
-}
-
 func TestSummaryAndExitCode(t *testing.T) {
-	source := finding{Message: mailbox.Message{Err: mailbox.ErrEmpty}}
+	source := examine.Finding{Message: mailbox.Message{Err: mailbox.ErrEmpty}}
 	for _, c := range []struct {
-		findings []finding
+		findings []examine.Finding
 		text     string
 		code     int
 	}{
 		{nil, "0 messages", exitOK},
-		{[]finding{found(hashheader.Pass), found()}, "2 messages: 1 pass, 1 none", exitOK},
-		{[]finding{found(hashheader.TempError), found(hashheader.Pass)}, "2 messages: 1 pass, 1 temperror", exitTemporary},
-		{[]finding{found(hashheader.TempError), found(hashheader.Fail)}, "2 messages: 1 fail, 1 temperror", exitFailed},
-		{[]finding{found(hashheader.Policy)}, "1 message: 1 policy", exitFailed},
-		{[]finding{found(hashheader.PermError)}, "1 message: 1 permerror", exitFailed},
-		{[]finding{source}, "0 messages; 1 error", exitFailed},
-		{[]finding{source, source, found(hashheader.TempError)}, "1 message: 1 temperror; 2 errors", exitFailed},
+		{[]examine.Finding{found(hashheader.Pass), found()}, "2 messages: 1 pass, 1 none", exitOK},
+		{[]examine.Finding{found(hashheader.TempError), found(hashheader.Pass)}, "2 messages: 1 pass, 1 temperror", exitTemporary},
+		{[]examine.Finding{found(hashheader.TempError), found(hashheader.Fail)}, "2 messages: 1 fail, 1 temperror", exitFailed},
+		{[]examine.Finding{found(hashheader.Policy)}, "1 message: 1 policy", exitFailed},
+		{[]examine.Finding{found(hashheader.PermError)}, "1 message: 1 permerror", exitFailed},
+		{[]examine.Finding{source}, "0 messages; 1 error", exitFailed},
+		{[]examine.Finding{source, source, found(hashheader.TempError)}, "1 message: 1 temperror; 2 errors", exitFailed},
 	} {
-		var sum tally
+		var sum report.Tally
 		for _, f := range c.findings {
-			sum.add(f)
+			sum.Add(f)
 		}
 		code := exitOK
 		var exit *exitError
-		if errors.As(sum.exit(), &exit) {
+		if errors.As(exitOf(sum), &exit) {
 			code = exit.code
 		}
 		if sum.String() != c.text || code != c.code {

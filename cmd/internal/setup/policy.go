@@ -39,10 +39,17 @@ func Policy(c *config.Config) (*stamp.Policy, error) {
 // rejects is zero, so that the archives' lists can be checked all the same.
 func Archives(c *config.Config) (out []stamp.Archive) {
 	for _, a := range c.Archives {
-		url, _ := hashheader.ParseTemplate(a.URL)
-		target, _ := hashheader.ParseTemplate(a.Target)
 		out = append(out, stamp.Archive{Name: a.Name, Lists: a.Lists, List: a.List, Except: a.Except,
-			URL: url, Target: target, Share: a.OnCollision == "share"})
+			URL: template(a.URL), Target: template(a.Target), Share: a.OnCollision == "share"})
 	}
 	return out
+}
+
+// template returns the zero Template, which IsZero, for a text that is none.
+func template(text string) hashheader.Template {
+	t, err := hashheader.ParseTemplate(text)
+	if err != nil {
+		return hashheader.Template{}
+	}
+	return t
 }

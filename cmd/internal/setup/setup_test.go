@@ -83,3 +83,12 @@ func TestStoresAreCheckedWithoutOpeningThem(t *testing.T) {
 		t.Errorf("a missing password file: %v", err)
 	}
 }
+
+// An archive without a target is followed to its own URL.
+func TestAnArchiveWithoutATargetHasNone(t *testing.T) {
+	c := config.Default()
+	c.Archives = []config.Archive{{Name: "a", URL: "https://a.example/{token}"}}
+	if a := setup.Archives(c)[0]; !a.Target.IsZero() || a.Following().String() != "https://a.example/{token}" {
+		t.Errorf("target %q, followed to %q", a.Target, a.Following())
+	}
+}

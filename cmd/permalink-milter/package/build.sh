@@ -29,7 +29,7 @@ cd "$stage/source"
 
 # compile ARCHITECTURE DIRECTORY
 compile() {
-	GOOS=linux GOARCH=$1 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.release=$VERSION" -o "$2/" ./cmd/permalink-milter ./cmd/permalink
+	GOOS=linux GOARCH=$1 go build -trimpath -buildvcs=false -ldflags "-s -w -X permalink-milter/cmd/internal/version.release=$VERSION" -o "$2/" ./cmd/permalink-milter ./cmd/permalink
 }
 
 # pack compresses stdin without a name and time.

@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// A privateError tells of an address that is not connected to.
+// A privateError is returned for an address of a private network.
 type privateError struct{ address string }
 
 func (e *privateError) Error() string {

@@ -1,16 +1,13 @@
-// Package follow asks the target of an Archived-At field if it is there and
-// is the message. The URL comes from a message, that is, from anyone: every
-// wait and size is bounded, and addresses of private networks are not
-// connected to.
+// Package follow checks that the target of an Archived-At field answers, and
+// with the message. The URL comes from a message, that is, from anyone: every
+// wait and size is bounded, and it connects to no address of a private network.
 package follow
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"io"
 	"net"
 	"net/http"
@@ -43,23 +40,22 @@ type Options struct {
 	UserAgent    string
 }
 
-// A Client follows permalinks. Its methods are safe for use by many
-// goroutines.
+// A Client follows permalinks. Its methods are safe for concurrent use.
 type Client struct {
 	http    *http.Client
 	options Options
 	mu      sync.Mutex
-	hosts   map[string]*host // those that are being asked
+	hosts   map[string]*host // those with requests in progress or waiting
 }
 
-// A host counts who wants to ask it, and lets perHost of them.
+// A host lets perHost requests be in progress at a time.
 type host struct {
 	turns chan struct{}
 	users int
 }
 
-// New returns a client. It uses no proxy: a proxy would connect to the
-// addresses that the client must not.
+// New returns a client. It uses no proxy, which could connect to the addresses
+// that the client must not.
 func New(o Options) *Client {
 	if o.AllowPrivate {
 		return newClient(o, nil)
@@ -84,14 +80,15 @@ func newClient(o Options, control func(network, address string, c syscall.RawCon
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Check asks a permalink if it is the message with this canonical Message-ID.
+// Check checks that a permalink leads to the message with this canonical
+// Message-ID.
 func (c *Client) Check(ctx context.Context, permalink string, id []byte) hashheader.Check {
 	check := hashheader.Check{Method: Method, Value: permalink}
 	check.Result, check.Reason = c.follow(ctx, permalink, id)
 	return check
 }
 
-// follow is Check in a word and the reason for it.
+// follow returns the result of a check and the reason for it.
 func (c *Client) follow(ctx context.Context, permalink string, id []byte) (hashheader.Result, string) {
 	u, err := url.Parse(permalink)
 	if err == nil {
@@ -141,7 +138,7 @@ func (c *Client) enter(ctx context.Context, name string) (leave func(), err erro
 	}
 }
 
-// forget drops a host that nobody asks any more.
+// forget drops a host without requests.
 func (c *Client) forget(name string, h *host) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,7 +147,7 @@ func (c *Client) forget(name string, h *host) {
 	}
 }
 
-// checkScheme holds for the permalink and for each redirect.
+// checkScheme checks the URL of a permalink or a redirect.
 func checkScheme(u *url.URL) error {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return fmt.Errorf("%.200s: only http and https are followed", u.Redacted())
@@ -174,8 +171,8 @@ func (c *Client) get(ctx context.Context, target string) (status int, page []byt
 	return resp.StatusCode, page, err
 }
 
-// wentWrong tells what an error of get means. A name that does not resolve
-// and a private address will be the same tomorrow; the rest may not.
+// wentWrong returns what an error of get means. A name that does not resolve
+// and a private address are final; other errors may pass.
 func wentWrong(err error) (hashheader.Result, string) {
 	var resolve *net.DNSError
 	var private *privateError
@@ -193,8 +190,8 @@ func wentWrong(err error) (hashheader.Result, string) {
 	return hashheader.TempError, reason
 }
 
-// statusWord tells what a status says of a permalink. Who has to log in cannot
-// be told anything.
+// statusWord returns what an HTTP status means for a permalink. What asks for a
+// login cannot be checked.
 func statusWord(status int) (hashheader.Result, string) {
 	reason := fmt.Sprintf("it answers %d %s", status, http.StatusText(status))
 	switch {
@@ -206,22 +203,6 @@ func statusWord(status int) (hashheader.Result, string) {
 		return hashheader.TempError, reason
 	}
 	return hashheader.Fail, reason
-}
-
-// statedID finds where a page names a Message-ID, as header text or link.
-var statedID = regexp.MustCompile(`(?i)message-?id(?:</[a-z]+>|["'=:\s]|<[a-z]+>)*<?([^\s<>"']+@[^\s<>"']+)`)
-
-// pageWord looks for the Message-ID in a page, as it is or escaped.
-func pageWord(page, id []byte) (hashheader.Result, string) {
-	text := []byte(html.UnescapeString(string(page)))
-	escaped := []byte(url.PathEscape(string(id)))
-	if bytes.Contains(text, id) || bytes.Contains(text, escaped) {
-		return hashheader.Pass, "it answers, with this Message-ID"
-	}
-	if stated := statedID.FindSubmatch(text); stated != nil {
-		return hashheader.Fail, fmt.Sprintf("it is another message: %.200s", stated[1])
-	}
-	return hashheader.Pass, "it answers; the page states no Message-ID"
 }
 
 var hyperKittyPath = regexp.MustCompile(`^(.*)/list/([^/]+@[^/]+)/message/(\w+)/?$`)
@@ -237,11 +218,11 @@ func hyperKitty(u *url.URL) (string, bool) {
 	return api.String(), true
 }
 
-// askHyperKitty asks the API; ok is false where there is none.
+// askHyperKitty asks the API. It returns ok = false where there is none.
 func (c *Client) askHyperKitty(ctx context.Context, api string, id []byte) (result hashheader.Result, reason string, ok bool) {
 	status, page, err := c.get(ctx, api)
 	if err != nil || status != http.StatusOK {
-		return "", "", false // the page itself will tell
+		return "", "", false // the page itself decides
 	}
 	var email struct {
 		MessageID string `json:"message_id"`

@@ -203,18 +203,40 @@ func TestPublicAddresses(t *testing.T) {
 
 func TestWhatAPageStates(t *testing.T) {
 	for page, want := range map[string]hashheader.Result{
-		"Message-ID: <abc/d@example.org>":                      hashheader.Pass,
-		"<a href=/m/abc%2Fd@example.org/>":                     hashheader.Pass,
-		"<b>Message-Id</b>: &lt;abc/d@example.org&gt;":         hashheader.Pass,
-		"Message-Id: &lt;other@example.org&gt;":                hashheader.Fail,
-		"<th>MessageID:</th><td>other@example.org</td>":        hashheader.Fail,
-		"<meta name=\"message-id\" content=\"x\">":             hashheader.Pass, // no id
-		"write to owner@example.org about your message":        hashheader.Pass,
-		"Message-ID: other@example.org, and abc/d@example.org": hashheader.Pass, // a thread's page
+		"Message-ID: <abc/d@example.org>":               hashheader.Pass,
+		"<a href=/m/abc%2Fd@example.org/>":              hashheader.Pass,
+		"<b>Message-Id</b>: &lt;abc/d@example.org&gt;":  hashheader.Pass,
+		"Message-Id: &lt;other@example.org&gt;":         hashheader.Fail,
+		"<th>MessageID:</th><td>other@example.org</td>": hashheader.Fail,
+		"<meta name=\"message-id\" content=\"x\">":      hashheader.Pass, // no id
+		"write to owner@example.org about your message": hashheader.Pass,
+		// What a page states first is its message; the rest may be References.
+		"Message-ID: abc/d@example.org, and other@example.org": hashheader.Pass,
+		"Message-ID: other@example.org, and abc/d@example.org": hashheader.Fail,
+		"Message-ID: abc/d@example.org. Next":                  hashheader.Pass,
+		"Message-ID: abc/d@example.org.uk":                     hashheader.Fail,
+		"Message-ID: <a href=\"/m/abc%2Fd@example.org\">x</a>": hashheader.Pass,
 		"": hashheader.Pass,
 	} {
 		if got, reason := pageWord([]byte(page), id); got != want {
 			t.Errorf("%q: %s, %s", page, got, reason)
+		}
+	}
+}
+
+// An id that is a part of a longer one, or a word of any page, is not found.
+func TestIDsAreBounded(t *testing.T) {
+	for _, c := range []struct{ id, page, want string }{
+		{"html", "<html><body>", "it answers; the page states no Message-ID"},
+		{"a@b", "write to <a@b>", "it answers, with this Message-ID"},
+		{"a@b", "write to <a@b.example>", "it answers; the page states no Message-ID"},
+		{"a@b", "write to <xa@b>", "it answers; the page states no Message-ID"},
+		{"a@b", "aa@b xa@b, a@b", "it answers, with this Message-ID"},
+		{"a@b", "/mail?id=a@b&x", "it answers, with this Message-ID"},
+		{"html", "Message-ID: x@y", "it is another message: x@y"},
+	} {
+		if _, got := pageWord([]byte(c.page), []byte(c.id)); got != c.want {
+			t.Errorf("%s in %q: %s, want %s", c.id, c.page, got, c.want)
 		}
 	}
 }

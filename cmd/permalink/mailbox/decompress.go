@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -15,19 +16,19 @@ var (
 	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd} // RFC 8878, section 3.1.1
 )
 
-// maxWindow bounds the memory that a zstd file may ask for: what zstd itself
-// takes without --long.
+// maxWindow bounds the memory that a zstd file may ask for, as zstd itself does
+// without --long.
 const maxWindow = 8 << 20
 
-// decompress returns the content of r, plain where it is not compressed. What
-// compressed data is wrong with shows in reading.
+// decompress returns the content of r, which need not be compressed. Damage of
+// compressed data shows in reading.
 func decompress(r io.Reader) (content io.ReadCloser, compressed bool, err error) {
 	head, r, err := peek(r)
 	switch {
 	case err != nil:
 		return nil, false, err
 	case bytes.HasPrefix(head, gzipMagic):
-		z, err := gzip.NewReader(r)
+		z, err := newMembers(r)
 		if err != nil {
 			return nil, true, compressionError{"gzip", err}
 		}
@@ -45,7 +46,59 @@ func decompress(r io.Reader) (content io.ReadCloser, compressed bool, err error)
 	return io.NopCloser(r), false, nil
 }
 
-// named gives errors the name of the compression.
+// members reads the members of gzip data one after the other. Zeros behind the
+// last one are padding, as from a tape; other bytes are an error.
+type members struct {
+	r *bufio.Reader
+	z *gzip.Reader
+}
+
+var errTrailing = errors.New("other bytes follow the compressed data")
+
+func newMembers(r io.Reader) (*members, error) {
+	m := &members{r: bufio.NewReaderSize(r, 64<<10)}
+	var err error
+	if m.z, err = gzip.NewReader(m.r); err != nil {
+		return nil, err
+	}
+	m.z.Multistream(false)
+	return m, nil
+}
+
+func (m *members) Read(p []byte) (int, error) {
+	n, err := m.z.Read(p)
+	if !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	return n, m.next()
+}
+
+// next begins the next member. It returns io.EOF behind the last one.
+func (m *members) next() error {
+	if head, _ := m.r.Peek(len(gzipMagic)); !bytes.Equal(head, gzipMagic) {
+		return m.padding()
+	}
+	err := m.z.Reset(m.r)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	m.z.Multistream(false)
+	return err
+}
+
+func (m *members) padding() error {
+	for {
+		c, err := m.r.ReadByte()
+		if err != nil {
+			return err
+		}
+		if c != 0 {
+			return errTrailing
+		}
+	}
+}
+
+// A named reader adds the name of the compression to errors.
 type named struct {
 	name string
 	io.Reader
@@ -65,19 +118,22 @@ type compressionError struct {
 }
 
 func (e compressionError) Error() string {
-	if errors.Is(e.err, io.ErrUnexpectedEOF) {
+	switch {
+	case errors.Is(e.err, io.ErrUnexpectedEOF):
 		return e.name + " data ends early: the file is truncated"
+	case errors.Is(e.err, errTrailing):
+		return e.name + " data is whole, but other bytes follow it: they are not read"
 	}
 	return fmt.Sprintf("bad %s data: %v", e.name, e.err)
 }
 
 func (e compressionError) Unwrap() error { return e.err }
 
-// peekSize is enough to tell a format: a From_ line and a field's name.
+// peekSize is enough to find out a format: a From_ line and a field's name.
 const peekSize = 4 << 10
 
-// peek returns the first bytes of r, and a reader of all. An error behind them
-// comes again in reading on.
+// peek returns the first bytes of r, and a reader of all of them. An error behind
+// them is returned by that reader.
 func peek(r io.Reader) ([]byte, io.Reader, error) {
 	head := make([]byte, peekSize)
 	n, err := io.ReadFull(r, head)
@@ -88,7 +144,7 @@ func peek(r io.Reader) ([]byte, io.Reader, error) {
 	return head, io.MultiReader(bytes.NewReader(head), r), err
 }
 
-// A counter counts what is read through it.
+// A counter counts the bytes that are read through it.
 type counter struct {
 	r        io.Reader
 	n        int64

@@ -2,81 +2,138 @@ package mailbox
 
 import (
 	"bytes"
+	"strings"
 
 	"permalink-milter/hashheader"
 )
 
-// maxFromLine bounds a From_ line and the name of the field behind it, in
-// bytes.
-const maxFromLine = 1000
+// maxFromLines bounds the From_ lines before a header section, and the name of
+// its first field, in bytes.
+const maxFromLines = 64 << 10
 
-// A verdict on whether a line is a From_ line.
+// A verdict says whether a line separates messages.
 type verdict int
 
 const (
 	no verdict = iota
 	yes
-	more // the data ends before it can be told
+	more // the data ends before that is known
 )
 
 var fromPrefix = []byte("From ")
 
-// judgeFrom tells if data begins with a From_ line. Bodies hold lines that
-// begin with From and a space: mboxo and mboxrd quote them, but not every
-// program did. A From_ line of the format has a time and a year, and what
-// stands behind it is a header field. The first line of a file need not have
-// the time.
-func judgeFrom(data []byte, first, last bool) verdict {
+// A place says where in an mbox a line stands.
+type place int
+
+const (
+	inText     place = iota
+	afterEmpty       // behind an empty line
+	atStart          // nothing but empty lines before it
+)
+
+// judgeFrom reports whether data, which begins with a line, begins a message.
+// For yes, size is that of the From_ lines before the header section. For no, it
+// is how much needs no second look.
+func judgeFrom(data []byte, p place, last bool) (v verdict, size int) {
 	if !bytes.HasPrefix(data, fromPrefix) {
 		if !last && bytes.HasPrefix(fromPrefix, data) {
-			return more
+			return more, 0
 		}
-		return no
+		return no, 0
 	}
-	end := bytes.IndexByte(data[:min(len(data), maxFromLine)], '\n')
+	first, whole := lineOf(data, last)
+	dated := hasDate(first)
 	switch {
-	case end < 0 && (last || len(data) >= maxFromLine):
-		return no
-	case end < 0:
-		return more
-	case !first && !hasDate(data[len(fromPrefix):end]), hashheader.IsFieldLine(data[:end]):
-		return no
+	case whole == more:
+		return more, 0
+	case whole == no, hashheader.IsFieldLine(first), p == inText && !dated:
+		return no, 0
 	}
-	return judgeField(data[end+1:], last)
+	size, v = headerBehind(data, len(first), last)
+	if v == yes && !dated && p != atStart {
+		v = judgeSection(data[size:], last)
+	}
+	return v, size
 }
 
-// judgeField tells if data begins with a header field, or with the quoted
-// From_ line of an earlier delivery.
-func judgeField(data []byte, last bool) verdict {
-	line := data[:min(len(data), maxFromLine)]
-	if end := bytes.IndexByte(line, '\n'); end >= 0 {
-		line = line[:end+1]
-	} else if !last && len(line) < maxFromLine && bytes.IndexByte(line, ':') < 0 {
-		return more
+// headerBehind reports whether a field follows the From_ line that data begins
+// with, perhaps after more From_ lines, and where.
+func headerBehind(data []byte, size int, last bool) (int, verdict) {
+	for {
+		line, whole := lineOf(data[size:], last)
+		switch {
+		case hashheader.IsFieldLine(line):
+			return size, yes
+		case whole == more:
+			return 0, more
+		case whole == no, size > maxFromLines, !hashheader.IsFromLine(line):
+			return size, no
+		}
+		size += len(line)
 	}
-	if hashheader.IsFieldLine(line) || bytes.HasPrefix(line, []byte(">From ")) {
+}
+
+// lineOf returns the line that data begins with, with its line end. The verdict
+// is yes for a whole line, and no for one that is too long or lacks its end.
+func lineOf(data []byte, last bool) ([]byte, verdict) {
+	line := data[:min(len(data), maxFromLines)]
+	if end := bytes.IndexByte(line, '\n'); end >= 0 {
+		return line[:end+1], yes
+	}
+	if last || len(line) == maxFromLines {
+		return line, no
+	}
+	return line, more
+}
+
+// judgeSection reports whether data begins with the header section of mail.
+// It must hold a field that prose has no use for, or two of the others.
+func judgeSection(data []byte, last bool) verdict {
+	weight := 0
+	section := hashheader.Section{Wants: func(name []byte) bool {
+		weight += mailFields[strings.ToLower(string(name))]
+		return false
+	}}
+	ended := section.Scan(data, last)
+	switch {
+	case weight >= 2:
 		return yes
+	case !ended:
+		return more
 	}
 	return no
 }
 
-// hasDate tells if a text has a time (9:05) and behind it a year: asctime's
-// form, with or without a zone, and the forms that are seen for it.
-func hasDate(text []byte) bool {
-	colon := bytes.IndexByte(text, ':')
-	if colon < 1 || colon+2 >= len(text) || !digit(text[colon-1]) || !digit(text[colon+1]) || !digit(text[colon+2]) {
-		return false
+// mailFields has the fields that mail can be known by, and what each counts.
+var mailFields = map[string]int{
+	"message-id": 2, "received": 2, "return-path": 2, "delivered-to": 2, "mime-version": 2, "content-type": 2,
+	"x-mozilla-status": 2, "x-gm-thrid": 2, "list-id": 2, "list-post": 2, "in-reply-to": 2, "references": 2,
+	"from": 1, "sender": 1, "reply-to": 1, "to": 1, "cc": 1, "bcc": 1, "subject": 1, "date": 1,
+}
+
+// hasDate reports whether a From_ line has a time (9:05) and behind it a year:
+// asctime's form, with or without a zone, and what programs write for it.
+func hasDate(line []byte) bool {
+	for i := range line {
+		if line[i] == ':' && i > 0 && i+2 < len(line) && digit(line[i-1]) && digit(line[i+1]) && digit(line[i+2]) {
+			return hasYear(line[i+3:])
+		}
 	}
+	return false
+}
+
+// hasYear reports whether a text has a number of four digits.
+func hasYear(text []byte) bool {
 	digits := 0
-	for _, c := range text[colon+3:] {
-		if !digit(c) {
-			if digits == 4 {
-				return true
-			}
-			digits = 0
+	for _, c := range text {
+		if digit(c) {
+			digits++
 			continue
 		}
-		digits++
+		if digits == 4 {
+			return true
+		}
+		digits = 0
 	}
 	return digits == 4
 }

@@ -2,6 +2,8 @@ package mailbox
 
 import (
 	"bytes"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,41 +15,43 @@ import (
 type lengths int
 
 const (
-	lengthsUnknown lengths = iota // the first message will tell
+	lengthsUnknown lengths = iota // the first message decides
 	lengthsIgnored
 	lengthsTrusted
 )
 
-// jump goes from the From_ line at pos to the end of the message's body where
-// its Content-Length tells that. Many programs wrote the field and did not
-// keep it true: it counts where the first one led to a From_ line, and, as
-// far as that can be looked up, where this one does.
-func (s *splitter) jump(last bool) {
+// maxBody bounds the body that a Content-Length may skip. What it leads to must
+// be looked at before it is believed, and a pipe's bytes are kept until then.
+const maxBody = 64 << 20
+
+// jump moves from the From_ line at pos to the end of the message's body where
+// its Content-Length says where that is. Many programs wrote the field and did
+// not keep it true: it counts where the first one led to a From_ line, and
+// where this one does. It reports whether it moved.
+func (s *splitter) jump(last bool) bool {
 	if s.length == lengthsIgnored {
-		return
+		return false
 	}
 	data := s.b.buf
 	size, n, ok := contentLength(data[s.pos:])
 	if size < 0 {
-		return // the message will be seen again, with more of it
+		return false // the message will be seen again, with more of it
 	}
 	to := int64(s.pos+size) + n
-	landing := no
-	if ok {
-		landing = s.judgeLanding(to, last)
-	}
+	ok = ok && n <= maxBody && s.landsWell(to, last)
 	if s.length == lengthsUnknown {
 		s.length = lengthsIgnored
-		if landing == yes {
+		if ok {
 			s.length = lengthsTrusted
 		}
 	}
-	if s.length == lengthsIgnored || landing == no {
-		return
+	if !ok {
+		return false
 	}
-	s.lineStart, s.landed = true, landing == more
+	s.lineStart, s.landed = true, s.base+to
 	s.pos = int(min(to, int64(len(data))))
 	s.skip = to - int64(s.pos)
+	return true
 }
 
 // contentLength returns the size of the header section that data begins with,
@@ -70,33 +74,66 @@ func contentLength(data []byte) (size int, n int64, ok bool) {
 	return size, n, err == nil && n >= 0
 }
 
-// judgeLanding tells if a message may end at a position of the buffer or
+// landsWell reports whether a message may end at a position of the buffer or
 // behind it: a From_ line or the end comes next, with or without the empty
 // line that belongs to neither.
-func (s *splitter) judgeLanding(to int64, last bool) verdict {
+func (s *splitter) landsWell(to int64, last bool) bool {
 	data := s.b.buf
-	if rest := int64(len(data)) - to; rest >= 2+int64(len(fromPrefix)) || last && rest >= 0 {
-		return landing(data[to:])
+	have := int64(len(data))
+	if to > have {
+		// One byte more tells the end of the file from what lies behind it.
+		var room [8]byte
+		n, _ := s.at.ReadAt(room[:], s.base+to-1)
+		return !last && n > 0 && landing(room[1:n])
 	}
-	if last {
-		return no
+	rest := slices.Clone(data[to:min(to+8, have)])
+	if len(rest) < 8 && !last {
+		var room [8]byte
+		n, _ := s.at.ReadAt(room[:], s.base+have)
+		rest = append(rest, room[:n]...)
 	}
-	if s.at == nil {
-		return more
-	}
-	// One byte more tells the end of the file from what lies behind it.
-	var room [8]byte
-	n, _ := s.at.ReadAt(room[:], s.base+to-1)
-	if n == 0 {
-		return no
-	}
-	return landing(room[1:n])
+	return landing(rest)
 }
 
-func landing(rest []byte) verdict {
+func landing(rest []byte) bool {
 	rest = bytes.TrimPrefix(bytes.TrimPrefix(rest, []byte{'\r'}), []byte{'\n'})
-	if len(rest) == 0 || bytes.HasPrefix(rest, fromPrefix) {
-		return yes
+	return len(rest) == 0 || bytes.HasPrefix(rest, fromPrefix)
+}
+
+// A lookahead is a reader whose next bytes can be looked at: a pipe, or what
+// comes out of a decompressor.
+type lookahead struct {
+	r     io.Reader
+	start int64  // offset of the next byte that Read returns
+	ahead []byte // what was read of it
+	err   error
+}
+
+func (l *lookahead) Read(p []byte) (n int, err error) {
+	switch {
+	case len(l.ahead) > 0:
+		n = copy(p, l.ahead)
+		if l.ahead = l.ahead[n:]; len(l.ahead) == 0 {
+			l.ahead = nil // it may have been large
+		}
+	case l.err != nil:
+		return 0, l.err
+	default:
+		n, err = l.r.Read(p)
 	}
-	return no
+	l.start += int64(n)
+	return n, err
+}
+
+// ReadAt reads at an offset that Read did not reach yet.
+func (l *lookahead) ReadAt(p []byte, offset int64) (n int, err error) {
+	for want := offset - l.start + int64(len(p)); l.err == nil && int64(len(l.ahead)) < want; {
+		l.ahead = slices.Grow(l.ahead, blockSize)
+		n, err := l.r.Read(l.ahead[len(l.ahead):cap(l.ahead)])
+		l.ahead, l.err = l.ahead[:len(l.ahead)+n], err
+	}
+	if skip := offset - l.start; skip < int64(len(l.ahead)) {
+		n = copy(p, l.ahead[skip:])
+	}
+	return n, l.err
 }

@@ -3,8 +3,30 @@
 // these compressed. It finds out what a file is by its content.
 //
 // Bodies are passed over, never kept, so that memory is bounded whatever the
-// size of a mailbox. What cannot be read is told of as a message with an
-// error, and the rest goes on.
+// size of a mailbox. What cannot be read becomes a message with an error, and
+// the rest is read.
+//
+// # What separates the messages of an mbox
+//
+// A From_ line is a line that begins with "From ", unless it is a field ("From
+// :"). It begins a message where a header section follows it, directly or behind
+// more From_ lines, quoted ones included, and one of these holds:
+//
+//   - Nothing but empty lines and a byte order mark stand before it in the file.
+//   - It has a date: a time and behind it a year of four digits. The line before
+//     it need not be empty then, and what follows need only be a field.
+//   - An empty line stands before it, and the header section has a field that
+//     prose has no use for, such as Message-ID or Received, or two of those that
+//     it may quote, such as Subject and Date. So bare From_ lines, which
+//     Thunderbird and Google's exports write, separate messages; sentences that
+//     begin with "From" do not.
+//
+// All other lines are text. Summary counts those of them that begin with "From ".
+//
+// A Content-Length says where a body ends if the first message's leads to the
+// next From_ line or to the end (see Format), for each message whose own does
+// so, and for bodies of at most 64 MiB. The same bytes give the same messages,
+// whether they come from a file, a pipe, or out of a decompressor.
 package mailbox
 
 import (
@@ -26,35 +48,48 @@ var (
 	ErrNoFrom  = errors.New("no From_ line at the start of the mbox; skipped up to the first")
 	ErrCut     = errors.New("ends in the middle of a header line: cut off?")
 	ErrNUL     = errors.New("NUL in the header section")
-	ErrLength  = errors.New("its Content-Length leads to no From_ line; messages behind it may be lost")
+	ErrOutside = errors.New("a symbolic link that leads out of the folder: not followed")
 )
 
 // A Message is what was read of one message, or what could not be.
 type Message struct {
 	Source string // the file's name, - for standard input
 	Index  int    // from 1 within the source; 0 for an error of the source itself
-	// Offset is where the message (in an mbox its From_ line) begins, in bytes
-	// from the start of the source, decompressed. For ErrNUL it is the NUL's.
-	Offset int64
-	Header hashheader.Header // the fields that Options.Wants, top down
-	Err    error             // the header may hold what came before the trouble
+	// Start is where the message (in an mbox its From_ line) begins, in bytes
+	// from the start of the source, decompressed. Offset is the same, or that of
+	// what Err is about.
+	Start, Offset int64
+	Header        hashheader.Header // the fields that Options.Wants, top down
+	Err           error             // the header may hold what came before the trouble
+}
+
+// ID returns the canonical Message-ID, "" for a message that has none or whose
+// id is too long to name it.
+func (m *Message) ID() string {
+	id, err := m.Header.MessageID()
+	if err != nil {
+		return ""
+	}
+	return string(id)
 }
 
 // Options of Map. The zero Options are usable.
 type Options struct {
 	Format Format
 	Stdin  io.Reader // what the input - is
-	// Wants tells which fields to keep; nil keeps all. It is called by several
+	// Wants selects the fields to keep; nil keeps all. It is called by several
 	// goroutines.
 	Wants func(name []byte) bool
-	// Progress is told of bytes read from files, before decompression; one
+	// Progress is called with the number of bytes read, before decompression; one
 	// goroutine calls it.
 	Progress func(n int)
+	// Ended is called with each source that was read; one goroutine calls it, before
+	// Map's sequence ends.
+	Ended func(Summary)
 }
 
 // Map yields f of each message in the inputs (files, folders, - for standard
-// input), in order. F is called by several goroutines; the message is its
-// own.
+// input), in order. F is called by several goroutines, and may keep the message.
 func Map[R any](ctx context.Context, inputs []string, o Options, f func(*Message) R) iter.Seq[R] {
 	free := make(chan *batch, 2*runtime.GOMAXPROCS(0)+2)
 	batches := func(yield func(*batch) bool) {
@@ -105,14 +140,15 @@ func (s span) read(buf []byte, wants func(name []byte) bool) *Message {
 	case m.Err != nil:
 	case nul >= 0:
 		m.Err, m.Offset = ErrNUL, m.Offset+int64(nul)
-	case s.last && isCut(data, &section):
+	case s.last && IsCut(data, &section):
 		m.Err = ErrCut
 	}
 	return &m
 }
 
-// isCut reports whether the input ends within a line of the header section.
-func isCut(data []byte, section *hashheader.Section) bool {
+// IsCut reports whether data, a whole input, ends within a line of its header
+// section.
+func IsCut(data []byte, section *hashheader.Section) bool {
 	rest := data[section.End:]
 	if len(rest) == 0 {
 		return section.End > 0 && data[section.End-1] != '\n'

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -151,7 +153,10 @@ func TestBadInputIsToldOf(t *testing.T) {
 		"truncated gzip":                  {"", cut(zip(sep+one+sep+two), 6), []string{"f#1@0 1@x", "f#2@83 2@x", "f#0@155 ! gzip data ends early: the file is truncated"}},
 		"a truncated gzip of one message": {"", cut(zip(one+strings.Repeat("body\n", 9000)), 6), []string{"f#1@0 1@x", "f#0@45035 ! gzip data ends early: the file is truncated"}},
 		"truncated zstd":                  {"", cut(zst(sep+one+sep+two), 2), []string{"f#0@0 ! zstd data ends early: the file is truncated"}},
-		"gzip and junk":                   {"", zip(one) + "junk behind the end", []string{"f#1@0 1@x", "f#0@35 ! bad gzip data: gzip: invalid header"}},
+		"gzip and junk":                   {"", zip(one) + "junk behind the end", []string{"f#1@0 1@x", "f#0@35 ! gzip data is whole, but other bytes follow it: they are not read"}},
+		"gzip and zeros":                  {"", zip(one) + strings.Repeat("\x00", 100), []string{"f#1@0 1@x"}},
+		"gzip, zeros and junk":            {"", zip(one) + "\x00\x00junk", []string{"f#1@0 1@x", "f#0@35 ! gzip data is whole, but other bytes follow it: they are not read"}},
+		"gzip and half a member":          {"", zip(one) + cut(zip(one), 4), []string{"f#1@0 1@x", "f#0@70 ! gzip data ends early: the file is truncated"}},
 		"a gzip header alone":             {"", "\x1f\x8b", []string{"f#0@0 ! gzip data ends early: the file is truncated"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -218,8 +223,12 @@ func TestFolders(t *testing.T) {
 	write(t, dir+"/tree/c", "junk")
 	os.Symlink(dir, dir+"/tree/circle")
 	os.Symlink(dir+"/tree/a/1", dir+"/tree/d")
+	write(t, dir+"/secret", one)
+	os.Symlink("../secret", dir+"/tree/e")
+	os.Symlink("nowhere", dir+"/tree/f")
 	want := []string{"5#1@0 1@x", "2:2,S#1@0 2@x", "3#1@0 1@x", "1#1@0 1@x", "b.mbox#1@0 1@x", "b.mbox#2@83 2@x",
-		"c#0@0 ! neither a message nor an mbox", "d#1@0 1@x", "none#0@0 ! no such file or directory"}
+		"c#0@0 ! neither a message nor an mbox", "d#1@0 1@x",
+		"e#0@0 ! a symbolic link that leads out of the folder: not followed", "f#0@0 ! no such file or directory", "none#0@0 ! no such file or directory"}
 	if diff := cmp.Diff(want, read(t, mailbox.Options{}, dir+"/maildir", dir+"/tree", dir+"/none")); diff != "" {
 		t.Error(diff)
 	}
@@ -284,17 +293,105 @@ func TestContentLengthThatCannotBeCheckedIsNotTrusted(t *testing.T) {
 	}
 }
 
-// A pipe cannot be asked what stands where a Content-Length leads to.
-func TestContentLengthThatLeadsAstrayInAPipe(t *testing.T) {
-	body := strings.Repeat("0123456789abcde\n", 100000)
+// A Content-Length is looked up the same way whatever the bytes come in.
+func TestContentLengthThatLeadsAstray(t *testing.T) {
+	body := strings.Repeat("0123456789abcde\n", 100000) + "\n" + sep + two
 	text := sep + cl(len(body)-100, body) + "\n" + sep + two
-	want := []string{"f#1@0 cl@x", fmt.Sprintf("f#1@%d ! %v", len(sep+cl(len(body)-100, ""))+len(body)-100, mailbox.ErrLength), fmt.Sprintf("f#2@%d 2@x", len(sep+cl(len(body)-100, body))+1)}
-	got := read(t, mailbox.Options{Format: mailbox.MboxCL, Stdin: strings.NewReader(text)}, "-")
-	for i, line := range got {
-		got[i] = strings.Replace(line, "-#", "f#", 1)
+	inner := len(sep+cl(len(body)-100, "")) + 1600001
+	want := []string{"f#1@0 cl@x", fmt.Sprintf("f#2@%d 2@x", inner), fmt.Sprintf("f#3@%d 2@x", inner+len(sep+two)+1)}
+	for _, format := range []mailbox.Format{"", "mboxcl2"} {
+		if diff := cmp.Diff(want, readText(t, format, text)); diff != "" {
+			t.Errorf("%q:\n%s", format, diff)
+		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	true := sep + cl(len(body), body) + "\n" + sep + two
+	want = []string{"f#1@0 cl@x", fmt.Sprintf("f#2@%d 2@x", inner+len(sep+two)+1)}
+	for _, text := range []string{true, zip(true), zst(true)} {
+		if diff := cmp.Diff(want, readText(t, "", text)); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+// The mailboxes in testdata/mbox hold as many messages as want.tsv says, from a
+// file, a pipe, and out of gzip.
+func TestOddMailboxes(t *testing.T) {
+	const dir = "../../../testdata/mbox/"
+	want, err := os.ReadFile(dir + "want.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(want)), "\n")[1:]
+	for _, line := range lines {
+		file, number, _ := strings.Cut(line, "\t")
+		data, err := os.ReadFile(dir + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{string(data), zip(string(data)), "\xef\xbb\xbf" + string(data)} {
+			got := slices.DeleteFunc(readText(t, "", text), func(line string) bool { return strings.HasPrefix(line, "f#0@") })
+			if strconv.Itoa(len(got)) != number || strings.Contains(strings.Join(got, ""), "!") {
+				t.Errorf("%s: %q, want %s", file, got, number)
+			}
+		}
+	}
+	if len(lines) < 26 {
+		t.Errorf("%d mailboxes", len(lines))
+	}
+}
+
+// Nothing of one mailbox is taken into the next.
+func TestMailboxesOneBehindTheOther(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/f", sep+one)
+	write(t, dir+"/g", "From \n"+two)
+	want := []string{"f#1@0 1@x", "g#1@0 2@x", "f#1@0 1@x"}
+	if diff := cmp.Diff(want, read(t, mailbox.Options{}, dir+"/f", dir+"/g", dir+"/f")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Undated From_ lines are found wherever a block ends.
+func TestUndatedFromLinesAcrossBlocks(t *testing.T) {
+	var b strings.Builder
+	var want []string
+	for i := range 3000 {
+		want = append(want, fmt.Sprintf("f#%d@%d %d@x", i+1, b.Len(), i))
+		fmt.Fprintf(&b, "From \nX-Odd: %s\nMessage-ID: <%d@x>\n\n%s\nFrom here on\n\n", strings.Repeat("s", i%900), i, strings.Repeat("b", i%2000))
+	}
+	if diff := cmp.Diff(want, readText(t, "", b.String())); diff != "" {
+		t.Errorf("%.2000s", diff)
+	}
+}
+
+func TestSummaries(t *testing.T) {
+	digest := strings.Repeat("From: a@b\nSubject: s\n\n"+strings.Repeat("text\n", 10000), 30)
+	prose := "From here on\n\nFrom there\n"
+	for name, c := range map[string]struct {
+		text string
+		want mailbox.Summary
+	}{
+		"a message": {one, mailbox.Summary{Format: mailbox.Single, Messages: 1}},
+		"an mbox":   {sep + one + prose + "\n" + sep + two, mailbox.Summary{Format: mailbox.Mbox, Messages: 2, FromText: 2, FromTextAt: []int64{83, 97}}},
+		"mboxcl":    {sep + cl(5, "body\n") + "\n" + sep + two, mailbox.Summary{Format: mailbox.MboxCL, Messages: 2}},
+		"a suspect": {sep + one + sep + two + digest, mailbox.Summary{Format: mailbox.Mbox, Messages: 2,
+			Suspects: []mailbox.Suspect{{Index: 2, Offset: 83, Size: int64(len(sep + two + digest)), Heads: 30}}}},
+		"a suspect of no mbox": {one + digest, mailbox.Summary{Format: mailbox.Single, Messages: 1}},
+	} {
+		file := filepath.Join(t.TempDir(), "f")
+		write(t, file, c.text)
+		var got mailbox.Summary
+		read(t, mailbox.Options{Ended: func(s mailbox.Summary) { got = s }}, file)
+		got.Source = ""
+		if name == "a suspect of no mbox" {
+			if len(got.Suspects) != 1 {
+				t.Errorf("%s: %+v", name, got)
+			}
+			got.Suspects = nil
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
 	}
 }
 

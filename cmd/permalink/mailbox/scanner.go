@@ -1,57 +1,27 @@
 package mailbox
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"permalink-milter/hashheader"
 	"slices"
 	"strings"
+
+	"permalink-milter/hashheader"
 )
 
-// A Format says what a file holds.
-type Format string
-
-// The formats. Auto tells the others apart by content.
-const (
-	Auto    Format = ""
-	Single  Format = "message"
-	Mbox    Format = "mbox"
-	MboxO   Format = "mboxo"
-	MboxRD  Format = "mboxrd"
-	MboxCL  Format = "mboxcl"
-	MboxCL2 Format = "mboxcl2"
-)
-
-// Formats lists what ParseFormat takes.
-var Formats = []string{"auto", "message", "mbox", "mboxo", "mboxrd", "mboxcl", "mboxcl2"}
-
-// ParseFormat reads a format's name. The mboxes differ in whether
-// Content-Length counts: mboxo and mboxrd never, mboxcl and mboxcl2 always,
-// mbox where the first message's is true.
-func ParseFormat(name string) (Format, error) {
-	if !slices.Contains(Formats, name) {
-		return "", fmt.Errorf("unknown format %q: write one of %s", name, strings.Join(Formats, " "))
-	}
-	if name == "auto" {
-		return Auto, nil
-	}
-	return Format(name), nil
-}
-
-// A scanner goes through inputs and sends what it finds in batches.
+// A scanner reads inputs and sends what it finds in batches.
 type scanner struct {
 	Options
 	yield   func(*batch) bool
 	free    chan *batch
 	b       *batch
 	stopped bool
+	tree    string // the real name of the folder that is an input, "" outside of one
 }
 
-// scan goes through all inputs in their order.
+// scan reads all inputs in their order.
 func (s *scanner) scan(inputs []string) {
 	s.b = newBatch(s.free)
 	for _, name := range inputs {
@@ -72,9 +42,11 @@ func (s *scanner) input(name string) {
 	info, err := os.Stat(name)
 	switch {
 	case err != nil:
-		s.fail(name, 0, reason(err))
+		s.fail(name, 0, Reason(err))
 	case info.IsDir():
+		s.tree, _ = filepath.EvalSymlinks(name) // it was there a moment ago
 		s.folder(name)
+		s.tree = ""
 	default:
 		s.file(name, s.Format)
 	}
@@ -84,7 +56,7 @@ func (s *scanner) input(name string) {
 func (s *scanner) folder(dir string) {
 	names, err := readNames(dir)
 	if err != nil {
-		s.fail(dir, 0, reason(err))
+		s.fail(dir, 0, Reason(err))
 		return
 	}
 	maildir := IsMaildir(dir)
@@ -95,11 +67,11 @@ func (s *scanner) folder(dir string) {
 		case s.stopped:
 			return
 		case err != nil:
-			s.fail(path, 0, reason(err))
+			s.fail(path, 0, Reason(err))
 		case info.Mode()&os.ModeSymlink != 0 && isDir(path): // may lead in a circle
 		case maildir && (name == "cur" || name == "new"):
 			s.maildir(path)
-		case maildir && (name == "tmp" || !info.IsDir()): // not delivered; the indexes of mail programs
+		case maildir && (name == "tmp" || !info.IsDir()): // undelivered mail, and the indexes of mail programs
 		case info.IsDir():
 			s.folder(path)
 		default:
@@ -112,7 +84,7 @@ func (s *scanner) folder(dir string) {
 func (s *scanner) maildir(dir string) {
 	names, err := readNames(dir)
 	if err != nil {
-		s.fail(dir, 0, reason(err))
+		s.fail(dir, 0, Reason(err))
 	}
 	for _, name := range names {
 		if s.stopped {
@@ -124,19 +96,19 @@ func (s *scanner) maildir(dir string) {
 	}
 }
 
-// IsMaildir tells if a folder is a Maildir.
+// IsMaildir reports whether a folder is a Maildir.
 func IsMaildir(dir string) bool {
 	return isDir(filepath.Join(dir, "cur")) && isDir(filepath.Join(dir, "new"))
 }
 
-// isDir follows symbolic links.
+// isDir reports whether a name leads to a folder, behind symbolic links or not.
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
 }
 
 // readNames returns a folder's names in order. Names alone keep a folder of
-// millions small.
+// millions of files small in memory.
 func readNames(dir string) ([]string, error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -148,20 +120,39 @@ func readNames(dir string) ([]string, error) {
 	return names, err
 }
 
-// entry scans a file of a folder. Pipes and devices are no mail, and could be
-// waited for without end.
+// entry scans a file of a folder. It skips pipes and devices, which hold no mail
+// and could block for ever, and follows no link out of the input's folder.
 func (s *scanner) entry(path string, format Format) {
-	if info, err := os.Stat(path); err == nil && !info.IsDir() && !info.Mode().IsRegular() {
-		return
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && !info.IsDir() && !info.Mode().IsRegular():
+	case s.leadsOut(path):
+		s.fail(path, 0, ErrOutside)
+	default:
+		s.file(path, format)
 	}
-	s.file(path, format)
+}
+
+// leadsOut reports whether a file is a link to something outside of the folder
+// that is the input.
+func (s *scanner) leadsOut(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&os.ModeSymlink == 0 {
+		return false
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false // opening it reports why
+	}
+	inside, err := filepath.Rel(s.tree, real)
+	return err != nil || !filepath.IsLocal(inside)
 }
 
 // file scans one file; it is open no longer than that.
 func (s *scanner) file(name string, format Format) {
 	f, err := os.Open(name)
 	if err != nil {
-		s.fail(name, 0, reason(err))
+		s.fail(name, 0, Reason(err))
 		return
 	}
 	defer f.Close()
@@ -177,7 +168,7 @@ func (s *scanner) stream(name string, r io.Reader, at io.ReaderAt, format Format
 	counted := &counter{r: r, progress: s.Progress}
 	content, compressed, err := decompress(counted)
 	if err != nil {
-		s.fail(name, 0, reason(err))
+		s.fail(name, 0, Reason(err))
 		return
 	}
 	defer content.Close()
@@ -186,7 +177,7 @@ func (s *scanner) stream(name string, r io.Reader, at io.ReaderAt, format Format
 	}
 	position := &counter{r: content}
 	if err := s.content(name, position, at, format); err != nil {
-		s.fail(name, position.n, reason(err))
+		s.fail(name, position.n, Reason(err))
 	}
 }
 
@@ -196,15 +187,19 @@ func (s *scanner) content(name string, r io.Reader, at io.ReaderAt, format Forma
 	if err != nil {
 		return err
 	}
-	if format == Auto {
+	known := format != Auto
+	if !known {
 		format = detect(head)
 	}
 	switch format {
 	case Single:
+		sum := Summary{Source: name, Format: Single, Messages: 1}
 		err := s.single(name, r)
-		if err == nil && at == nil {
-			_, err = io.Copy(io.Discard, r) // only the end tells of truncation
+		// Truncation shows only at the end. A large file may be several messages.
+		if err == nil && (at == nil || !known && isLarge(at)) {
+			err = s.body(&sum, r)
 		}
+		s.ended(sum)
 		return err
 	case MboxCL, MboxCL2:
 		return s.mbox(name, r, at, lengthsTrusted)
@@ -213,24 +208,19 @@ func (s *scanner) content(name string, r io.Reader, at io.ReaderAt, format Forma
 	case Mbox:
 		return s.mbox(name, r, at, lengthsUnknown)
 	}
-	err = ErrNotMail
-	if len(bytes.TrimSpace(head)) == 0 {
-		err = ErrEmpty
-	}
+	_, err = Kind(head)
 	s.fail(name, 0, err)
 	return nil
 }
 
-// detect tells an mbox and a message by the first line; Auto means neither.
-func detect(head []byte) Format {
-	head = bytes.TrimLeft(head, "\r\n")
-	switch {
-	case judgeFrom(head, true, true) == yes:
-		return Mbox
-	case startsSection(head):
-		return Single
+// isLarge reports whether a file is large enough to be a suspect.
+func isLarge(at io.ReaderAt) bool {
+	f, ok := at.(*os.File)
+	if !ok {
+		return false
 	}
-	return Auto
+	info, err := f.Stat()
+	return err == nil && info.Size() >= suspectSize
 }
 
 // startsSection reports whether a file begins with a header section.
@@ -277,7 +267,7 @@ func (s *scanner) single(name string, r io.Reader) error {
 // report adds a message to the batch.
 func (s *scanner) report(m span) { s.b.spans = append(s.b.spans, m) }
 
-// fail tells of an error of a source itself.
+// fail reports an error of a source itself.
 func (s *scanner) fail(source string, offset int64, err error) {
 	s.report(span{Message: Message{Source: source, Offset: offset, Err: err}})
 }
@@ -291,8 +281,9 @@ func (s *scanner) flush() {
 	s.b = newBatch(s.free)
 }
 
-// reason takes the file's name off an error; the message tells it.
-func reason(err error) error {
+// Reason returns an error without the name of the file, for a caller that prints
+// the name itself.
+func Reason(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {
 		return path.Err

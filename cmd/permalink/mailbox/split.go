@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"slices"
+
+	"permalink-milter/hashheader"
 )
 
 // A splitter cuts an mbox at its From_ lines. It goes through the mbox once,
@@ -12,26 +14,38 @@ import (
 // whose end was not seen yet.
 type splitter struct {
 	*scanner
-	source string
-	r      io.Reader
-	at     io.ReaderAt // the same bytes; nil where they can be read only once
-	length lengths
+	r       io.Reader
+	at      io.ReaderAt // the same bytes, from where r is on
+	length  lengths
+	summary Summary
+	heads   int   // what in the open message looks like the start of another one
+	begun   int64 // offset of the open message
 
-	index     int   // of the last message
 	base      int64 // offset of the buffer's first byte
 	pos       int   // in the buffer: what comes before is dealt with
 	lineStart bool  // pos is the start of a line
 	first     bool  // nothing but empty lines was seen
 	open      bool  // the last span has no end yet
 	skip      int64 // bytes of a body behind the buffer to pass over
-	landed    bool  // a Content-Length led here unchecked
+	landed    int64 // where a Content-Length led to last
 }
 
-// mbox scans an mbox. Its error is the reader's.
+// mbox scans an mbox. At reads the same bytes as r; without it they are kept
+// where they must be looked at. Its error is the reader's.
 func (s *scanner) mbox(source string, r io.Reader, at io.ReaderAt, length lengths) error {
 	s.flush()
-	m := &splitter{scanner: s, source: source, r: r, at: at, length: length, lineStart: true, first: true}
-	return m.split()
+	if at == nil {
+		l := &lookahead{r: r}
+		r, at = l, l
+	}
+	m := &splitter{scanner: s, r: r, at: at, length: length, lineStart: true, first: true, summary: Summary{Source: source, Format: Mbox}}
+	err := m.split()
+	m.suspect()
+	if m.length == lengthsTrusted {
+		m.summary.Format = MboxCL
+	}
+	s.ended(m.summary)
+	return err
 }
 
 // split sends all messages of the mbox. Its error is the reader's.
@@ -42,7 +56,7 @@ func (s *splitter) split() error {
 		if s.open {
 			s.closeLast(s.pos, last)
 		}
-		s.next()
+		s.next(last)
 		if last || s.stopped {
 			return err
 		}
@@ -73,11 +87,19 @@ func (s *splitter) fill() (last bool, err error) {
 	return err != nil, err
 }
 
+// behind is how many bytes before pos are carried over: they show whether the
+// line before was empty.
+const behind = 4
+
 // next sends the batch and begins another with what is to be carried over.
-func (s *splitter) next() {
-	carry := s.b.buf[s.pos:]
-	s.base += int64(s.pos)
-	s.pos = 0
+func (s *splitter) next(last bool) {
+	from := max(0, s.pos-behind)
+	if s.skip > 0 || last {
+		from = s.pos // what comes next stands elsewhere
+	}
+	carry := s.b.buf[from:]
+	s.base += int64(from)
+	s.pos -= from
 	if len(s.b.spans) == 0 {
 		s.b.buf = s.b.buf[:copy(s.b.buf, carry)]
 		return
@@ -92,7 +114,7 @@ func (s *splitter) next() {
 // the next block is to go on.
 func (s *splitter) cut(last bool) {
 	data := s.b.buf
-	if s.lineStart {
+	if s.first {
 		s.begin(data, last)
 	}
 	for {
@@ -100,16 +122,31 @@ func (s *splitter) cut(last bool) {
 		if s.pos == len(data) {
 			return
 		}
-		switch judgeFrom(data[s.pos:], s.first, last) {
+		switch v, size := judgeFrom(data[s.pos:], s.place(), last); v {
 		case more:
 			return
 		case yes:
-			s.message(last)
+			s.message(size, last)
 		case no:
+			s.text(data[s.pos:])
+			s.pos += max(size-1, 0) // the line end makes the next line a start
 			s.lineStart = false
 		}
 		s.first = false
 	}
+}
+
+// place returns where pos, the start of a line, stands. Where a Content-Length
+// led to is as good as an empty line.
+func (s *splitter) place() place {
+	before := bytes.TrimSuffix(s.b.buf[max(0, s.pos-behind):s.pos], []byte{'\n'})
+	switch {
+	case s.first:
+		return atStart
+	case s.landed > 0 && s.base+int64(s.pos)-s.landed <= 2, bytes.HasSuffix(bytes.TrimRight(before, "\r"), []byte{'\n'}):
+		return afterEmpty
+	}
+	return inText
 }
 
 // nextF returns where the next line that begins with F begins, or the end of
@@ -135,40 +172,41 @@ func nextF(data []byte, pos int, lineStart bool) (int, bool) {
 	}
 }
 
-// begin looks at the start of the mbox, and at where a Content-Length led to
-// unchecked: a From_ line should be there, empty lines before it allowed.
+// begin looks at the start of the mbox, where a From_ line should be.
 func (s *splitter) begin(data []byte, last bool) {
-	if !s.first && !s.landed {
-		return
-	}
-	for s.pos < len(data) && (data[s.pos] == '\n' || data[s.pos] == '\r') {
-		s.pos++
-	}
+	s.pos += skipBlank(data[s.pos:])
 	rest := data[s.pos:]
 	if len(rest) == 0 {
 		return
 	}
-	astray := judgeFrom(rest, s.first, last) == no
-	switch {
-	case astray && s.first:
-		s.fail(s.source, s.base+int64(s.pos), ErrNoFrom)
-	case astray:
-		s.report(span{Message: Message{Source: s.source, Index: s.index, Offset: s.base + int64(s.pos), Err: ErrLength}})
+	if v, _ := judgeFrom(rest, atStart, last); v == no {
+		s.fail(s.summary.Source, s.base+int64(s.pos), ErrNoFrom)
+		s.first = false
 	}
-	s.first, s.landed = s.first && !astray, false
 }
 
-// message begins a message with the From_ line at pos, and ends the one
+// skipBlank returns the size of the byte order mark and the empty lines that
+// data begins with.
+func skipBlank(data []byte) int {
+	rest := bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), "\r\n")
+	return len(data) - len(rest)
+}
+
+// message begins a message with the From_ lines at pos, and ends the one
 // before.
-func (s *splitter) message(last bool) {
+func (s *splitter) message(fromLines int, last bool) {
 	if s.open {
 		s.closeLast(s.pos, true)
 	}
-	s.index++
-	m := Message{Source: s.source, Index: s.index, Offset: s.base + int64(s.pos)}
+	s.suspect()
+	s.summary.Messages++
+	s.begun, s.heads = s.base+int64(s.pos), 0
+	m := Message{Source: s.summary.Source, Index: s.summary.Messages, Start: s.begun, Offset: s.begun}
 	s.report(span{Message: m, from: s.pos})
-	s.open, s.lineStart = true, false
-	s.jump(last)
+	s.open, s.lineStart = true, true
+	if !s.jump(last) {
+		s.pos += fromLines
+	}
 }
 
 // closeLast ends the open message at end. Where that is not known to be its
@@ -183,7 +221,27 @@ func (s *splitter) closeLast(end int, ended bool) {
 		m.to, m.last = end, end == len(s.b.buf)
 	default:
 		s.pos, s.lineStart = m.from, true
-		s.index--
+		s.summary.Messages--
+		s.heads = 0
 		s.b.spans = s.b.spans[:len(s.b.spans)-1]
+	}
+}
+
+// text notes a line that begins with F and separates no messages.
+func (s *splitter) text(line []byte) {
+	switch {
+	case bytes.HasPrefix(line, []byte("From:")):
+		s.heads++
+	case bytes.HasPrefix(line, fromPrefix) && !hashheader.IsFieldLine(line[:min(len(line), 80)]):
+		s.heads++
+		s.summary.textLine(s.base + int64(s.pos))
+	}
+}
+
+// suspect notes the open message where it looks like several.
+func (s *splitter) suspect() {
+	size := s.base + int64(s.pos) - s.begun
+	if s.summary.Messages > 0 && size >= suspectSize && s.heads >= suspectHeads {
+		s.summary.Suspects = append(s.summary.Suspects, Suspect{s.summary.Messages, s.begun, size, s.heads})
 	}
 }

@@ -1,4 +1,5 @@
-package main
+// Package version names the release that a program was built from.
+package version
 
 import (
 	"runtime"
@@ -8,9 +9,9 @@ import (
 // release is the version of a Debian or RPM package, which its build sets.
 var release string
 
-// version returns the version of the package, or the one that the go command
+// String returns the version of the package, or the one that the go command
 // recorded: the tag of a release, or the commit.
-func version() string {
+func String() string {
 	if release != "" {
 		return release + ", " + runtime.Version()
 	}

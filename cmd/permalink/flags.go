@@ -6,12 +6,36 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/internal/setup"
+	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/cmd/permalink/progress"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
 	"permalink-milter/registry/stamp"
 )
 
-// archiveFlags say which archives there are: the daemon's configuration, or
+// sourceFlags say how inputs are read.
+type sourceFlags struct{ format string }
+
+func (s *sourceFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.format, "format", "auto", "what files hold: `auto|message|mbox|mboxo|mboxrd|mboxcl|mboxcl2`")
+}
+
+// open returns the options to read inputs with, and their progress bar.
+func (s sourceFlags) open(inputs []string, std stdio) (mailbox.Options, *progress.Bar, error) {
+	format, err := mailbox.ParseFormat(s.format)
+	bar := progress.New(std.err, inputs)
+	return mailbox.Options{Format: format, Stdin: std.in, Progress: bar.Add}, bar, err
+}
+
+// stdinIfNone returns the inputs that a verb's arguments mean.
+func stdinIfNone(inputs []string) []string {
+	if len(inputs) == 0 {
+		return []string{"-"}
+	}
+	return inputs
+}
+
+// archiveFlags name the archives: by the daemon's configuration, or by
 // templates.
 type archiveFlags struct {
 	file      string
@@ -22,13 +46,12 @@ type archiveFlags struct {
 func (a *archiveFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.file, "config", "", "take the archives from permalink-milter's configuration `FILE`")
 	cmd.Flags().StringArrayVar(&a.templates, "archive", nil, "the URL `TEMPLATE` of an archive's permalinks; may be repeated")
-	cmd.Flags().StringVar(&a.list, "list", "", "the list's `ADDRESS`; default: what List-Post and List-Id tell")
+	cmd.Flags().StringVar(&a.list, "list", "", "the list's `ADDRESS`; default: the one that List-Post, List-Id or the recipients name")
 	cmd.MarkFlagsMutuallyExclusive("config", "archive")
 	cmd.MarkFlagsMutuallyExclusive("config", "list")
 }
 
-// config returns the configuration that the flags mean. Its error for a file
-// is one of configuration.
+// config returns the configuration that the flags describe.
 func (a archiveFlags) config() (*config.Config, error) {
 	if a.file != "" {
 		c, problems := config.Load(a.file)
@@ -47,7 +70,7 @@ func (a archiveFlags) config() (*config.Config, error) {
 	return c, nil
 }
 
-// archive returns the archive of a template: of the one list, or of all.
+// archive returns the archive of a template: of the one list, or of all lists.
 func (a archiveFlags) archive(template string) config.Archive {
 	archive := config.Archive{Name: template, URL: template, List: a.list}
 	if a.list == "" {
@@ -56,20 +79,12 @@ func (a archiveFlags) archive(template string) config.Archive {
 	return archive
 }
 
-// templatesOf parses the templates of all archives, in their order.
-func templatesOf(c *config.Config) (out []hashheader.Template, err error) {
-	for _, a := range c.Archives {
-		t, err := hashheader.ParseTemplate(a.URL)
-		if err != nil {
-			return nil, &exitError{exitConfig, fmt.Errorf("archive %q: %w", a.Name, err)}
-		}
-		out = append(out, t)
-	}
-	return out, nil
-}
+// anyArchive is the template of an archive that stands in where only the
+// reservation matters.
+const anyArchive = "https://permalink.invalid/{token}"
 
-// policyOf returns the milter's policy, so that the tool decides as the
-// daemon does.
+// policyOf returns the milter's policy, so that the tool decides as the daemon
+// does.
 func policyOf(c *config.Config) (*stamp.Policy, error) {
 	if err := c.Check().Err(); err != nil {
 		return nil, &exitError{exitConfig, err}
