@@ -118,7 +118,7 @@ type HTTP struct {
 	TLSCert        string    `toml:"tls_cert" comment:"File of the certificate chain. If empty, the server speaks plain HTTP."`
 	TLSKey         string    `toml:"tls_key" comment:"File of the key of the certificate."`
 	MaxConnections int       `toml:"max_connections" min:"1" comment:"Maximum number of connections from clients. Further connections wait."`
-	MaxBody        Size      `toml:"max_body" min:"1" comment:"Maximum size of a request body."`
+	MaxBody        Size      `toml:"max_body" min:"1" comment:"Maximum size of the body of a request with a token. Without one, it is 64 KiB."`
 	Rate           int       `toml:"rate" min:"1" comment:"Requests per second that a client without a token may make."`
 	TrustedProxies []Network `toml:"trusted_proxies" comment:"Addresses or networks of reverse proxies whose X-Forwarded-For names the client. If empty, those on this host."`
 }

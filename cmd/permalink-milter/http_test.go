@@ -154,8 +154,6 @@ func TestConnectionsOverTheBoundWaitForIdleOnes(t *testing.T) {
 		io.Copy(io.Discard, r.Body)
 		r.Body.Close() // the connection is kept
 	}
-	if !strings.Contains(p.log.String(), `msg="all connections are in use, clients have to wait; raise max_connections of this service" service=http`) {
-		t.Errorf("the second client did not wait:\n%s", &p.log)
-	}
+	p.log.wait(t, `msg="all connections are in use, clients have to wait; raise max_connections of this service" service=http`)
 	p.stop(t)
 }

@@ -74,7 +74,7 @@ func (s *Server) warnOfOtherBody(p parcel, held []registry.Reservation) {
 // if a milter asked before.
 func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
 	url, err := to.URL.Expand(hashheader.Permalink{List: to.List, ListID: stamp.ListID(p.message.header, to.List), Token: p.to.Token(),
-		MessageID: p.message.canonical, Algorithm: p.to.algorithm()})
+		MessageID: p.message.canonical, Identity: p.message.identity, Algorithm: p.to.algorithm()})
 	if err == nil {
 		err = registry.CheckURL(url)
 	}

@@ -218,6 +218,6 @@ func (d *Decision) stamp(p *Policy, t target, r registry.Result) (Stamp, error) 
 		token = r.Hash
 	}
 	url, err := t.archive.URL.Expand(hashheader.Permalink{
-		List: t.list, ListID: t.listID, Token: token, MessageID: d.MessageID, Algorithm: p.Algorithm})
+		List: t.list, ListID: t.listID, Token: token, MessageID: d.MessageID, Identity: d.Identity, Algorithm: p.Algorithm})
 	return Stamp{t.archive, t.list, token, url, t.algorithm, r}, err
 }

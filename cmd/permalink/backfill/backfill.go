@@ -186,7 +186,7 @@ func (im *Importer) confirm(ctx context.Context, m *Message, s stamp.Stamp, id h
 	if !s.Archive.Target.IsZero() {
 		var err error
 		url, err = s.Archive.Target.Expand(hashheader.Permalink{List: s.List, ListID: stamp.ListID(m.Header, s.List),
-			Token: s.Token, MessageID: []byte(m.name), Algorithm: im.Policy.Algorithm})
+			Token: s.Token, MessageID: []byte(m.name), Identity: id, Algorithm: im.Policy.Algorithm})
 		if err != nil {
 			return err
 		}
