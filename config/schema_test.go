@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"permalink-milter/config"
+	"permalink-milter/hashheader"
 	"permalink-milter/hashheader/golden"
 )
 
@@ -65,6 +66,21 @@ func table() string {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Path, k.Default, reload, k.Doc)
 	}
 	return b.String()
+}
+
+// The error for an unknown placeholder lists those that exist.
+func TestEveryPlaceholderIsDescribed(t *testing.T) {
+	_, list, _ := strings.Cut(hashheader.CheckTemplate("https://a.example/{nothing}").Error(), "there are ")
+	for _, k := range config.Keys() {
+		if k.Path == "archive.url" && !strings.Contains(k.Doc, "{token}") {
+			t.Errorf("archive.url: %q", k.Doc)
+		}
+		for placeholder := range strings.FieldsSeq(list) {
+			if k.Path == "archive.url" && !strings.Contains(k.Doc, placeholder) {
+				t.Errorf("archive.url does not describe %s", placeholder)
+			}
+		}
+	}
 }
 
 func TestEveryKeyIsDescribed(t *testing.T) {

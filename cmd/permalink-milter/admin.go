@@ -28,10 +28,19 @@ const (
 
 // openAdmin opens the service for monitoring.
 func openAdmin(d *daemon, _ *stamp.Policy) (service, error) {
-	listeners, err := d.listen("admin", maxAdminConnections, d.config.Admin.Listen)
 	server := &http.Server{Handler: d.adminHandler(), ReadHeaderTimeout: adminTimeout, ReadTimeout: adminTimeout,
 		WriteTimeout: 3 * adminTimeout, IdleTimeout: adminTimeout, ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	listeners, err := d.listen("admin", maxAdminConnections, closeIdle(server), d.config.Admin.Listen)
 	return service{name: "admin", listeners: listeners, serve: server.Serve, shutdown: httpShutdown(server)}, err
+}
+
+// closeIdle returns a function that closes the connections that wait for a
+// request, and lets later ones be kept again.
+func closeIdle(s *http.Server) func() {
+	return func() {
+		s.SetKeepAlivesEnabled(false)
+		s.SetKeepAlivesEnabled(true)
+	}
 }
 
 // httpShutdown returns a function that waits for the requests in progress, and

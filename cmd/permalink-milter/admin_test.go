@@ -21,7 +21,7 @@ import (
 	"permalink-milter/registry/memreg"
 )
 
-// get returns a reply's status and body.
+// get returns the status and the body of a response.
 func get(t *testing.T, url string) (code int, body string) {
 	t.Helper()
 	client := http.Client{Timeout: patience}
@@ -130,7 +130,8 @@ func TestMetricsOfTheGuard(t *testing.T) {
 	}
 }
 
-// Dashboards and alerts name these: a change of the golden breaks them.
+// Dashboards and alerts name the metrics, so a change of the golden file breaks
+// them.
 func TestMetricNames(t *testing.T) {
 	m := newMetrics()
 	m.Message("stamped", time.Second)

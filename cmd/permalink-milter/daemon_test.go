@@ -73,7 +73,7 @@ func TestMessageInProgressEndsBeforeTheDaemon(t *testing.T) {
 	}
 }
 
-// One line a message at info is what operators search their logs for.
+// Operators search their logs for the one line per message at level info.
 func TestLogHasOneLineAMessage(t *testing.T) {
 	p := start(t, "log.format = \"json\"\n"+archive("one.example"))
 	connect(t, "unix", p.socket()).begin(messageID, listID).end()
@@ -92,9 +92,16 @@ func TestLogHasOneLineAMessage(t *testing.T) {
 		t.Fatalf("%d lines:\n%s", len(lines), &p.log)
 	}
 	got := lines[0]
-	hk, _ := got["hk"].(map[string]any)
+	first := func(key string) any {
+		values, _ := got[key].([]any)
+		if len(values) != 1 {
+			return nil
+		}
+		return values[0]
+	}
 	if got["msg"] != "message stamped" || got["level"] != "INFO" || got["qid"] != "4XyZ" || got["conn"] == nil || got["hash"] != md5Hash ||
-		hk["list"] != "devel@lists.example.org" || hk["token"] != md5Hash || hk["outcome"] != "reserved" {
+		first("lists") != "devel@lists.example.org" || first("tokens") != md5Hash || first("outcomes") != "reserved" ||
+		first("permalinks") != "https://one.example/devel@lists.example.org/"+md5Hash {
 		t.Errorf("%v", got)
 	}
 }
@@ -169,7 +176,7 @@ func TestOneProcessHoldsTheRegistry(t *testing.T) {
 	p.stop(t)
 }
 
-func TestDaemonWithoutAFileSaysHowToGoOn(t *testing.T) {
+func TestDaemonWithoutAFileExplainsTheNextSteps(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	t.Setenv("STATE_DIRECTORY", t.TempDir())
 	untilFree(t, "127.0.0.1:8899")
@@ -186,7 +193,7 @@ func TestDaemonWithoutAFileSaysHowToGoOn(t *testing.T) {
 	}
 }
 
-// untilFree waits while another test on this machine has the default port.
+// untilFree waits while another test on this machine uses the default port.
 func untilFree(t *testing.T, addr string) {
 	t.Helper()
 	var err error

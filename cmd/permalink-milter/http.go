@@ -13,25 +13,15 @@ import (
 // openHTTP opens the service for archivers and people: API, resolver and page.
 func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.HTTP
-	listeners, err := d.listen("http", c.MaxConnections, c.Listen)
-	if err != nil || len(listeners) == 0 {
-		return service{}, err
+	if c.Listen == "" {
+		return service{}, nil
 	}
-	tokens, err := d.loadTokens(c.TokensFile)
-	if err != nil {
-		return service{}, err
-	}
-	proxies, err := prefixes(c.TrustedProxies)
-	if err != nil {
-		return service{}, err
-	}
-	handler, err := httpapi.New(httpapi.Options{Registry: d.registry, Policy: policy, Tokens: tokens, BaseURL: c.BaseURL,
-		Log: d.log, MaxBody: int64(c.MaxBody), Rate: float64(c.Rate), TrustedProxies: proxies,
-		Counters: d.metrics.counters, Observe: d.metrics.observeHTTP()})
+	handler, err := d.newHandler(policy)
 	if err != nil {
 		return service{}, err
 	}
 	server := httpapi.NewServer(handler, d.log)
+	listeners, err := d.listen("http", c.MaxConnections, closeIdle(server), c.Listen)
 	serve := server.Serve
 	if c.TLSCert != "" {
 		serve = func(ln net.Listener) error { return server.ServeTLS(ln, d.beside(c.TLSCert), d.beside(c.TLSKey)) }
@@ -45,7 +35,22 @@ func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 		}
 		handler.SetTokens(tokens)
 	}
-	return service{"http", listeners, serve, httpShutdown(server), reload}, nil
+	return service{"http", listeners, serve, httpShutdown(server), reload}, err
+}
+
+func (d *daemon) newHandler(policy *stamp.Policy) (*httpapi.Handler, error) {
+	c := d.config.HTTP
+	tokens, err := d.loadTokens(c.TokensFile)
+	if err != nil {
+		return nil, err
+	}
+	proxies, err := prefixes(c.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	return httpapi.New(httpapi.Options{Registry: d.registry, Policy: policy, Tokens: tokens, BaseURL: c.BaseURL,
+		Log: d.log, MaxBody: int64(c.MaxBody), Rate: float64(c.Rate), TrustedProxies: proxies,
+		Counters: d.metrics.counters, Observe: d.metrics.observeHTTP()})
 }
 
 // loadTokens reads the tokens file. Without one, nobody may use the API.

@@ -21,7 +21,7 @@ import (
 	"permalink-milter/registry/httpapi"
 )
 
-// ask makes a request with a bearer token and returns what came.
+// ask makes a request with a bearer token and returns the response.
 func ask(t *testing.T, method, url, token, body string) (code int, location, text string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -114,8 +114,8 @@ func TestHTTPServesTLSWithTheConfiguredCertificate(t *testing.T) {
 	}
 }
 
-// issue writes the files of a certificate for 127.0.0.1 and returns whom to
-// trust for it.
+// issue writes the files of a certificate for 127.0.0.1 and returns the pool
+// that trusts it.
 func issue(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -140,27 +140,22 @@ func issue(t *testing.T, dir string) *x509.CertPool {
 	return roots
 }
 
-// A flood of connections must not take the descriptors that MTAs need.
-func TestConnectionsOverTheBoundWait(t *testing.T) {
+// A flood of connections must not take the descriptors that MTAs need, and
+// those that are only held must not keep others out.
+func TestConnectionsOverTheBoundWaitForIdleOnes(t *testing.T) {
 	addr := "127.0.0.1:" + freePort(t)
 	p := start(t, "[http]\nlisten = \""+addr+"\"\nmax_connections = 1\n")
-	idle, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answer := make(chan error)
-	go func() {
-		r, err := http.Get("http://" + addr + "/")
-		if err == nil {
-			r.Body.Close()
+	held := &http.Client{Transport: &http.Transport{}}
+	for _, client := range []*http.Client{held, {Transport: &http.Transport{}, Timeout: patience}} {
+		r, err := client.Get("http://" + addr + "/")
+		if err != nil {
+			t.Fatal(err)
 		}
-		answer <- err
-	}()
-	p.log.wait(t, "all connections are in use, clients have to wait")
-	p.log.wait(t, "service=http")
-	idle.Close()
-	if err := <-answer; err != nil {
-		t.Error(err)
+		io.Copy(io.Discard, r.Body)
+		r.Body.Close() // the connection is kept
+	}
+	if !strings.Contains(p.log.String(), `msg="all connections are in use, clients have to wait; raise max_connections of this service" service=http`) {
+		t.Errorf("the second client did not wait:\n%s", &p.log)
 	}
 	p.stop(t)
 }

@@ -117,7 +117,8 @@ func TestListenersThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// passed makes a command start with sockets, as systemd starts it.
+// passed returns a function that makes a command inherit sockets, as from
+// systemd.
 func passed(t *testing.T, names string, addresses ...string) func(*exec.Cmd) {
 	t.Helper()
 	return func(cmd *exec.Cmd) {
@@ -135,7 +136,7 @@ func passed(t *testing.T, names string, addresses ...string) func(*exec.Cmd) {
 			cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 		}
 		cmd.Env = append(cmd.Env, "LISTEN_FDS="+strconv.Itoa(len(addresses)), "LISTEN_FDNAMES="+names)
-		// The process id is known only to the process itself.
+		// Only the process itself knows its ID.
 		cmd.Args = append([]string{"sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`}, cmd.Args...)
 		cmd.Path = "/bin/sh"
 	}

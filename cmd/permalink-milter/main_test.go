@@ -11,7 +11,7 @@ import (
 // quickExit keeps the race detector from waiting for a second at each exit.
 const quickExit = "GORACE=atexit_sleep_ms=10"
 
-// The scripts in testdata, and start, run the real main.
+// The scripts in testdata and the function start run the real main.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"permalink-milter": main})
 }

@@ -36,7 +36,7 @@ func TestMTAsAreToldTheirOwnWay(t *testing.T) {
 	}
 }
 
-// settings returns the lines of a file that are no comments.
+// settings returns the lines of a file that are not comments.
 func settings(t *testing.T, file, comment string) (lines []string) {
 	t.Helper()
 	data, err := os.ReadFile(file)

@@ -29,8 +29,8 @@ func read(t *testing.T, name string) string {
 	return string(data)
 }
 
-// A selector is a metric's name and perhaps what stands in braces behind it,
-// as PromQL and the golden of the metrics have it.
+// selector matches the name of a metric and the braces that may follow it, in
+// PromQL and in the golden file of the metrics.
 var selector = regexp.MustCompile(`(permalink_milter_[a-z_]+)(?:\{([^}]*)\})?`)
 
 // metricLabels returns the labels of each metric.
@@ -45,7 +45,7 @@ func metricLabels(t *testing.T) map[string][]string {
 	return metrics
 }
 
-func TestMonitoringNamesMetricsThatThereAre(t *testing.T) {
+func TestMonitoringNamesMetricsThatExist(t *testing.T) {
 	metrics := metricLabels(t)
 	label := regexp.MustCompile(`(\w+)\s*(?:=~|!=|!~|=)\s*\\?"`)
 	named := make(map[string]bool)
@@ -54,7 +54,7 @@ func TestMonitoringNamesMetricsThatThereAre(t *testing.T) {
 			name := strings.TrimSuffix(m[1], "_bucket")
 			labels, ok := metrics[name]
 			if !ok {
-				t.Errorf("%s: there is no metric %s", file, m[1])
+				t.Errorf("%s: no metric is named %s", file, m[1])
 			}
 			for _, l := range label.FindAllStringSubmatch(m[2], -1) {
 				if l[1] != "instance" && !slices.Contains(labels, l[1]) {
@@ -82,7 +82,7 @@ func TestAlertsFire(t *testing.T) {
 	}
 }
 
-// section returns what stands under a heading of the operator's guide.
+// section returns the text under a heading of the operator's guide.
 func section(t *testing.T, heading string) string {
 	t.Helper()
 	_, text, ok := strings.Cut(read(t, "../../config/OPERATING.md"), "\n## "+heading+"\n")
@@ -103,7 +103,7 @@ func rows(text string) map[string]bool {
 	return cells
 }
 
-func TestOperatorIsToldOfEachAlert(t *testing.T) {
+func TestOperatingExplainsEachAlert(t *testing.T) {
 	told := rows(section(t, "Monitoring"))
 	delete(told, "alert")
 	there := make(map[string]bool)
@@ -113,10 +113,10 @@ func TestOperatorIsToldOfEachAlert(t *testing.T) {
 	compare(t, there, told)
 }
 
-func TestOperatorIsToldOfEachLogMessage(t *testing.T) {
+func TestOperatingExplainsEachLogMessage(t *testing.T) {
 	told := rows(section(t, `Log messages that mean "do something"`))
 	delete(told, "message")
-	// What the milter logs of a message at level error when its registry failed.
+	// The messages that the milter logs at level error when the registry failed.
 	there := map[string]bool{"message unmarked": true, "message tempfail": true, "message stamped": true, "message unchanged": true}
 	for _, dir := range []string{".", "../internal/door", "../../milter", "../../registry"} {
 		for _, message := range troubles(t, dir) {
@@ -135,12 +135,12 @@ func compare(t *testing.T, there, told map[string]bool) {
 		delete(told, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(told)) {
-		t.Errorf("config/OPERATING.md tells of %q, which there is not", name)
+		t.Errorf("config/OPERATING.md explains %q, which does not exist", name)
 	}
 }
 
-// troubles returns the messages that the packages below a directory log at
-// level warn and error.
+// troubles returns the messages that the packages below a directory log at the
+// levels warn and error.
 func troubles(t *testing.T, dir string) (messages []string) {
 	t.Helper()
 	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
@@ -165,7 +165,7 @@ func troubles(t *testing.T, dir string) (messages []string) {
 	return messages
 }
 
-// trouble returns the message of a call as log.Warn("message", …).
+// trouble returns the message of a call such as log.Warn("message", …).
 func trouble(n ast.Node) (message string, ok bool) {
 	call, ok := n.(*ast.CallExpr)
 	if !ok || len(call.Args) == 0 {

@@ -16,13 +16,13 @@ import (
 	"permalink-milter/milter/mtatest/output"
 )
 
-// patience bounds every wait of a test; none is meant to take that long.
+// patience bounds every wait of a test. None is expected to take that long.
 const patience = 20 * time.Second
 
 // A logBuffer is a log that a test reads while the daemon writes.
 type logBuffer struct{ output.Buffer }
 
-// wait returns when the log has text.
+// wait returns when the log contains text.
 func (l *logBuffer) wait(t *testing.T, text string) {
 	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
@@ -33,7 +33,7 @@ func (l *logBuffer) wait(t *testing.T, text string) {
 	t.Fatalf("no %q in the log:\n%s", text, l)
 }
 
-// A process is the real main in a process of its own.
+// A process is the daemon, run by the real main in a process of its own.
 type process struct {
 	*exec.Cmd
 	dir    string // the state directory; the milter's socket s is in it
@@ -41,8 +41,8 @@ type process struct {
 	exited chan struct{}
 }
 
-// start starts the daemon with a configuration and returns when it serves.
-// DIR in the text is the directory. Prepare may change the command.
+// start starts the daemon with a configuration and returns when it serves. DIR
+// in the text stands for the directory. Prepare may change the command.
 func start(t *testing.T, text string, prepare ...func(*exec.Cmd)) *process {
 	t.Helper()
 	p := &process{dir: t.TempDir(), exited: make(chan struct{})}
@@ -73,7 +73,7 @@ func (p *process) file() string { return filepath.Join(p.dir, "c.toml") }
 
 func (p *process) socket() string { return filepath.Join(p.dir, "s") }
 
-// configure writes the configuration; milter.listen is a unix socket.
+// configure writes the configuration, whose milter.listen is a unix socket.
 func (p *process) configure(t *testing.T, text string) {
 	t.Helper()
 	head := "state_dir = \"DIR\"\nmilter.listen = [\"unix:DIR/s\"]\n"
@@ -97,7 +97,7 @@ func (p *process) signal(t *testing.T, sig os.Signal) {
 	}
 }
 
-// end waits for the process to end by itself, with exit code 0.
+// end waits for the process to exit with code 0.
 func (p *process) end(t *testing.T) {
 	t.Helper()
 	select {
@@ -110,21 +110,21 @@ func (p *process) end(t *testing.T) {
 	}
 }
 
-// stop ends the daemon as a service manager does.
+// stop ends the daemon in the way of a service manager.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	p.signal(t, syscall.SIGTERM)
 	p.end(t)
 }
 
-// A mail is what an MTA tells of a message, step by step.
+// A mail is the milter session of one message, step by step.
 type mail struct {
 	t *testing.T
 	s *gomilter.ClientSession
 }
 
-// connect opens a milter session of an MTA that waits for a reply to each
-// step, so that a test knows what the daemon has read.
+// connect opens a milter session that waits for a reply to each step, so that a
+// test knows what the daemon has read.
 func connect(t *testing.T, network, addr string) mail {
 	t.Helper()
 	c := gomilter.NewClientWithOptions(network, addr, gomilter.ClientOptions{
@@ -181,7 +181,7 @@ const (
 	md5Hash   = "VP3JZR3MSKY5TQSMS5FHURHQXI"
 )
 
-// archive is an [[archive]] whose URLs begin with prefix.
+// archive returns an [[archive]] whose URLs begin with prefix.
 func archive(prefix string) string {
 	return fmt.Sprintf("[[archive]]\nname = \"hk\"\nlists = [\"*@lists.example.org\"]\nurl = \"https://%s/{list}/{token}\"\n", prefix)
 }

@@ -10,7 +10,7 @@ import (
 	"permalink-milter/milter/mtatest/need"
 )
 
-// The daemon's units, the program's path replaced by one that is there.
+// units returns the daemon's units with the path of an existing program.
 func units(t *testing.T) (service, socket string) {
 	t.Helper()
 	program, err := exec.LookPath("permalink-milter")
@@ -37,7 +37,7 @@ func TestUnitsAreSound(t *testing.T) {
 	}
 }
 
-// The exposure is 1.6 of 10 by systemd 252; later ones weigh anew.
+// systemd 252 rates the exposure 1.6 of 10. Later versions may differ.
 func TestServiceIsHardened(t *testing.T) {
 	analyze := need.Program(t, "systemd-analyze", "systemd")
 	service, _ := units(t)

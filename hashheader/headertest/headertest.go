@@ -11,12 +11,12 @@
 package headertest
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"permalink-milter/hashheader/vectors"
 )
 
 // A Message is one test message.
@@ -28,11 +28,14 @@ type Message struct {
 // Testdata returns the messages of a folder testdata: those of its header and
 // messages folders, and the header sections of its vectors.
 func Testdata(dir string) ([]Message, error) {
-	vectors, err := readVectors(filepath.Join(dir, "vectors", "message-id.jsonl"))
+	all, err := vectors.Load(dir)
 	if err != nil {
 		return nil, err
 	}
-	out := vectors
+	var out []Message
+	for _, v := range all {
+		out = append(out, Message{"vectors/" + v.Name, v.Header})
+	}
 	for _, pattern := range []string{"header/*.eml", "messages/maildir/*/*", "messages/tree/*/*/*", "messages/*.mbox*"} {
 		files, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil || len(files) == 0 {
@@ -48,25 +51,6 @@ func Testdata(dir string) ([]Message, error) {
 			}
 			out = append(out, Message{strings.TrimPrefix(file, dir+"/"), data})
 		}
-	}
-	return out, nil
-}
-
-func readVectors(file string) (out []Message, err error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
-	for line := range strings.Lines(string(text)) {
-		var v struct{ Name, Header string }
-		if err := json.Unmarshal([]byte(line), &v); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		data, err := base64.StdEncoding.DecodeString(v.Header)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", file, v.Name, err)
-		}
-		out = append(out, Message{"vectors/" + v.Name, data})
 	}
 	return out, nil
 }

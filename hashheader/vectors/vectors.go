@@ -11,6 +11,7 @@ package vectors
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -23,24 +24,32 @@ type Vector struct {
 	MD5, SHA1, SHA256 *string // nil where there is no id
 }
 
-// Read returns the vectors of the repository's testdata folder. It fails the
-// test if there are fewer than 200.
-func Read(t testing.TB, testdata string) (out []Vector) {
-	t.Helper()
+// Load returns the vectors of the repository's testdata folder.
+func Load(testdata string) (out []Vector, err error) {
 	file := filepath.Join(testdata, "vectors", "message-id.jsonl")
 	data, err := os.ReadFile(file)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	for line := range bytes.Lines(data) {
 		var v Vector
 		if err := json.Unmarshal(line, &v); err != nil {
-			t.Fatalf("%s: %v", file, err)
+			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 		out = append(out, v)
 	}
-	if len(out) < 200 {
-		t.Fatalf("%s: %d vectors, want at least 200", file, len(out))
+	return out, nil
+}
+
+// Read is Load for a test, which it fails if there are fewer than 200 vectors.
+func Read(t testing.TB, testdata string) []Vector {
+	t.Helper()
+	all, err := Load(testdata)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return out
+	if len(all) < 200 {
+		t.Fatalf("%d vectors, want at least 200", len(all))
+	}
+	return all
 }

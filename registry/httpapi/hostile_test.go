@@ -110,7 +110,7 @@ func TestFormOfThePage(t *testing.T) {
 }
 
 func TestSearch(t *testing.T) {
-	h := newHandler(t, httpapi.Options{Registry: prepared(t)})
+	h := newHandler(t, httpapi.Options{Registry: prepared(t), Rate: -1})
 	for name, c := range map[string]struct {
 		query  string
 		status int

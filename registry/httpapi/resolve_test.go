@@ -166,6 +166,10 @@ func TestPermalinksOfTheResolverLeadToTheTarget(t *testing.T) {
 	if got := do(newHandler(t, o), "GET", "/"+list+"/"+hash).Header.Get("Location"); got != "https://archive.example/devel/"+hash {
 		t.Errorf("it leads to %q", got)
 	}
+	p.Archives[0].Target = template(t, "https://archive.example/{hash}={claim}")
+	if got := do(newHandler(t, o), "GET", "/"+list+"/"+hash).Header.Get("Location"); got != "https://archive.example/"+hash+"="+claim(1) {
+		t.Errorf("with a claim it leads to %q", got)
+	}
 }
 
 func TestTheFirstMessageOfAHashGoneIsNotItsSequel(t *testing.T) {

@@ -153,7 +153,7 @@ func (x *exchange) knownLists(ctx context.Context) (lists []string) {
 	defer cancel()
 	held, _, err := x.lists.get(ctx, x.o.Now)
 	if err != nil {
-		x.o.Log.Warn("lists of the registry not read, a search may miss some", "error", err)
+		x.o.Log.Debug("lists of the registry not read", "error", err)
 	}
 	for _, list := range held {
 		if !slices.Contains(lists, list) {

@@ -89,9 +89,9 @@ func (x *exchange) readJSON(into any) error {
 	if err := wantType(x.r, "application/json"); err != nil {
 		return err
 	}
-	data, err := readAll(http.MaxBytesReader(x, x.r.Body, maxJSON))
+	data, err := io.ReadAll(http.MaxBytesReader(x, x.r.Body, maxJSON))
 	if err != nil {
-		return err
+		return bodyError(err)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
@@ -131,13 +131,6 @@ func wantType(r *http.Request, types ...string) error {
 		}
 	}
 	return fmt.Errorf("%w: got %.80q, want %s", errType, got, strings.Join(types, " or "))
-}
-
-// readAll reads a body. It returns errTooLarge for one over the limit of a
-// MaxBytesReader.
-func readAll(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(r)
-	return data, bodyError(err)
 }
 
 // bodyError says why a body could not be read.

@@ -10,15 +10,11 @@ import (
 )
 
 // digestBody returns the digest of what follows the header section of a
-// message, which is size bytes long. See the package documentation for what
-// the digest covers.
-func digestBody(message io.Reader, size int) (body registry.Body, err error) {
-	if _, err = io.CopyN(io.Discard, message, int64(size)); err != nil {
-		return body, err
-	}
+// message. See the package documentation for what the digest covers.
+func digestBody(content io.Reader) (body registry.Body, err error) {
 	sum := sha256.New()
 	lines := bodyLines{w: bufio.NewWriterSize(sum, 16<<10)}
-	if _, err = io.Copy(&lines, message); err != nil {
+	if _, err = io.Copy(&lines, content); err != nil {
 		return body, err
 	}
 	lines.w.Flush() // a hash takes everything

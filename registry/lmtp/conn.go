@@ -116,7 +116,7 @@ func (c *conn) endWait() {
 	c.waiting = false
 }
 
-// begin notes that a message begins; end notes that it is answered.
+// begin notes that a message begins; end notes that the transaction is over.
 func (c *conn) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,7 +126,9 @@ func (c *conn) begin() {
 func (c *conn) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.until, c.since = time.Time{}, time.Now()
+	if !c.until.IsZero() { // else there was no message
+		c.until, c.since = time.Time{}, time.Now()
+	}
 }
 
 // drain ends a wait for a command: Read returns the error.

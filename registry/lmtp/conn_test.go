@@ -63,6 +63,7 @@ func TestIdleClientsGiveWay(t *testing.T) {
 			clients[i].line()
 		}
 	}
+	clients[0].talk("LHLO c", "RSET")
 	for n := range 5 {
 		begun := time.Now()
 		if _, err := Deliver(t.Context(), request(s.addr), strings.NewReader(withBody(fmt.Sprint(n)))); err != nil {
@@ -73,6 +74,7 @@ func TestIdleClientsGiveWay(t *testing.T) {
 		}
 	}
 	// The first that came gave way.
+	clients[0].SetReadDeadline(time.Now().Add(5 * time.Second))
 	expect(t, clients[0].line(), "421 ")
 }
 

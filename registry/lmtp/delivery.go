@@ -70,7 +70,7 @@ type parcel struct {
 // name returns the parcel's own name, which is the same whenever the message
 // comes: token, identity, body and list.
 func (p parcel) name() string {
-	return fmt.Sprintf("%s.%s.%x%s", p.to.Token(), p.message.identity, p.message.body, listSuffix(p.list))
+	return fmt.Sprintf("%s.%s.%s%s", p.to.Token(), p.message.identity, p.message.body, listSuffix(p.list))
 }
 
 // listSuffix ends the names of a list's parcels.

@@ -32,6 +32,11 @@ type Options struct {
 
 	Changed func(delta int) // called for each connection, opened with 1 and closed with -1; may be nil
 	Waiting func()          // called for each connection that has to wait for another to close; may be nil
+
+	// MakeRoom is called while a connection waits, once and then every second.
+	// The server may end connections that are idle, so that clients which only
+	// hold connections cannot keep others out. It may be nil.
+	MakeRoom func()
 }
 
 // A Door bounds the connections of one service. Make one with New.
@@ -49,6 +54,9 @@ func New(o Options) *Door {
 	}
 	if o.Waiting == nil {
 		o.Waiting = func() {}
+	}
+	if o.MakeRoom == nil {
+		o.MakeRoom = func() {}
 	}
 	return &Door{o: o, slots: make(chan struct{}, o.Max)}
 }
@@ -68,7 +76,8 @@ type listener struct {
 	markClosed func()
 }
 
-// retryDelay is how long Accept waits after an error that passes.
+// retryDelay is how long Accept waits after an error that passes, and between
+// two calls of MakeRoom.
 const retryDelay = time.Second
 
 // Accept implements net.Listener. It accepts a connection before it waits for a
@@ -101,9 +110,7 @@ func (l *listener) admit(nc net.Conn) (net.Conn, error) {
 	case d.slots <- struct{}{}:
 	default:
 		d.warnFull(l.Addr())
-		select {
-		case d.slots <- struct{}{}:
-		case <-l.closed:
+		if !l.wait() {
 			nc.Close()
 			return nil, net.ErrClosed
 		}
@@ -113,6 +120,23 @@ func (l *listener) admit(nc net.Conn) (net.Conn, error) {
 		<-d.slots
 		d.o.Changed(-1)
 	})}, nil
+}
+
+// wait takes a slot once there is one. It reports false if the listener is
+// closed before.
+func (l *listener) wait() bool {
+	retry := time.NewTicker(retryDelay)
+	defer retry.Stop()
+	for {
+		l.door.o.MakeRoom()
+		select {
+		case l.door.slots <- struct{}{}:
+			return true
+		case <-l.closed:
+			return false
+		case <-retry.C:
+		}
+	}
 }
 
 func (d *Door) warnFull(addr net.Addr) {

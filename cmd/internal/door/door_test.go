@@ -114,6 +114,29 @@ func TestConnectionsAreBoundedOverAllListeners(t *testing.T) {
 	})
 }
 
+func TestServerMakesRoomWhileAConnectionWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var idle net.Conn
+		calls := 0
+		q := newQueue()
+		ln := door.New(door.Options{Max: 1, Log: discard, MakeRoom: func() {
+			if calls++; calls == 3 {
+				idle.Close()
+			}
+		}}).Listen(q)
+		q.connect()
+		idle, _ = ln.Accept()
+		q.connect()
+		begin := time.Now()
+		if _, err := ln.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begin); took != 2*time.Second || calls != 3 {
+			t.Errorf("%d calls in %v, want one each second", calls, took)
+		}
+	})
+}
+
 func TestTemporaryErrorsAreTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

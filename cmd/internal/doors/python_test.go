@@ -8,15 +8,18 @@ import (
 	"testing"
 
 	"permalink-milter/hashheader/headertest"
+	"permalink-milter/milter/mtatest/need"
 )
 
 // pythonDoors returns the draft's implementation and the Mailman plugin's
-// reader, which read and write a JSON object a line.
+// reader, which read and write a JSON object a line. In -short mode there are
+// none.
 func pythonDoors(t testing.TB) []door {
 	t.Helper()
-	if _, err := exec.LookPath("python3"); err != nil {
-		t.Fatal("python3 is missing: apt-get install python3")
+	if testing.Short() {
+		return nil
 	}
+	need.Program(t, "python3", "python3")
 	return []door{
 		{"the draft's Python", pythonDoor("../../../hashheader/draft", "hashed_message_id.py", "jsonl")},
 		{"the Mailman plugin", pythonDoor("../../../registry/mailman", "-m", "permalink_milter_archiver", "--jsonl")},

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the Debian and RPM packages of the last commit. One commit gives the
-# same bytes wherever it is built.
+# Builds the Debian and RPM packages of the last commit. The build is
+# reproducible: a commit gives the same bytes on every machine.
 # usage: build.sh DIRECTORY
 # Variables: VERSION, PACKAGER='NAME <ADDRESS>', ARCHITECTURES='amd64 arm64'
 set -euo pipefail
@@ -9,8 +9,8 @@ out=$(realpath -m "$1")
 cd "$(dirname "$0")"
 nfpm=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 
-# version prints a tag's number, TAG+COMMITS.gHASH after it, and a pre-release
-# of the first one where there is no tag.
+# version prints the number of a tag, TAG+COMMITS.gHASH for a commit after one,
+# and a pre-release version if there is no tag.
 version() {
 	git describe --tags --match 'v*' 2>/dev/null | sed 's/^v//; s/-\([0-9]*\)-g/+\1.g/' | grep . ||
 		echo "0.1.0~dev.$(git rev-list --count HEAD).g$(git rev-parse --short=8 HEAD)"
@@ -32,7 +32,7 @@ compile() {
 	GOOS=linux GOARCH=$1 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.release=$VERSION" -o "$2/" ./cmd/permalink-milter ./cmd/permalink
 }
 
-# pack compresses stdin, without name and time.
+# pack compresses stdin without a name and time.
 pack() { gzip -9n; }
 
 manuals() {
@@ -42,7 +42,7 @@ manuals() {
 	done
 }
 
-# completions are made by the programs themselves.
+# completions runs the programs, which print their completions.
 completions() {
 	local program shell
 	compile "$(go env GOHOSTARCH)" "$stage/host"
@@ -53,17 +53,17 @@ completions() {
 	done
 }
 
-# configuration prints the example with all settings commented out, so that
-# what is installed changes no default.
+# configuration prints the example with all settings commented out, so that the
+# installed file changes no default.
 configuration() {
-	echo '# Settings behind # are examples, mostly the defaults: permalink-milter.toml(5).'
-	echo '# permalink-milter --config FILE --check tells what is wrong with a file.'
+	echo '# Settings after # are examples, most of them the defaults: permalink-milter.toml(5).'
+	echo '# permalink-milter --config FILE --check reports every problem of a file.'
 	echo
 	sed -E 's/^([a-z_]+ = |\[\[)/#\1/' config/example.toml
 }
 
-# licences prints the notices of what is linked into the programs, as their
-# licences ask.
+# licences prints the licences of what is linked into the programs, as they
+# require.
 licences() {
 	local module
 	echo Go
@@ -74,10 +74,10 @@ licences() {
 	done
 }
 
-# changelog prints Debian's: one entry, that of this build.
+# changelog prints a Debian changelog with one entry, for this build.
 changelog() {
 	printf 'permalink-milter (%s-1) unstable; urgency=medium\n\n' "$VERSION"
-	printf '  * Build of this version. changelog.gz tells what changed.\n\n'
+	printf '  * Build of this version. See changelog.gz for the changes.\n\n'
 	printf ' -- %s  %s\n' "$PACKAGER" "$(date -R -d "@$SOURCE_DATE_EPOCH")"
 }
 

@@ -1,5 +1,5 @@
-# Installs, starts, upgrades and erases the RPM package. Only its own
-# dependencies are not looked at: the scratch root may be no RPM system.
+# Installs, starts, upgrades and erases the RPM package. Its dependencies are
+# not checked, because the scratch root may not be an RPM system.
 set -euo pipefail
 . /mnt/try.sh
 architecture=$(uname -m)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the packages, twice over, and tries them in scratch roots: overlays
-# of this machine's root, or of the one that ROOT names, in namespaces of
-# their own. Needs root.
+# Builds the packages twice and tests them in scratch roots, which are overlays
+# of this machine's root, or of the one that ROOT names, in namespaces of their
+# own. Needs root.
 set -euo pipefail
 cd "$(dirname "$0")"
 build=../build.sh
@@ -11,7 +11,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 1
 fi
 temporary=$(mktemp -d)
-# systemd wants a cgroup of its own.
+# systemd needs a cgroup of its own.
 cgroup=$(findmnt -n -o TARGET -t cgroup2 | head -1)/permalink-milter-test.$$
 trap 'rm -rf "$temporary"; [ ! -d "$cgroup" ] || find "$cgroup" -depth -type d -exec rmdir {} +' EXIT
 export PACKAGES=$temporary/packages WORK=$temporary/scratch
@@ -30,7 +30,7 @@ for deb in "$PACKAGES"/new/*.deb; do
 	lintian --allow-root --display-info --pedantic --fail-on error,warning,info,pedantic "$deb"
 done
 
-# in_scratch FILE: it runs there, and prints to the file "log".
+# in_scratch FILE runs it in a scratch root, with output to the file "log".
 in_scratch() {
 	(
 		echo $BASHPID >"$cgroup/cgroup.procs"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes a scratch root out of the file systems of this namespace, and runs a
-# file there: systemd.sh under systemd, others as the first process.
-# usage: scratch.sh FILE, with PACKAGES, WORK and perhaps ROOT set
+# Makes a scratch root from the file systems of this namespace and runs a file
+# in it: systemd.sh under systemd, others as the first process.
+# usage: scratch.sh FILE, with PACKAGES, WORK and optionally ROOT set
 set -euo pipefail
 file=$1
 root=$WORK/root
@@ -25,7 +25,7 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
 
-# Services may start here, but not this machine's own ones.
+# Services may start here, but not those of this machine.
 rm -f "$root/usr/sbin/policy-rc.d" "$root"/etc/systemd/system/*.wants/*
 mkdir "$root/mnt/packages" "$root/mnt/old"
 mount --bind "$PACKAGES" "$root/mnt/packages"

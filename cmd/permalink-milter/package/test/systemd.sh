@@ -1,4 +1,4 @@
-# Installs the Debian package where systemd runs, and lives with the unit.
+# Installs the Debian package under systemd and tests the unit.
 set -euo pipefail
 . /mnt/try.sh
 export DEBIAN_FRONTEND=noninteractive
@@ -7,7 +7,7 @@ unit=permalink-milter.service
 
 property() { systemctl show -P "$1" $unit; }
 active() { equal active property ActiveState; }
-# address is open where a client is let in.
+# address is open if a client can connect.
 address() { (exec 3<>/dev/tcp/127.0.0.1/8899) 2>/dev/null; }
 
 ok "the old version installs" quiet dpkg -i /mnt/packages/old/*_"$architecture".deb

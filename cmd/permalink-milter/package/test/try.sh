@@ -1,4 +1,4 @@
-# What the scripts of this folder share. They run in a scratch root.
+# Functions of the other scripts here, which run in a scratch root.
 
 config=/etc/permalink-milter/permalink-milter.toml
 state=/var/lib/permalink-milter
@@ -6,7 +6,7 @@ user=permalink-milter
 log=/run/daemon.log
 daemon=
 
-# ok TEXT COMMAND...: the command must succeed.
+# ok TEXT COMMAND... checks that the command succeeds.
 ok() {
 	local text=$1
 	shift
@@ -22,7 +22,7 @@ not() { ! "$@"; }
 
 quiet() { "$@" >/run/output 2>&1 || { cat /run/output; return 1; }; }
 
-# equal WANT COMMAND...: the command must print it.
+# equal WANT COMMAND... checks what the command prints.
 equal() {
 	local want=$1 got
 	shift
@@ -45,7 +45,7 @@ http() {
 	cat <&3
 }
 
-# configure writes what a site would into the file that was installed.
+# configure edits the installed file as a site would.
 configure() {
 	sed -i -E \
 		-e "s/^#listen = \['inet:127.*/listen = ['inet:127.0.0.1:8899', 'unix:\/run\/permalink-milter\/milter.sock']/" \
@@ -53,8 +53,8 @@ configure() {
 		-e 's/^#(level = )/\1/' $config
 }
 
-# start runs the daemon as its unit does: as its user, with the directories
-# that systemd makes.
+# start runs the daemon as its unit does: as its user, with the directories that
+# systemd creates.
 start() {
 	install -d -m 0755 -o $user -g $user /run/permalink-milter
 	: >$log
@@ -69,7 +69,7 @@ stop() {
 	ok "the daemon ends in order" wait $daemon
 }
 
-# works looks at the daemon that runs.
+# works checks the running daemon.
 works() {
 	ok "it runs as an unprivileged user" grep -q "^Uid:	$(id -u $user)	" /proc/$daemon/status
 	ok "it holds no capability" grep -q '^CapEff:	0*$' /proc/$daemon/status
@@ -86,7 +86,7 @@ works() {
 	ok "it is ready still" eval 'http /readyz | grep -q " 200 "'
 }
 
-# protected looks at what the packages must keep from others.
+# protected checks what other users must not read.
 protected() {
 	ok "the user is a system's, without a shell" eval 'getent passwd $user | grep -Eq "^$user:x:[0-9]{1,3}:[0-9]+:.*:$state:.*/nologin$"'
 	ok "the configuration's directory is for root and the daemon" equal "root $user 750" stat -c '%U %G %a' /etc/permalink-milter
@@ -96,8 +96,8 @@ protected() {
 	ok "the configuration changes no default" equal "" eval 'diff <(permalink-milter --print-config) <(permalink-milter --config $config --print-config)'
 }
 
-# reserve puts a reservation into the registry, as the daemon's user; kept
-# looks whether it is there still.
+# reserve makes a reservation as the daemon's user; kept checks that it is
+# still there.
 reserved='{"list":"devel@lists.example.org","token":"VP3JZR3MSKY5TQSMS5FHURHQXI-2","identity":"00000000000000000000000000000001","state":"reserved","since":"2026-11-24T11:00:00Z"}'
 as_daemon() { setpriv --reuid=$user --regid=$user --clear-groups "$@"; }
 reserve() { echo "$reserved" | as_daemon permalink registry import --config $config; }
