@@ -165,8 +165,8 @@ func (f *checkForm) set(name string, value []byte) {
 }
 
 // splitMailbox returns the messages of a mailbox. A text that does not begin
-// with a From_ line is one message, and is returned as it is: without its white space, a
-// line that begins with a fold would become a field.
+// with a From_ line is one message. It is returned as it is: without the white
+// space at its beginning, a continuation line would become a field.
 func splitMailbox(text []byte) (messages [][]byte) {
 	start := len(text) - len(bytes.TrimLeft(text, "\r\n"))
 	if !bytes.HasPrefix(text[start:], fromLine) {
