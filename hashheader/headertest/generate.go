@@ -38,7 +38,7 @@ func (g generator) message(number int) string {
 	case 2:
 		text += "\n\n"
 	default:
-		text += "\n\nbody\n" + g.pick("", ".\n", "From here on\n", "Message-ID: <body@example.org>\n", " \n", "\n\n")
+		text += "\n\nbody\n" + g.pick("", ".\n", "From here on\n", "\nFrom here on\n", "Message-ID: <body@example.org>\n", " \n", "\n\n")
 	}
 	if g.one(5) {
 		text = g.before() + text
@@ -137,7 +137,7 @@ func (g generator) damage(lines []string) []string {
 func (g generator) before() string {
 	text := ""
 	for range 1 + g.IntN(2) {
-		text += g.pick("\xef\xbb\xbf", "\n", " \n", "\t \n", "\r\n", "From a@example.org Tue Nov 24 11:00:00 2026\n", ">From b Mon\n", "From \n", " folded\n", "junk\n")
+		text += g.pick("\xef\xbb\xbf", "\n", " \n", "\t \n", "\r\n", "From a@example.org Tue Nov 24 11:00:00 2026\n", ">From b Mon\n", "From \n", " folded\n", " Message-ID: <folded@example.org>\n", "junk\n")
 	}
 	return text
 }

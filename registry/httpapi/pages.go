@@ -165,17 +165,16 @@ func (f *checkForm) set(name string, value []byte) {
 }
 
 // splitMailbox returns the messages of a mailbox. A text that does not begin
-// with a From_ line is one message.
-func splitMailbox(text []byte) [][]byte {
-	text = bytes.TrimLeft(text, " \t\r\n")
-	if !bytes.HasPrefix(text, fromLine) {
+// with a From_ line is one message. It is returned as it is: without the white
+// space at its beginning, a continuation line would become a field.
+func splitMailbox(text []byte) (messages [][]byte) {
+	start := len(text) - len(bytes.TrimLeft(text, "\r\n"))
+	if !bytes.HasPrefix(text[start:], fromLine) {
 		return [][]byte{text}
 	}
-	var messages [][]byte
-	begin, empty := 0, false
-	pos := 0
-	for line := range bytes.Lines(text) {
-		if empty && bytes.HasPrefix(line, fromLine) {
+	begin, pos, empty := 0, start, false
+	for line := range bytes.Lines(text[start:]) {
+		if empty && beginsMessage(text[pos:]) {
 			messages = append(messages, text[begin:pos])
 			begin = pos
 		}
@@ -183,6 +182,15 @@ func splitMailbox(text []byte) [][]byte {
 		pos += len(line)
 	}
 	return append(messages, text[begin:])
+}
+
+// beginsMessage reports whether a text begins with a From_ line and a field
+// behind it. Bodies hold lines that begin with From, too.
+func beginsMessage(text []byte) bool {
+	line, rest, _ := bytes.Cut(text, []byte{'\n'})
+	next, _, _ := bytes.Cut(rest, []byte{'\n'})
+	return bytes.HasPrefix(line, fromLine) && hashheader.IsFromLine(line) &&
+		(hashheader.IsFieldLine(next) || hashheader.IsFromLine(next))
 }
 
 var fromLine = []byte("From ")

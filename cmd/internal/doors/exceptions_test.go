@@ -2,6 +2,7 @@ package doors
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 
 	"permalink-milter/hashheader"
@@ -25,6 +26,10 @@ var exceptions = []exception{
 		reason: "a file that ends in the middle of a header line may be cut off; they do not reserve or write a name that may be wrong"},
 	{doors: []string{"the Mailman plugin"}, aspects: []aspect{own}, when: hasLongID,
 		reason: "its batch mode reports an id that is too long as it reports none"},
+	{doors: []string{"the page"}, when: isLong, reason: "whoever has no token may send 64 KiB, and the page asks for none"},
+	{doors: []string{"the page"}, when: isMailbox, reason: "it reads a mailbox as several messages"},
+	{doors: []string{"the page"}, aspects: []aspect{id}, when: hasOddID,
+		reason: "it spells out what is not printable; the hashes are of the true bytes"},
 }
 
 // excepted reports whether a door's answer about an aspect of a message does
@@ -73,3 +78,22 @@ func hasLongID(data []byte) bool {
 	_, err = h.MessageID()
 	return err != nil
 }
+
+// hasOddID reports whether an id has bytes that are not shown as they are.
+func hasOddID(data []byte) bool {
+	h, err := hashheader.ReadHeader(bytes.NewReader(data))
+	if err != nil {
+		return false
+	}
+	canonical, err := h.MessageID()
+	return err == nil && hashheader.Printable(string(canonical)) != string(canonical)
+}
+
+// isLong reports whether a message with the form around it has more than 64 KiB.
+func isLong(data []byte) bool { return len(data) > 63<<10 }
+
+var mailbox = regexp.MustCompile(`(?s)\A[\r\n]*From .*\n\r*\nFrom [^\n]*\n(>From |[!-9;-~]+[ \t]*:)`)
+
+// isMailbox reports whether a text that begins with a From_ line has another
+// one behind an empty line and before a field.
+func isMailbox(data []byte) bool { return mailbox.Match(data) }
