@@ -43,7 +43,8 @@ func (p *Policy) targets(m *Message) (out []target, cut bool) {
 type candidates struct {
 	m       *Message
 	written []string
-	open    []string // what named returns, once it was called
+	open    []string // the addresses that the message names openly, once named was called
+	isOpen  map[string]bool
 }
 
 // of returns the lists of one archive. The first source that names one of them
@@ -79,24 +80,41 @@ func (c *candidates) recipients(a *Archive) []string {
 	case len(e.To) == 1:
 		return held(a, e.To)
 	}
-	return slices.DeleteFunc(held(a, e.To), func(list string) bool { return !slices.Contains(c.named(), list) })
+	c.named()
+	var public []string
+	for _, address := range e.To {
+		if c.isOpen[strings.ToLower(address)] {
+			public = append(public, address)
+		}
+	}
+	return held(a, public)
 }
 
-// named returns the addresses that the message names openly.
+// named returns the addresses that the message names openly, each once.
 func (c *candidates) named() []string {
-	if c.open == nil {
-		c.open = append([]string{}, addressees(c.m.Header)...)
+	if c.isOpen != nil {
+		return c.open
+	}
+	c.isOpen = make(map[string]bool)
+	for _, address := range addressees(c.m.Header) {
+		if !c.isOpen[address] {
+			c.isOpen[address] = true
+			c.open = append(c.open, address)
+		}
 	}
 	return c.open
 }
 
 // held returns the distinct addresses, in lower case, of lists that the
-// archive holds.
+// archive holds. It stops one after maxLists.
 func held(a *Archive, addresses []string) (out []string) {
 	for _, address := range addresses {
 		list, err := hashheader.CheckList(address)
-		if err == nil && a.Holds(list) && !slices.Contains(out, list) {
+		if err == nil && !slices.Contains(out, list) && a.Holds(list) {
 			out = append(out, list)
+		}
+		if len(out) > maxLists {
+			break
 		}
 	}
 	return out
