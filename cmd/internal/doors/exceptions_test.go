@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"regexp"
 	"slices"
+	"strings"
 
 	"permalink-milter/hashheader"
 )
@@ -24,6 +25,8 @@ var exceptions = []exception{
 		reason: "the LMTP server takes lines of 128 KiB"},
 	{doors: []string{"permalink stamp", "permalink import"}, when: endsInLine,
 		reason: "a file that ends in the middle of a header line may be cut off; they do not reserve or write a name that may be wrong"},
+	{doors: []string{"permalink import"}, aspects: []aspect{md5, identity}, when: isKeptOut,
+		reason: "a message that its author keeps out of archives gets no reservation"},
 	{doors: []string{"the Mailman plugin"}, aspects: []aspect{own}, when: hasLongID,
 		reason: "its batch mode reports an id that is too long as it reports none"},
 	{doors: []string{"the page"}, when: isLong, reason: "whoever has no token may send 64 KiB, and the page asks for none"},
@@ -67,6 +70,14 @@ func endsInLine(data []byte) bool {
 		return !bytes.HasSuffix(data, []byte("\n"))
 	}
 	return !bytes.ContainsAny(rest, "\n \t:")
+}
+
+// isKeptOut reports whether a message asks not to be archived.
+func isKeptOut(data []byte) bool {
+	h, _ := hashheader.ReadHeader(bytes.NewReader(data))
+	_, never := h.First("X-No-Archive")
+	value, _ := h.First("X-Archive")
+	return never || strings.EqualFold(strings.TrimSpace(value), "no")
 }
 
 // hasLongID reports whether the id of a message is too long to name it.
