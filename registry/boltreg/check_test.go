@@ -82,6 +82,7 @@ func TestOpenRefusesADamagedFileAndTellsTheRepair(t *testing.T) {
 		{"a bbolt file of another program", foreign(t), `"members" is not a bucket`},
 		{"a tree that leads in a circle", each(branch, func(p []byte) { copy(p[firstChild:], p[:8]) }), "multiple references"},
 		{"a branch with a changed key", each(branch, func(p []byte) { p[bytes.Index(p, []byte(all[0].List))+len(all[0].List)+1] = 'Z' }), "needs to be >= the key in the ancestor"},
+		{"a branch with a smaller key than its page", each(branch, func(p []byte) { p[bytes.LastIndex(p, []byte(all[0].List+"\x00"))+len(all[0].List)+26]-- }), "but that begins with"},
 		{"a list of free pages with one in use", each(free, func(p []byte) { binary.NativeEndian.PutUint64(p[16:], 2) }), "page 2: reachable freed"},
 		{"pages that tell no elements", each(leaf, func(p []byte) { clear(p[10:12]) }), "unreachable"},
 		{"pages with a longer element", each(leaf, func(p []byte) { p[16+12]++ }), "its pages hold"},

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 	if file := os.Getenv(fileVariable); file != "" {
 		reserveForEver(file)
 	}
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // of the processes that check a file: a second each otherwise
 	os.Exit(m.Run())
 }
 

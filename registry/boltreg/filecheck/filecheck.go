@@ -22,6 +22,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"permalink-milter/registry/boltreg/pages"
 )
 
 // EntriesBucket is the name of the only bucket of a registry file.
@@ -78,7 +80,7 @@ func Check(name string) error {
 	}
 	var stdout, stderr bytes.Buffer
 	child := exec.Command(self)
-	child.Env = []string{checkVariable + "=" + name, "GOTRACEBACK=none"}
+	child.Env = append(os.Environ(), checkVariable+"="+name, "GOTRACEBACK=none")
 	child.Stdout, child.Stderr = &stdout, &stderr
 	err = child.Run()
 	var exit *exec.ExitError
@@ -143,6 +145,9 @@ func checkRoot(tx *bbolt.Tx) error {
 			return fmt.Errorf("%q is not a bucket of this version: another program or a newer permalink-milter wrote it", name)
 		}
 		found = true
+		if err := checkBranches(tx, b); err != nil {
+			return err
+		}
 		return checkEntries(b)
 	})
 	if err == nil && !found && tx.ID() > fresh {
@@ -151,8 +156,51 @@ func checkRoot(tx *bbolt.Tx) error {
 	return err
 }
 
-// The bytes of a leaf page's header and of each of its elements.
-const pageHeader, pageElement = 16, 16
+// checkBranches returns an error if a branch page leads to a page by another
+// key than its first. bbolt reads such a tree, and so its check accepts it, but
+// a write then leads to that page twice.
+func checkBranches(tx *bbolt.Tx, b *bbolt.Bucket) error {
+	if b.RootPage() == 0 {
+		return nil // the only page is in that of the root bucket
+	}
+	file, err := os.Open(tx.DB().Path())
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = firstKey(file, uint64(b.RootPage()), uint64(tx.DB().Info().PageSize))
+	return err
+}
+
+// firstKey returns the first key below a page, after it has checked those of
+// the branches.
+func firstKey(file *os.File, id, pageSize uint64) (first []byte, err error) {
+	p, err := pages.Read(file, id, pageSize)
+	if err != nil || p.Count() == 0 {
+		return nil, err
+	}
+	if p.Kind() == pages.Leaf {
+		first, _, _, err = p.Pair(0)
+		return first, err
+	}
+	for i := range p.Count() {
+		key, child, err := p.Child(i)
+		if err != nil {
+			return nil, err
+		}
+		below, err := firstKey(file, child, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(key, below) {
+			return nil, fmt.Errorf("page %d leads to page %d by the key %q, but that begins with %q", id, child, key, below)
+		}
+		if i == 0 {
+			first = key
+		}
+	}
+	return first, nil
+}
 
 // checkEntries reads every byte of every entry, and compares how many there
 // are with how many the pages hold: tx.Check does not see that a page lost
@@ -160,7 +208,7 @@ const pageHeader, pageElement = 16, 16
 func checkEntries(b *bbolt.Bucket) error {
 	stats := b.Stats()
 	want := stats.LeafInuse + stats.InlineBucketInuse
-	got := (stats.LeafPageN+stats.InlineBucketN)*pageHeader + stats.KeyN*pageElement
+	got := (stats.LeafPageN+stats.InlineBucketN)*pages.HeaderSize + stats.KeyN*pages.ElementSize
 	err := b.ForEach(func(key, value []byte) error {
 		if value == nil {
 			return fmt.Errorf("%q is not an entry", key)

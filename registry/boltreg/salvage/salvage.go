@@ -7,8 +7,8 @@
 //		...
 //	}
 //
-// It reads the pages of bbolt's format itself, because bbolt crashes on a
-// damaged file. Only "permalink registry check" and "export" need it.
+// It reads the pages of the file itself, because bbolt crashes on a damaged
+// one. Only "permalink registry check" and "export" need it.
 package salvage
 
 import (
@@ -24,6 +24,7 @@ import (
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg/filecheck"
+	"permalink-milter/registry/boltreg/pages"
 )
 
 // Read yields the records of a registry file that no process holds, and for
@@ -68,7 +69,7 @@ func openShared(name string) (*os.File, error) {
 type reader struct {
 	file    *os.File
 	size    uint64
-	meta    meta
+	meta    pages.Meta
 	seen    map[uint64]bool // pages
 	yield   func(registry.Record, error) bool
 	damaged bool
@@ -95,14 +96,14 @@ func (r *reader) read() {
 	}
 	r.size = uint64(info.Size())
 	var readable int
-	r.meta, readable = readMeta(r.file)
+	r.meta, readable = pages.ReadMeta(r.file)
 	switch readable {
 	case 0:
 		return // as Check said, and nothing can be saved
 	case 1:
 		r.damage("one of its two meta pages cannot be read: the last commit may be missing")
 	}
-	r.tree(r.meta.root, r.root)
+	r.tree(r.meta.Root, r.root)
 	if r.damaged {
 		r.strays()
 	}
@@ -116,34 +117,30 @@ var (
 )
 
 // page reads a page that is of one of the kinds.
-func (r *reader) page(id uint64, kinds ...uint16) (page, error) {
+func (r *reader) page(id uint64, kinds ...uint16) (pages.Page, error) {
 	switch {
-	case id < 2 || id >= r.meta.pages:
+	case id < 2 || id >= r.meta.Pages:
 		return nil, errOutside
 	case r.seen[id]:
 		return nil, errTwice
 	}
-	at := int64(id * r.meta.pageSize)
-	header := make(page, headerSize)
-	if _, err := r.file.ReadAt(header, at); err != nil {
+	header, err := pages.ReadHeader(r.file, id, r.meta.PageSize)
+	if err != nil {
 		return nil, behind(err)
 	}
-	if header.id() != id || !slices.Contains(kinds, header.kind()) || header.overflow() >= r.meta.pages-id {
+	if header.ID() != id || !slices.Contains(kinds, header.Kind()) || header.Overflow() >= r.meta.Pages-id {
 		return nil, errHeader
 	}
-	length := (header.overflow() + 1) * r.meta.pageSize
-	if uint64(at)+length > r.size {
+	if (id+header.Overflow()+1)*r.meta.PageSize > r.size {
 		return nil, errBehind
 	}
-	for i := range header.overflow() + 1 {
+	for i := range header.Overflow() + 1 {
 		if r.seen[id+i] {
 			return nil, errTwice
 		}
 		r.seen[id+i] = true
 	}
-	p := make(page, length)
-	_, err := r.file.ReadAt(p, at)
-	return p, err
+	return pages.Read(r.file, id, r.meta.PageSize)
 }
 
 func behind(err error) error {
@@ -161,17 +158,17 @@ func (r *reader) tree(id uint64, visit visitor) {
 	if r.stopped {
 		return
 	}
-	p, err := r.page(id, branchPage, leafPage)
+	p, err := r.page(id, pages.Branch, pages.Leaf)
 	if err != nil {
 		r.damage("page %d: %w", id, err)
 		return
 	}
-	if p.kind() == leafPage {
+	if p.Kind() == pages.Leaf {
 		r.leaf(id, p, visit)
 		return
 	}
-	for i := 0; i < p.count() && !r.stopped; i++ {
-		child, err := p.child(i)
+	for i := 0; i < p.Count() && !r.stopped; i++ {
+		_, child, err := p.Child(i)
 		if err != nil {
 			r.damage("page %d: %w", id, err)
 			return
@@ -180,9 +177,9 @@ func (r *reader) tree(id uint64, visit visitor) {
 	}
 }
 
-func (r *reader) leaf(id uint64, p page, visit visitor) {
-	for i := 0; i < p.count() && !r.stopped; i++ {
-		key, value, isBucket, err := p.pair(i)
+func (r *reader) leaf(id uint64, p pages.Page, visit visitor) {
+	for i := 0; i < p.Count() && !r.stopped; i++ {
+		key, value, isBucket, err := p.Pair(i)
 		if err != nil {
 			r.damage("page %d: %w", id, err)
 			continue
@@ -194,16 +191,16 @@ func (r *reader) leaf(id uint64, p page, visit visitor) {
 // root visits a pair of the root bucket, in which the only key is the name of
 // the bucket of the entries.
 func (r *reader) root(id uint64, key, value []byte, isBucket bool) {
-	if !isBucket || string(key) != filecheck.EntriesBucket || len(value) < bucketSize {
+	if !isBucket || string(key) != filecheck.EntriesBucket || len(value) < pages.BucketSize {
 		r.damage("page %d: %q is not a bucket of this version", id, key)
 		return
 	}
-	if root := order.Uint64(value); root != 0 {
+	if root := pages.RootOf(value); root != 0 {
 		r.tree(root, r.entry)
 		return
 	}
-	inline := page(value[bucketSize:])
-	if len(inline) < headerSize || inline.kind() != leafPage {
+	inline := pages.Page(value[pages.BucketSize:])
+	if len(inline) < pages.HeaderSize || inline.Kind() != pages.Leaf {
 		r.damage("page %d: %w", id, errHeader)
 		return
 	}
@@ -237,16 +234,16 @@ func parseRecord(key, value []byte, isBucket bool) (registry.Record, error) {
 
 // strays yields the records of leaf pages that the tree did not lead to.
 func (r *reader) strays() {
-	for id := uint64(2); id < r.size/r.meta.pageSize && !r.stopped; id++ {
+	for id := uint64(2); id < r.size/r.meta.PageSize && !r.stopped; id++ {
 		if r.seen[id] {
 			continue
 		}
-		p, err := r.page(id, leafPage)
+		p, err := r.page(id, pages.Leaf)
 		if err != nil {
 			continue
 		}
-		for i := 0; i < p.count() && !r.stopped; i++ {
-			r.stray(p.pair(i))
+		for i := 0; i < p.Count() && !r.stopped; i++ {
+			r.stray(p.Pair(i))
 		}
 	}
 }
