@@ -198,8 +198,8 @@ func (s *Server) start(nc net.Conn) {
 		s.mu.Lock()
 		delete(s.conns, c)
 		s.mu.Unlock()
-		<-s.slots
 		s.o.Observe.Connection(-1)
+		<-s.slots
 		s.all.Done()
 	}()
 }
