@@ -11,6 +11,7 @@ package filecheck
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -71,15 +72,18 @@ func init() {
 // Check has a child process read all pages of a file, without changing it. Its
 // error wraps ErrDamaged, ErrInUse, or one of the operating system's.
 func Check(name string) error {
-	if _, err := os.Stat(name); err != nil {
+	info, err := os.Stat(name)
+	if err != nil {
 		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("check %s: %w", name, err)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience(info.Size()))
+	defer cancel()
 	var stdout, stderr bytes.Buffer
-	child := exec.Command(self)
+	child := exec.CommandContext(ctx, self)
 	child.Env = append(os.Environ(), checkVariable+"="+name, "GOTRACEBACK=none")
 	child.Stdout, child.Stderr = &stdout, &stderr
 	err = child.Run()
@@ -87,6 +91,8 @@ func Check(name string) error {
 	switch {
 	case err == nil:
 		return nil
+	case ctx.Err() != nil:
+		return damaged(errors.New("reading its pages does not end"))
 	case !errors.As(err, &exit):
 		return fmt.Errorf("check %s: %w", name, err)
 	case exit.ExitCode() == exitInUse:
@@ -96,6 +102,13 @@ func Check(name string) error {
 	}
 	crash, _, _ := strings.Cut(stderr.String(), "\n")
 	return damaged(fmt.Errorf("bbolt crashes on it: %s", cmp.Or(crash, err.Error())))
+}
+
+// patience returns how long a check of a file of size bytes may take: on a
+// damaged one, pages that lead to each other can be read without end.
+func patience(size int64) time.Duration {
+	const slowest = 5 << 20 // bytes a second, of a busy disk
+	return time.Minute + time.Duration(size/slowest)*time.Second
 }
 
 // checkMain is the child process.
