@@ -45,8 +45,8 @@ func (b Body) String() string {
 	return hex.EncodeToString(b[:])
 }
 
-// parseBody reads what String returns.
-func parseBody(text string) (b Body, err error) {
+// ParseBody reads what String returns. Its error wraps ErrInvalid.
+func ParseBody(text string) (b Body, err error) {
 	if text == "" {
 		return b, nil
 	}
@@ -68,7 +68,7 @@ func (j ReservationJSON) Reservation() (r Reservation, err error) {
 	if r.Identity, err = hashheader.ParseIdentity(j.Identity); err != nil {
 		return r, err
 	}
-	if r.Body, err = parseBody(j.Body); err != nil {
+	if r.Body, err = ParseBody(j.Body); err != nil {
 		return r, err
 	}
 	switch j.State {

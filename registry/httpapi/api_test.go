@@ -53,7 +53,7 @@ const (
 
 var (
 	reserveOp = operation{"POST /api/v1/reservations", "/api/v1/reservations", "application/json",
-		`{"list": "` + list + `", "hash": "` + hash + `", "identity": "000102030405060708090a0b0c0d0e0f", "share": false}`}
+		`{"list": "` + list + `", "hash": "` + hash + `", "identity": "000102030405060708090a0b0c0d0e0f", "share": false, "body": ""}`}
 	listOp    = operation{"GET /api/v1/reservations", "/api/v1/reservations?list=" + list, "", ""}
 	lookupOp  = operation{"GET /api/v1/reservations/{list}/{token}", one, "", ""}
 	confirmOp = operation{"PUT /api/v1/reservations/{list}/{token}/archived", one + "/archived", "application/json",

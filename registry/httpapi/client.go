@@ -38,12 +38,12 @@ var _ registry.Registry = (*Client)(nil)
 
 // Reserve implements registry.Registry.
 func (c *Client) Reserve(ctx context.Context, r registry.Request) (registry.Result, error) {
-	var body reservation
-	request := reserveRequest{List: r.List, Hash: r.Hash, Identity: r.Identity.String(), Share: r.Share}
+	var body registry.ReservationJSON
+	request := reserveRequest{List: r.List, Hash: r.Hash, Identity: r.Identity.String(), Share: r.Share, Body: r.Body.String()}
 	if err := c.call(ctx, "POST", "/reservations", request, &body); err != nil {
 		return registry.Result{}, fmt.Errorf("reserve %s on %s: %w", r.Hash, r.List, err)
 	}
-	got, err := body.registry()
+	got, err := body.Reservation()
 	outcome := registry.Fresh
 	for _, o := range []registry.Outcome{registry.Held, registry.Shared, registry.Journalled, registry.Unreserved} {
 		if body.Outcome == o.String() {
@@ -93,14 +93,14 @@ func (c *Client) one(ctx context.Context, method, list, token, suffix string, re
 	if err != nil {
 		return registry.Reservation{}, err
 	}
-	var body reservation
+	var body registry.ReservationJSON
 	if err := c.call(ctx, method, page.Path("/reservations", list, token)+suffix, request, &body); err != nil {
 		return registry.Reservation{}, fmt.Errorf("%s on %s: %w", token, list, err)
 	}
 	if method == "DELETE" {
 		return registry.Reservation{}, nil
 	}
-	return body.registry()
+	return body.Reservation()
 }
 
 // LookupHash implements registry.Registry.
@@ -118,7 +118,7 @@ func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.
 	}
 	var all []registry.Reservation
 	for _, b := range body.Reservations {
-		r, err := b.registry()
+		r, err := b.Reservation()
 		if err != nil {
 			return nil, err
 		}
@@ -150,7 +150,7 @@ func eachLine(r io.Reader, yield func(registry.Reservation, error) bool) error {
 	scanner.Buffer(nil, maxAnswer)
 	for scanner.Scan() {
 		var line struct {
-			reservation
+			registry.ReservationJSON
 			lastLine
 		}
 		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
@@ -164,7 +164,7 @@ func eachLine(r io.Reader, yield func(registry.Reservation, error) bool) error {
 		case line.End != nil:
 			return nil
 		}
-		found, err := line.registry()
+		found, err := line.Reservation()
 		if err != nil {
 			return err
 		}

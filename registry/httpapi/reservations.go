@@ -23,12 +23,16 @@ func (x *exchange) reserve() error {
 	if err != nil {
 		return err
 	}
+	digest, err := registry.ParseBody(body.Body)
+	if err != nil {
+		return err
+	}
 	if err := x.allow(ScopeReserve, body.List); err != nil {
 		return err
 	}
 	ctx, cancel := x.budget()
 	defer cancel()
-	result, err := x.o.Registry.Reserve(ctx, registry.Request{List: body.List, Hash: body.Hash, Identity: id, Share: body.Share})
+	result, err := x.o.Registry.Reserve(ctx, registry.Request{List: body.List, Hash: body.Hash, Identity: id, Share: body.Share, Body: digest})
 	if err != nil {
 		return err
 	}
@@ -116,7 +120,7 @@ func (x *exchange) lookupHash() error {
 	if err != nil {
 		return err
 	}
-	answer := reservations{Reservations: []reservation{}}
+	answer := reservations{Reservations: []registry.ReservationJSON{}}
 	for _, found := range all {
 		answer.Reservations = append(answer.Reservations, x.reservation(found))
 	}

@@ -20,26 +20,15 @@ const maxJSON = 64 << 10
 
 // The bodies of API version 1, as openapi.json describes them.
 type (
-	reservation struct {
-		List      string    `json:"list"`
-		Token     string    `json:"token"`
-		Identity  string    `json:"identity"`
-		State     string    `json:"state"`
-		Outcome   string    `json:"outcome,omitempty"` // of a request to reserve
-		Since     time.Time `json:"since"`
-		Expires   time.Time `json:"expires,omitzero"`
-		URL       string    `json:"url,omitempty"`
-		Subject   string    `json:"subject,omitempty"`
-		Permalink string    `json:"permalink"`
-	}
 	reservations struct {
-		Reservations []reservation `json:"reservations"`
+		Reservations []registry.ReservationJSON `json:"reservations"`
 	}
 	reserveRequest struct {
 		List     string `json:"list"`
 		Hash     string `json:"hash"`
 		Identity string `json:"identity"`
 		Share    bool   `json:"share,omitempty"`
+		Body     string `json:"body,omitempty"`
 	}
 	confirmRequest struct {
 		URL      string `json:"url"`
@@ -66,22 +55,12 @@ type (
 	}
 )
 
-func (h *Handler) reservation(r registry.Reservation) reservation {
-	return reservation{List: r.List, Token: r.Token(), Identity: r.Identity.String(), State: r.State.String(), Since: r.Since,
-		Expires: r.Expires, URL: r.URL, Subject: r.Subject, Permalink: h.permalink(r.List, r.Token())}
-}
-
-// registry returns the reservation that a body describes.
-func (r reservation) registry() (out registry.Reservation, err error) {
-	out = registry.Reservation{List: r.List, Since: r.Since.UTC(), Expires: r.Expires, URL: r.URL, Subject: r.Subject, State: registry.Reserved}
-	if r.State == registry.Archived.String() {
-		out.State = registry.Archived
-	}
-	if out.Hash, out.Ordinal, err = hashheader.ParseToken(r.Token); err != nil {
-		return out, err
-	}
-	out.Identity, err = hashheader.ParseIdentity(r.Identity)
-	return out, err
+// reservation returns the JSON of a reservation, with the permalink that leads
+// to it.
+func (h *Handler) reservation(r registry.Reservation) registry.ReservationJSON {
+	j := r.JSON()
+	j.Permalink = h.permalink(r.List, r.Token())
+	return j
 }
 
 // readJSON reads a request's body strictly: one JSON value, its fields known.

@@ -16,7 +16,7 @@ import (
 	"permalink-milter/registry/stamp"
 )
 
-// ruleDoor answers by the rules of DESIGN.md in other words than hashheader's.
+// ruleDoor answers by the rules of the draft in other words than hashheader's.
 // It knows neither derived ids nor lists.
 func ruleDoor(_ testing.TB, data []byte) answer {
 	h, isOver := headertest.Read(data)
