@@ -48,6 +48,8 @@ def slots(value):
             url, at = text(value, at)
         if bits & 16:
             subject, at = text(value, at)
+        if bits & 32:
+            at += 16  # the digest of the body
         yield ["vacant", "reserved", "archived"][bits & 3], identity.hex(), since, expires, url, subject
 
 
