@@ -49,8 +49,8 @@ func ParseArchivedAt(value string) (string, error) {
 	return inner, nil
 }
 
-// isPlainURL tells if a text is an absolute URL of characters that no parser
-// looks at twice, as nearly all permalinks are: a short way for these.
+// isPlainURL reports whether a text is an absolute URL of characters that have
+// no special meaning, as nearly all permalinks are. These need no parser.
 func isPlainURL(text string) bool {
 	rest, ok := strings.CutPrefix(text, "https://")
 	if !ok {

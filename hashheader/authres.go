@@ -2,7 +2,7 @@ package hashheader
 
 import "strings"
 
-// AuthenticationResultsField is the field that tells what a host checked
+// AuthenticationResultsField is the field in which a host reports its checks
 // (RFC 8601).
 const AuthenticationResultsField = "Authentication-Results"
 
@@ -15,8 +15,7 @@ const (
 
 // AuthenticationResults composes the value of an Authentication-Results field
 // (RFC 8601, section 2.2), a line a result, folded with LF and TAB.
-// AuthservID names the host that checked. What passes as a matter of course,
-// a regular Message-ID, is not told.
+// AuthservID names the host that checked. A Message-ID that passes is left out.
 func AuthenticationResults(authservID string, checks []Check) string {
 	var b strings.Builder
 	b.WriteString(pvalue(authservID))
@@ -40,7 +39,7 @@ func AuthenticationResults(authservID string, checks []Check) string {
 	return b.String()
 }
 
-// isKeyword tells if text is a Keyword (RFC 5321, section 4.1.2), as a
+// isKeyword reports whether text is a Keyword (RFC 5321, section 4.1.2), as a
 // property's name must be.
 func isKeyword(text string) bool {
 	return text != "" && !strings.HasSuffix(text, "-") &&

@@ -47,7 +47,7 @@ type Check struct {
 // Examine checks a header section: the Message-ID itself, each hash field
 // against it, and each Archived-At against RFC 5064 and the template under
 // which it lies. There is at least one check of each method. It needs
-// the fields that Examined tells of, and no others.
+// the fields that Examined accepts, and no others.
 func Examine(h Header, templates []Template) []Check {
 	var room [128]byte
 	value, id := h.messageID(room[:0])

@@ -25,11 +25,11 @@ const (
 // ErrReply is wrapped by all errors of Check.
 var ErrReply = errors.New("wrong reply")
 
-// Check tells if replies are what a milter that stamps Message-ID-MD5 and never rejects may answer to an MTA that sends
+// Check returns an error unless replies are what a milter that stamps Message-ID-MD5 and never rejects may answer to an MTA that sends
 // this stream. maxFields and maxBytes are the server's limits for one message, over which no edits are due.
 //
 // One reply for each command but those that get none; edits at the end of a message alone, of our fields, within the
-// agreed actions; then "continue". After what is no milter's packet the milter says nothing more.
+// agreed actions; then "continue". After bytes that are not a packet the milter says nothing more.
 func Check(stream []byte, replies []Packet, maxFields, maxBytes int) error {
 	m := &model{replies: replies, maxFields: maxFields, maxBytes: maxBytes}
 	r := bytes.NewReader(stream)
@@ -133,7 +133,7 @@ func (m *model) negotiate(p Packet) (more bool, err error) {
 	return true, nil
 }
 
-// take notes what the packet tells of the message.
+// take records what the packet says about the message.
 func (m *model) take(p Packet) {
 	t := &m.message
 	switch p.Code {
@@ -180,13 +180,13 @@ func (m *model) end() error {
 	}
 	if m.agreed.Actions&addHeaders == 0 || !message.begun {
 		if len(edits) > 0 {
-			return fmt.Errorf("%d edits that nobody may make", len(edits))
+			return fmt.Errorf("%d edits that were not agreed on", len(edits))
 		}
 		return nil
 	}
 	if m.agreed.Actions&changeHeaders == 0 {
 		if slices.ContainsFunc(edits, func(p Packet) bool { return p.Code == 'm' }) {
-			return errors.New("a field is changed, which nobody may do")
+			return errors.New("a field is changed, which was not agreed on")
 		}
 		if len(edits) == 0 {
 			return nil // there may have been something to delete

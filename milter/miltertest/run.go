@@ -93,7 +93,7 @@ func (r *runner) reply() (string, error) {
 	return p.String(), err
 }
 
-// ended tells if an error means that the other side has ended the connection. It is a reset when it had not read all.
+// ended reports whether an error means that the other side has ended the connection. It is a reset when it had not read all.
 func ended(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

@@ -144,7 +144,7 @@ func parsePacket(verb, rest string) (Packet, error) {
 		}
 		return Packet{code[0], []byte(data)}, nil
 	}
-	return Packet{}, fmt.Errorf("%q is no verb of scripts", verb)
+	return Packet{}, fmt.Errorf("%q is not a verb of scripts", verb)
 }
 
 func parseOffer(text string) (Packet, error) {

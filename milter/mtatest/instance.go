@@ -121,7 +121,7 @@ func greeted(ctx context.Context, addr string) error {
 	return c.command(221, "QUIT")
 }
 
-// holdsFile tells if a folder, or one below it, holds a file.
+// holdsFile reports whether a folder, or one below it, holds a file.
 func holdsFile(dir string) (bool, error) {
 	found := false
 	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {

@@ -61,7 +61,7 @@ type Options struct {
 // take the port of a server that a test stops and starts again.
 const firstPort, lastPort = 10240, 32767
 
-// FreePort returns a TCP port of 127.0.0.1 that nobody listens on at this moment. It is drawn, so that tests that run
+// FreePort returns a TCP port of 127.0.0.1 without a listener at this moment. It is drawn, so that tests that run
 // side by side seldom meet.
 func FreePort() (int, error) {
 	var err error

@@ -53,7 +53,7 @@ func noSuchList(a Address) *smtp.SMTPError {
 }
 
 func noSuchDomain(a Address) *smtp.SMTPError {
-	return reply(550, smtp.EnhancedCode{5, 1, 2}, "%s is no archive of this server", a.Domain)
+	return reply(550, smtp.EnhancedCode{5, 1, 2}, "%s is not an archive of this server", a.Domain)
 }
 
 func wrongMessage(format string, args ...any) *smtp.SMTPError {

@@ -38,7 +38,7 @@ func ReadDelivery(m mtatest.Message) (d Delivery, err error) {
 	}
 	token, ours := strings.CutPrefix(url, ArchivePrefix+List+"/")
 	if hash, _, err := hashheader.ParseToken(token); !ours || err != nil || hash != d.Message.Hash() {
-		return d, fmt.Errorf("message %d: %s is no permalink of %s", number, url, d.Message.Hash())
+		return d, fmt.Errorf("message %d: %s is not a permalink of %s", number, url, d.Message.Hash())
 	}
 	d.Token = token
 	return d, nil

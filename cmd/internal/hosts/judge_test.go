@@ -66,8 +66,8 @@ func TestReadDeliveryFindsFieldsThatAreNotTheMessages(t *testing.T) {
 		"none":                  {"", "", ""},
 		"one of them":           {"Message-ID-MD5: " + hash + "\r\n", "", "want one each"},
 		"another one's hash":    {"Message-ID-MD5: " + Message(3).Hash() + "\r\nArchived-At: <https://a.example/>\r\n", "", "want one each"},
-		"another one's token":   {"Message-ID-MD5: " + hash + "\r\nArchived-At: <" + ArchivePrefix + List + "/" + Message(3).Hash() + ">\r\n", "", "no permalink of"},
-		"another site's prefix": {"Message-ID-MD5: " + hash + "\r\nArchived-At: <https://a.example/" + hash + ">\r\n", "", "no permalink of"},
+		"another one's token":   {"Message-ID-MD5: " + hash + "\r\nArchived-At: <" + ArchivePrefix + List + "/" + Message(3).Hash() + ">\r\n", "", "not a permalink of"},
+		"another site's prefix": {"Message-ID-MD5: " + hash + "\r\nArchived-At: <https://a.example/" + hash + ">\r\n", "", "not a permalink of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, err := ReadDelivery(mtatest.Message{Data: []byte(c.fields + "Subject: 2\r\n\r\n")})

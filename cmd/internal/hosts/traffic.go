@@ -26,7 +26,7 @@ const (
 // A Message is one of the traffic's, by its number.
 type Message int
 
-// Twin tells if another message has the same hash.
+// Twin reports whether another message has the same hash.
 func (m Message) Twin() bool { return m%twinEvery < 2 }
 
 func (m Message) id() string {

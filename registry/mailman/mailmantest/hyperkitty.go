@@ -9,7 +9,7 @@ import (
 	"permalink-milter/milter/mtatest"
 )
 
-// Archived is a message as HyperKitty's API tells of it.
+// Archived is a message as HyperKitty's API describes it.
 type Archived struct {
 	MessageID string `json:"message_id"`      // without angle brackets
 	Hash      string `json:"message_id_hash"` // in the URL of its page

@@ -175,7 +175,7 @@ func (m *Mailman) Stop() (err error) {
 	return err
 }
 
-// freeAddrs fills each with a host:port that nobody listens on.
+// freeAddrs fills each with a host:port without a listener.
 func freeAddrs(addrs ...*string) error {
 	for _, addr := range addrs {
 		port, err := mtatest.FreePort()
