@@ -79,9 +79,6 @@ func (s *Section) Scan(data []byte, last bool) (done bool) {
 	return s.ended || s.over || last
 }
 
-// Whole reports whether the section ended before its input did.
-func (s *Section) Whole() bool { return s.ended }
-
 // Err returns ErrSectionTooBig for a section over a bound.
 func (s *Section) Err() error {
 	if s.over {

@@ -58,7 +58,7 @@ func (f registryFlags) openOr(file string, create bool) (registry.Registry, *con
 		reg, err := f.open(c, create)
 		return reg, c, err
 	}
-	f.url = inStateDir(c.Registry.URL, c.StateDir)
+	f.url = config.InStateDir(c.Registry.URL, c.StateDir)
 	reg, err := f.open(c, create)
 	if door := ownAPI(c); errors.Is(err, boltreg.ErrInUse) && door != "" {
 		f.api = door
@@ -122,12 +122,6 @@ func (f registryFlags) token() (string, error) {
 		return "", &exitError{exitConfig, fmt.Errorf("--token-file: %w", err)}
 	}
 	return strings.TrimSpace(string(data)), nil
-}
-
-// inStateDir makes the name of a file in a URL absolute: a relative one is in
-// dir.
-func inStateDir(url, dir string) string {
-	return config.InStateDir(url, dir)
 }
 
 // openRegistry opens the registry that a URL names.

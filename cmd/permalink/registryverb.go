@@ -68,7 +68,7 @@ func (f storeFlags) resolve() (url string, login config.Registry, err error) {
 	case f.file == "":
 		return "", login, errors.New("name the registry: --registry URL or --config FILE")
 	}
-	return inStateDir(c.Registry.URL, c.StateDir), c.Registry, nil
+	return config.InStateDir(c.Registry.URL, c.StateDir), c.Registry, nil
 }
 
 // recordsOf yields the records of a store, and an error for each place that

@@ -9,6 +9,7 @@ import (
 	"permalink-milter/cmd/permalink/examine"
 	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
+	"permalink-milter/config"
 	"permalink-milter/hashheader"
 )
 
@@ -72,7 +73,7 @@ func TestARegistryFileIsFoundAsTheDaemonFindsIt(t *testing.T) {
 		"bolt:":              "bolt:",
 		"memory:":            "memory:",
 	} {
-		if got := inStateDir(url, "/var/lib/x"); got != want {
+		if got := config.InStateDir(url, "/var/lib/x"); got != want {
 			t.Errorf("%s: %s, want %s", url, got, want)
 		}
 	}
