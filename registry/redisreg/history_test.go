@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 0, "fault schedules of each history test; 0 runs a few")
+	schedules = flag.Int("schedules", 0, "fault schedules on one server, and ten times as many as under Sentinels and on a Cluster; 0 runs a few")
 	firstSeed = flag.Uint64("seed", 1, "the first schedule's seed")
 )
 
@@ -54,7 +54,7 @@ func newSchedule(t *testing.T, seed uint64, o redisreg.Options, urls []string) *
 }
 
 // run makes all calls while faults come and go, and checks the answers.
-func (s *schedule) run(t *testing.T) int {
+func (s *schedule) run(t *testing.T) (v *history.Violation, calls int) {
 	t.Helper()
 	h := history.New()
 	clock := func() time.Time { return time.Unix(1800000000, 0) }
@@ -81,10 +81,7 @@ func (s *schedule) run(t *testing.T) int {
 	s.finish(t, record(0))
 	v, err := h.Check(0, time.Minute)
 	must(t, err)
-	if v != nil {
-		s.report(t, v)
-	}
-	return h.Len()
+	return v, h.Len()
 }
 
 // finish waits until the registry answers again.
@@ -108,18 +105,25 @@ func (s *schedule) report(t *testing.T, v *history.Violation) {
 	t.Errorf("no registry answers like this one call at a time (run again with -seed %d -schedules 1; %s draws it):\n%s", s.Seed, picture, v)
 }
 
-// runSchedules runs n schedules, or as many as the flag says, and prints how
-// many calls they made.
-func runSchedules(t *testing.T, few int, open func(t *testing.T, seed uint64) *schedule) {
+// runSchedules runs a few schedules, or a share of as many as the flag says, and
+// prints how many calls they made.
+func runSchedules(t *testing.T, few, share int, open func(t *testing.T, seed uint64) *schedule) {
 	t.Helper()
 	n := few
 	if *schedules > 0 {
-		n = *schedules
+		n = max(*schedules/share, 1)
 	}
 	calls := 0
 	for i := range n {
 		seed := *firstSeed + uint64(i)
-		if !t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { calls += open(t, seed).run(t) }) {
+		ok := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			s := open(t, seed)
+			v, n := s.run(t)
+			if calls += n; v != nil {
+				s.report(t, v)
+			}
+		})
+		if !ok {
 			return
 		}
 	}
@@ -189,7 +193,7 @@ func forget(s *redistest.Server) fault {
 func TestHistoriesOfOneServerAreLinearizable(t *testing.T) {
 	t.Parallel()
 	s := server(t, "--appendonly", "yes", "--appendfsync", "always")
-	runSchedules(t, 12, func(t *testing.T, seed uint64) *schedule {
+	runSchedules(t, 12, 1, func(t *testing.T, seed uint64) *schedule {
 		hosts, urls := proxies(t, s.Addr())
 		run := newSchedule(t, seed, redisreg.Options{Timeout: 200 * time.Millisecond}, urls)
 		run.Lookups = true
@@ -226,13 +230,54 @@ func awaitSuccessor(g *redistest.Group, old *redistest.Server) error {
 	return errors.New("the Sentinels choose no other primary")
 }
 
+// surprise cuts the primary off from its replicas for a moment and then kills
+// it. What it acknowledged alone in that moment is lost.
+func surprise(g *redistest.Group) fault {
+	return func(*rand.Rand) error {
+		old, err := g.Primary()
+		if err != nil {
+			return err
+		}
+		for _, s := range g.Servers {
+			if s != old {
+				s.Signal(syscall.SIGSTOP)
+				defer s.Signal(syscall.SIGCONT)
+			}
+		}
+		_, err = old.CLI("client", "kill", "type", "replica")
+		time.Sleep(300 * time.Millisecond)
+		old.Kill()
+		for _, s := range g.Servers {
+			s.Signal(syscall.SIGCONT)
+		}
+		return errors.Join(err, awaitSuccessor(g, old), old.Restart())
+	}
+}
+
+// TestAFailoverThatLosesAnswersIsFound shows that the check notices where
+// answers do not wait for the replicas.
+func TestAFailoverThatLosesAnswersIsFound(t *testing.T) {
+	t.Parallel()
+	g := group(t, redistest.StartSentinel)
+	for seed := range uint64(10) {
+		run := newSchedule(t, seed, redisreg.Options{Timeout: 300 * time.Millisecond}, []string{sentinelURL(g)})
+		run.Calls = 1000 // so that they last until the primary is alone
+		run.faults = []fault{surprise(g)}
+		if v, _ := run.run(t); v != nil {
+			t.Logf("found with seed %d:\n%s", seed, v)
+			return
+		}
+	}
+	t.Error("10 histories show nothing of it")
+}
+
 func TestHistoriesUnderSentinelsAreLinearizable(t *testing.T) {
 	t.Parallel()
 	g := group(t, redistest.StartSentinel)
-	runSchedules(t, 3, func(t *testing.T, seed uint64) *schedule {
+	runSchedules(t, 3, 10, func(t *testing.T, seed uint64) *schedule {
 		url := sentinelURL(g)
 		run := newSchedule(t, seed, redisreg.Options{Timeout: 300 * time.Millisecond, MinReplicas: 2}, []string{url, url, url})
-		run.faults = []fault{failOver(g), stall(time.Second, g.Servers...)}
+		run.faults = []fault{failOver(g), surprise(g), stall(time.Second, g.Servers...)}
 		return run
 	})
 }
@@ -266,7 +311,7 @@ func reshard(g *redistest.Group) fault {
 func TestHistoriesOfAClusterAreLinearizable(t *testing.T) {
 	t.Parallel()
 	g := group(t, redistest.StartCluster)
-	runSchedules(t, 3, func(t *testing.T, seed uint64) *schedule {
+	runSchedules(t, 3, 10, func(t *testing.T, seed uint64) *schedule {
 		url := clusterURL(g)
 		run := newSchedule(t, seed, redisreg.Options{Timeout: time.Second, MinReplicas: 1}, []string{url, url, url})
 		run.faults = []fault{failNode(g), reshard(g)}

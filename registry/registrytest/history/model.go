@@ -34,7 +34,14 @@ func (v *Violation) Picture(path string) error {
 	return porcupine.VisualizePath(v.model, v.info, path)
 }
 
-func (v *Violation) String() string { return strings.Join(v.Calls, "\n") }
+// String returns the last calls, a line each.
+func (v *Violation) String() string {
+	const most = 30
+	if left := len(v.Calls) - most; left > 0 {
+		return fmt.Sprintf("%d calls, then\n%s", left, strings.Join(v.Calls[left:], "\n"))
+	}
+	return strings.Join(v.Calls, "\n")
+}
 
 // Check returns the smallest violation that it finds, nil if the history is
 // linearizable. TTL is that of the registries. It returns an error if patience

@@ -23,7 +23,8 @@ type effect struct {
 // of them doubles the work of the check. A reservation is for ever where its
 // message is never released and does not expire, and so is a confirmation. So
 // one without an answer changes nothing if another one has done the same before
-// it, and of several the one that was asked first stands for all.
+// it, and of several, one stands for all: it takes effect after the first of
+// them was asked and before the first of them ends.
 func prune(calls []porcupine.Operation, ttl time.Duration) []porcupine.Operation {
 	if ttl != 0 {
 		return calls
@@ -40,18 +41,24 @@ func prune(calls []porcupine.Operation, ttl time.Duration) []porcupine.Operation
 		}
 	}
 	slices.SortFunc(calls, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
-	asked := make(map[effect]bool) // without an answer
+	asked := make(map[effect]int) // the place in out of the one that stands for all
 	var out []porcupine.Operation
 	for _, c := range calls {
 		in := c.Input.(call)
 		e := in.effect()
 		lasting := in.verb == "confirm" || in.verb == "reserve" && !released[in.identity]
-		if c.Return == never && lasting {
-			if at := done[e]; asked[e] || at != 0 && at < c.Call {
-				continue
-			}
-			asked[e] = true
+		if !c.Output.(answer).unknown || !lasting {
+			out = append(out, c)
+			continue
 		}
+		if at := done[e]; at != 0 && at < c.Call {
+			continue
+		}
+		if first, there := asked[e]; there {
+			out[first].Return = min(out[first].Return, c.Return)
+			continue
+		}
+		asked[e] = len(out)
 		out = append(out, c)
 	}
 	return out
