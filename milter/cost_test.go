@@ -35,7 +35,7 @@ type replay struct {
 func replayer(t testing.TB, fields int) *replay {
 	t.Helper()
 	s := milter.NewServer(milter.Options{Policy: policy(t, nil), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), MaxConnections: 10, IdleTimeout: time.Minute,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), IdleTimeout: time.Minute,
 		MessageBudget: 5 * time.Second, MaxHeaderFields: 1000, MaxHeaderBytes: 1 << 20})
 	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {

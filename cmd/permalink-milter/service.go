@@ -43,12 +43,10 @@ func (d *daemon) listen(service string, max int, makeRoom func(), addresses ...c
 // openMilter opens the service for MTAs.
 func openMilter(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.Milter
-	listeners, err := d.sockets.open("milter.listen", c.Listen...)
 	server := milter.NewServer(milter.Options{
 		Policy: policy, Reserve: d.metrics.countCollisions(d.registry.Reserve), Log: d.log, Observe: d.metrics,
-		MaxConnections: c.MaxConnections, IdleTimeout: time.Duration(c.IdleTimeout),
-		MessageBudget: time.Duration(c.MessageBudget),
-	})
+		IdleTimeout: time.Duration(c.IdleTimeout), MessageBudget: time.Duration(c.MessageBudget)})
+	listeners, err := d.listen("milter", c.MaxConnections, server.DropIdlest, c.Listen...)
 	reload := func(_ *config.Config, p *stamp.Policy) {
 		next := *p
 		next.OnFailure = policy.OnFailure // the guard's journal is open for this one

@@ -90,7 +90,7 @@ func serve(t testing.TB, options map[string]string) *server {
 	t.Helper()
 	s := &server{addr: filepath.Join(t.TempDir(), "milter.sock")}
 	s.limit = milter.Options{Policy: policy(t), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve, Observe: &s.open,
-		Log: slog.New(slog.NewTextHandler(&s.log, nil)), MaxConnections: 100, IdleTimeout: time.Minute,
+		Log: slog.New(slog.NewTextHandler(&s.log, nil)), IdleTimeout: time.Minute,
 		MessageBudget: 5 * time.Second, MaxHeaderFields: 2000, MaxHeaderBytes: 1 << 20}
 	for name, value := range options {
 		set(t, &s.limit, name, value)
