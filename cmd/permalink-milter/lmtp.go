@@ -63,7 +63,10 @@ func archiveOf(list string, archives []stamp.Archive) (*stamp.Archive, error) {
 // checkDomain adds the problems of one table [[lmtp.domain]] that config cannot
 // find.
 func checkDomain(problems *config.Problems, key string, d config.Domain, archives []stamp.Archive) {
-	_, err := archiveOf(d.List, archives)
+	archive, err := archiveOf(d.List, archives)
+	if err == nil && archive.Share {
+		err = fmt.Errorf("archive %q, which holds this list, has on_collision = \"share\", and LMTP gives each message a token of its own: write \"suffix\" there, or leave out this table", archive.Name)
+	}
 	problems.Add(key+".list", err)
 	_, err = lmtp.ParseDelivery(d.Deliver)
 	problems.Add(key+".deliver", err)

@@ -31,8 +31,8 @@ type Options struct {
 	Policy   *stamp.Policy
 	// Tokens says who may use the API; nil lets nobody. See LoadTokens.
 	Tokens *Tokens
-	// BaseURL is the URL of the handler's / from outside, such as
-	// https://permalink.example.org. Without one, permalinks are paths.
+	// BaseURL is the URL of the handler's / from outside, without a query, such
+	// as https://permalink.example.org. Without one, permalinks are paths.
 	BaseURL string
 	Log     *slog.Logger
 	// MaxBody bounds a message that is sent in with a token, in bytes; default
@@ -135,8 +135,8 @@ func (h *Handler) setBase(base string) error {
 	if err == nil {
 		h.self, err = hashheader.ParseTemplate(base + "/{token}")
 	}
-	if err != nil || !isWeb(u) || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("http.base_url = %q: write an absolute URL, as https://permalink.example.org", base)
+	if err != nil {
+		return fmt.Errorf("httpapi: base URL: %w", err)
 	}
 	h.root = u.EscapedPath()
 	return nil
