@@ -101,17 +101,9 @@ func (c *Config) checkHeader(p *Problems) {
 		err = algorithm.Allowed()
 	}
 	p.Add("header.algorithm", err)
-	p.checkEach("header.emit", c.Header.Emit, checkEmitted)
+	p.checkEach("header.emit", c.Header.Emit, hashheader.CheckEmittedName)
 	p.checkEach("header.remove", c.Header.Remove, hashheader.CheckFieldName)
 	p.checkEach("header.identity", c.Header.Identity, checkIdentityField)
-}
-
-func checkEmitted(name string) error {
-	if err := hashheader.CheckEmittedName(name); err != nil {
-		return err
-	}
-	a, _ := hashheader.FieldAlgorithm(name)
-	return a.Allowed()
 }
 
 func checkIdentityField(name string) error {

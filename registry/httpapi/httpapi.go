@@ -25,7 +25,7 @@ import (
 	"permalink-milter/registry/stamp"
 )
 
-// Options of New. All but Registry and Policy may be left out.
+// Options of New. All but Registry, Policy and MaxBody may be left out.
 type Options struct {
 	Registry registry.Registry
 	Policy   *stamp.Policy
@@ -35,13 +35,12 @@ type Options struct {
 	// as https://permalink.example.org. Without one, permalinks are paths.
 	BaseURL string
 	Log     *slog.Logger
-	// MaxBody bounds a message that is sent in with a token, in bytes; default
-	// 32 MiB. Only its header section is kept. Without a token the bound is
-	// 64 KiB.
+	// MaxBody bounds a message that is sent in with a token, in bytes. Only its
+	// header section is kept. Without a token the bound is 64 KiB.
 	MaxBody int64
 	// Rate is how many requests per second a client may make without a token,
-	// ten times as many at once; default 20, below zero: no limit. Requests
-	// that cost more count as several. IPv6 clients count by their /64.
+	// ten times as many at once; 0: no limit. Requests that cost more count as
+	// several. IPv6 clients count by their /64.
 	Rate float64
 	// TrustedProxies are the peers whose X-Forwarded-For names the client, by
 	// the last address in it that is not a trusted proxy's. Any other peer is
@@ -75,8 +74,6 @@ type Counter = page.Counter
 // setDefaults fills in what was left out.
 func (o *Options) setDefaults() {
 	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
-	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
-	o.Rate = cmp.Or(o.Rate, 20)
 	o.MaxRequests = cmp.Or(o.MaxRequests, 1000)
 	o.MaxPublic = cmp.Or(o.MaxPublic, 256)
 	o.MaxClient = cmp.Or(o.MaxClient, 16)
@@ -110,8 +107,8 @@ type Handler struct {
 
 // New returns the handler.
 func New(o Options) (*Handler, error) {
-	if o.Registry == nil || o.Policy == nil {
-		return nil, errors.New("httpapi: no registry or no policy")
+	if o.Registry == nil || o.Policy == nil || o.MaxBody <= 0 {
+		return nil, errors.New("httpapi: Registry, Policy and MaxBody are required")
 	}
 	o.setDefaults()
 	h := &Handler{o: o, rate: newLimiter(o.Rate), rooms: newRooms(o)}
