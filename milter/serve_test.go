@@ -13,6 +13,7 @@ import (
 	"permalink-milter/milter/mtatest/output"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
+	"permalink-milter/registry/stamp/stamptest"
 )
 
 // A running server is one that a test serves, with what it counts and logs.
@@ -87,7 +88,7 @@ func listen(t *testing.T) net.Listener {
 func newRunning(t *testing.T, change func(*milter.Options)) *running {
 	t.Helper()
 	s := &running{load: counter{refused: make(map[string]int)}}
-	o := milter.Options{Policy: policy(t, nil), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve,
+	o := milter.Options{Policy: stamptest.Policy(t, nil), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve,
 		Log: slog.New(slog.NewTextHandler(&s.log, nil)), Observe: &s.load, IdleTimeout: time.Minute,
 		MessageBudget: 5 * time.Second, MaxHeaderFields: 100, MaxHeaderBytes: 1 << 20}
 	if change != nil {
