@@ -32,6 +32,11 @@ func (d *daemon) listen(service string, most int, makeRoom func(), addresses ...
 	if err != nil {
 		return nil, err
 	}
+	return d.bound(service, most, makeRoom, listeners), nil
+}
+
+// bound bounds the connections of a service's listeners.
+func (d *daemon) bound(service string, most int, makeRoom func(), listeners []net.Listener) []net.Listener {
 	if lowered, ok := d.lowered[service]; ok {
 		most = lowered
 	}
@@ -40,7 +45,7 @@ func (d *daemon) listen(service string, most int, makeRoom func(), addresses ...
 	for i, ln := range listeners {
 		listeners[i] = bounded.Listen(ln)
 	}
-	return listeners, nil
+	return listeners
 }
 
 // openMilter opens the service for MTAs.

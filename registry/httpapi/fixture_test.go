@@ -93,9 +93,6 @@ func newHandler(t *testing.T, o httpapi.Options) *httpapi.Handler {
 	if o.BaseURL == "" {
 		o.BaseURL = base
 	}
-	if o.MaxBody == 0 {
-		o.MaxBody = 32 << 20
-	}
 	if o.Now == nil {
 		o.Now = now
 	}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -25,7 +26,7 @@ import (
 	"permalink-milter/registry/stamp"
 )
 
-// Options of New. All but Registry, Policy and MaxBody may be left out.
+// Options of New. All but Registry and Policy may be left out.
 type Options struct {
 	Registry registry.Registry
 	Policy   *stamp.Policy
@@ -35,8 +36,9 @@ type Options struct {
 	// as https://permalink.example.org. Without one, permalinks are paths.
 	BaseURL string
 	Log     *slog.Logger
-	// MaxBody bounds a message that is sent in with a token, in bytes. Only its
-	// header section is kept. Without a token the bound is 64 KiB.
+	// MaxBody bounds a message that is sent in with a token, in bytes; 0: no
+	// bound. Only its header section is kept. Without a token the bound is
+	// 64 KiB.
 	MaxBody int64
 	// Rate is how many requests per second a client may make without a token,
 	// ten times as many at once; 0: no limit. Requests that cost more count as
@@ -74,6 +76,7 @@ type Counter = page.Counter
 // setDefaults fills in what was left out.
 func (o *Options) setDefaults() {
 	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
+	o.MaxBody = cmp.Or(o.MaxBody, math.MaxInt64)
 	o.MaxRequests = cmp.Or(o.MaxRequests, 1000)
 	o.MaxPublic = cmp.Or(o.MaxPublic, 256)
 	o.MaxClient = cmp.Or(o.MaxClient, 16)
@@ -107,8 +110,8 @@ type Handler struct {
 
 // New returns the handler.
 func New(o Options) (*Handler, error) {
-	if o.Registry == nil || o.Policy == nil || o.MaxBody <= 0 {
-		return nil, errors.New("httpapi: Registry, Policy and MaxBody are required")
+	if o.Registry == nil || o.Policy == nil {
+		return nil, errors.New("httpapi: no registry or no policy")
 	}
 	o.setDefaults()
 	h := &Handler{o: o, rate: newLimiter(o.Rate), rooms: newRooms(o)}

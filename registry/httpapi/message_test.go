@@ -62,18 +62,17 @@ func TestPermalinksOfAMessage(t *testing.T) {
 func TestNewRefusesWhatCannotServe(t *testing.T) {
 	g := reserved(t, list, 0)
 	for name, o := range map[string]httpapi.Options{
-		"no registry":               {Policy: policy(t), MaxBody: 1},
-		"no policy":                 {Registry: g, MaxBody: 1},
-		"no MaxBody":                {Registry: g, Policy: policy(t)},
-		"a base_url of no host":     {Registry: g, Policy: policy(t), MaxBody: 1, BaseURL: "https://"},
-		"a base_url of no web":      {Registry: g, Policy: policy(t), MaxBody: 1, BaseURL: "ftp://permalink.example.org"},
-		"a base_url that is a path": {Registry: g, Policy: policy(t), MaxBody: 1, BaseURL: "/permalink"},
+		"no registry":               {Policy: policy(t)},
+		"no policy":                 {Registry: g},
+		"a base_url of no host":     {Registry: g, Policy: policy(t), BaseURL: "https://"},
+		"a base_url of no web":      {Registry: g, Policy: policy(t), BaseURL: "ftp://permalink.example.org"},
+		"a base_url that is a path": {Registry: g, Policy: policy(t), BaseURL: "/permalink"},
 	} {
 		if _, err := httpapi.New(o); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}
-	if _, err := httpapi.New(httpapi.Options{Registry: g, MaxBody: 1, Policy: &stamp.Policy{Algorithm: hashheader.SHA256}}); err != nil {
+	if _, err := httpapi.New(httpapi.Options{Registry: g, Policy: &stamp.Policy{Algorithm: hashheader.SHA256}}); err != nil {
 		t.Error(err)
 	}
 }

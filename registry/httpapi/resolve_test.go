@@ -225,7 +225,7 @@ func FuzzResolver(f *testing.F) {
 	f.Add("/a/..//\\evil.example@one.example.org/x", "")
 	g := registry.New(memreg.New(), registry.Options{Now: now})
 	must(g.Reserve(context.Background(), registry.Request{List: list, Hash: hash, Identity: identity(1)}))
-	h := must(httpapi.New(httpapi.Options{Registry: g, MaxBody: 1 << 20, BaseURL: base, Policy: &stamp.Policy{
+	h := must(httpapi.New(httpapi.Options{Registry: g, BaseURL: base, Policy: &stamp.Policy{
 		Archives: []stamp.Archive{{Name: "one", Lists: []string{"*"}, URL: must(hashheader.ParseTemplate("https://one.example/{list}/{token}"))}}}}))
 	f.Fuzz(func(t *testing.T, target, accept string) {
 		if _, err := url.ParseRequestURI(target); err != nil || !strings.HasPrefix(target, "/") {
