@@ -6,10 +6,13 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/http"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"permalink-milter/registry/lmtp"
 )
 
 // limitFiles makes the daemon start with a limit of open files.
@@ -26,8 +29,7 @@ func TestStrangersLeaveTheMilterItsDescriptors(t *testing.T) {
 	const mtas = 20
 	web, archive := "127.0.0.1:"+freePort(t), "127.0.0.1:"+freePort(t)
 	p := start(t, fmt.Sprintf("[milter]\nlisten = [\"unix:DIR/s\"]\nmax_connections = %d\n"+
-		"[http]\nlisten = %q\n[lmtp]\nlisten = %q\n[[lmtp.domain]]\ndomain = \"archive.example.org\"\nlist = \"devel@lists.example.org\"\n"+
-		"deliver = \"maildir:DIR/devel\"\n", mtas, web, archive)+archiveTable, limitFiles(256))
+		"[http]\nlisten = %q\n"+lmtpTable+"listen = %q\n", mtas, web, archive)+archiveTable, limitFiles(256))
 	p.log.wait(t, "the limit of open files is too low for all connections")
 	for range 300 {
 		hold(t, web)
@@ -49,6 +51,43 @@ func TestStrangersLeaveTheMilterItsDescriptors(t *testing.T) {
 		if strings.Contains(p.log.String(), trouble) {
 			t.Errorf("%s:\n%s", trouble, &p.log)
 		}
+	}
+}
+
+// Connections that are only held must not keep others out.
+func TestConnectionsOverTheBoundWaitForIdleOnes(t *testing.T) {
+	for service, c := range map[string]struct {
+		config string // of the service, which ADDR stands for
+		use    func(t *testing.T, addr string)
+	}{
+		"milter": {"[milter]\nlisten = [\"ADDR\"]\n", func(t *testing.T, addr string) {
+			connect(t, "tcp", addr).begin(messageID).end()
+		}},
+		"http": {"[http]\nlisten = \"ADDR\"\n", func(t *testing.T, addr string) {
+			if code, _, _ := ask(t, "GET", "http://"+addr+"/", "", ""); code != http.StatusOK {
+				t.Errorf("status %d", code)
+			}
+		}},
+		"lmtp": {lmtpTable + "listen = \"ADDR\"\n", func(t *testing.T, addr string) {
+			r := lmtp.Request{Server: addr, Domain: "archive.example.org", Hostname: "mx.example.org"}
+			if _, err := lmtp.Deliver(t.Context(), r, strings.NewReader(messageID+"\r\n\r\n")); err != nil {
+				t.Error(err)
+			}
+		}},
+	} {
+		t.Run(service, func(t *testing.T) {
+			t.Parallel()
+			addr := "127.0.0.1:" + freePort(t)
+			p := start(t, strings.Replace(c.config, "ADDR", addr, 1)+"max_connections = 1\n"+archiveTable)
+			if service == "milter" {
+				connect(t, "tcp", addr)
+			} else {
+				hold(t, addr)
+			}
+			c.use(t, addr)
+			p.log.wait(t, `msg="all connections are in use, clients have to wait; raise max_connections of this service" service=`+service)
+			p.stop(t)
+		})
 	}
 }
 
@@ -104,5 +143,8 @@ func beginMessage(c net.Conn, size int) {
 	}
 	io.WriteString(c, messageID+"\r\n\r\n"+strings.Repeat(strings.Repeat("x", 998)+"\r\n", size/1000))
 }
+
+// lmtpTable is followed by the rest of [lmtp].
+const lmtpTable = "[[lmtp.domain]]\ndomain = \"archive.example.org\"\nlist = \"devel@lists.example.org\"\ndeliver = \"maildir:DIR/devel\"\n[lmtp]\n"
 
 var archiveTable = archive("one.example")
