@@ -32,6 +32,48 @@ func blindListIsNamedToNobody(t *testing.T, s site) {
 	}
 }
 
+// listInBccIsNamedToNobody has the sendmail command take the recipients from
+// the header. Postfix hands over one message with all recipients, which reaches
+// its non_smtpd_milters through pickup; Sendmail may make two of it.
+func listInBccIsNamedToNobody(t *testing.T, s site) {
+	const blind = "layoffs@lists.example.org"
+	for to, stamped := range map[string]bool{"bob@example.net": false, "devel@lists.example.org": true} {
+		s.sink.Reset()
+		message := "From: a@example.org\nTo: " + to + "\nBcc: " + blind + "\nMessage-ID: <bcc@example.org>\n\nhello\n"
+		if err := s.mta.Sendmail(limit(t), "a@example.org", nil, []byte(message)); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range untilTwo(t, s.sink) {
+			links := m.Raw("Archived-At")
+			if (len(links) > 0) != stamped || len(m.Raw("Message-ID-MD5")) != 1 {
+				t.Errorf("to %s: Archived-At %q", to, links)
+			}
+			if strings.Contains(string(m.RawHeader()), "layoffs") {
+				t.Errorf("to %s: the message names the blind list:\n%s", to, m.RawHeader())
+			}
+		}
+	}
+	if strings.Contains(s.daemon.Stderr(), blind) {
+		t.Error("the log names the blind list")
+	}
+}
+
+// untilTwo returns the deliveries to two recipients, however many transactions
+// they came in.
+func untilTwo(t *testing.T, s *Sink) []Message {
+	t.Helper()
+	for n := 1; ; n++ {
+		got := wait(t, s, n)
+		recipients := 0
+		for _, m := range got {
+			recipients += len(m.To)
+		}
+		if recipients >= 2 {
+			return got
+		}
+	}
+}
+
 func managerIsNotAList(t *testing.T, s site) {
 	for from, to := range map[string]string{
 		"":                  "devel-bounces+jane.doe=private.example.com@lists.example.org",
@@ -68,7 +110,9 @@ func forgedSpellingsGo(t *testing.T, s site) {
 	var forged strings.Builder
 	for _, value := range []string{"<HTTPS://a.example/x>", "<https://A.EXAMPLE/x>", "<https://a.example:443/x>", "<https://a.example./x>",
 		"<https://me@a.example/x>", "<https://a.example/%64evel@lists.example.org/x>", "<http://a.example/x>", "<https://a.example/./x>",
-		"<https://a.example//x>", "see <https://a.example/x>", "(a comment) <https://a.example/x>", "\"<https://a.example/x>\"", "https://a.example/x"} {
+		"<https://a.example//x>", "see <https://a.example/x>", "(a comment) <https://a.example/x>", "\"<https://a.example/x>\"", "https://a.example/x",
+		"<https://me:secret@a.example/x>", "<https://%61.example/x>", "<https://a.example/x/../y>", "<https://a.example/devel@lists.example.org/x>",
+		"\r\n\t<https://a.exam\r\n ple/x>", "<https://a.example/x> (a comment)", "<<https://a.example/x>>"} {
 		forged.WriteString("Archived-At: " + value + "\r\n")
 	}
 	checkStamped(t, s.pass(t, s.mta.Remote(), common+"Message-ID: <1@example.org>\r\n"+forged.String(), "hello\r\n"))

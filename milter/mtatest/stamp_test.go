@@ -20,6 +20,7 @@ type mtaCase struct {
 // cases hold on every MTA. A kind has the differences between them.
 var cases = []mtaCase{
 	{"a blind list is named to nobody", blindListIsNamedToNobody},
+	{"sendmail -t names a list in Bcc to nobody", listInBccIsNamedToNobody},
 	{"mail to a list manager is not a list's", managerIsNotAList},
 	{"ids that MTAs break name nothing", longIDNamesNothing},
 	{"an empty Message-ID before another is passed over", emptyIDIsPassedOver},
