@@ -26,6 +26,7 @@ import (
 type Message struct {
 	Header   hashheader.Header // the fields that Policy.Wants, in order
 	Envelope *Envelope         // nil where the caller sees none
+	Client   *Client           // nil where the caller sees none
 	// Lists are the lists that the message is for, where the caller knows
 	// better than the message; else empty.
 	Lists []string
@@ -97,7 +98,8 @@ func Decide(m *Message, p *Policy, reserve Reserve) Decision {
 // targets returns the lists that the message is for, none where no archive
 // keeps it.
 func (d *Decision) targets(m *Message, p *Policy) []target {
-	targets, cut := p.targets(m)
+	header := d.believed(m, p)
+	targets, cut := p.targets(m, header)
 	d.matched = len(targets) > 0
 	if !d.matched {
 		d.note("no archive holds a list of this message")
@@ -105,7 +107,7 @@ func (d *Decision) targets(m *Message, p *Policy) []target {
 	if cut {
 		d.note("more than %d lists, the first ones count", maxLists)
 	}
-	if reason := unarchived(m.Header); reason != "" && d.matched {
+	if reason := unarchived(header); reason != "" && d.matched {
 		d.note("%s", reason)
 		return nil
 	}
