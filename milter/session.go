@@ -229,7 +229,7 @@ func (s *session) end() {
 		return
 	}
 	m := stamp.Message{Header: s.header, Envelope: &stamp.Envelope{From: s.from, To: s.to}, MTAMessageID: s.mtaID,
-		Client: &stamp.Client{Addr: s.addr, Authenticated: s.auth}}
+		Client: &stamp.Client{Addr: s.addr, Authenticated: s.auth}, Received: start}
 	d := stamp.Decide(&m, s.policy, s.reserver())
 	if !s.allowed(d.Edits) {
 		s.refuse(noChanges)

@@ -171,11 +171,17 @@ def compose_token(hash_text: str, ordinal: int = 1) -> str:
     return token
 
 
+def _originator_value(fields: Sequence[Field], name: str) -> bytes:
+    """"Identity": a value without its white space; a Date that a filter added counts as empty."""
+    value = _squeeze(_first(fields, name) or b"")
+    return b"" if name == "date" and value.endswith(b"(addedintransit)") else value
+
+
 def identity(fields: Sequence[Field], chosen: Iterable[str] = ("message-id", "date")) -> bytes:
     """"Identity": the first 128 bits of SHA-256 over the chosen originator fields."""
     digest, names = hashlib.sha256(), {name.lower() for name in chosen}
     for name in filter(names.__contains__, IDENTITY_ORDER):
-        value = canonical(fields) if name == "message-id" else _squeeze(_first(fields, name) or b"")
+        value = canonical(fields) if name == "message-id" else _originator_value(fields, name)
         digest.update(name.encode("ascii") + b":" + value + b"\n")
     return digest.digest()[:16]
 
@@ -183,7 +189,7 @@ def identity(fields: Sequence[Field], chosen: Iterable[str] = ("message-id", "da
 def derived(fields: Sequence[Field]) -> Optional[bytes]:
     """"Missing and Repeated Message-IDs": the derived id without brackets, None if not allowed."""
     sender = _squeeze(_first(fields, "from") or b"")
-    if not sender and not _squeeze(_first(fields, "date") or b""):
+    if not sender and not _originator_value(fields, "date"):
         return None
     left, at, domain = sender.lower().rpartition(b"@")
     domain = domain[:-1] if domain.endswith(b">") else domain

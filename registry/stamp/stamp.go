@@ -16,7 +16,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
@@ -33,6 +35,9 @@ type Message struct {
 	// MTAMessageID is the Message-ID that the MTA adds after the filter to a
 	// message without one (Sendmail's macro {msg_id}).
 	MTAMessageID string
+	// Received is when an MTA received the message, zero where none waits for
+	// the decision. A message without a Date gets this one.
+	Received time.Time
 }
 
 // An Envelope is that of an SMTP transaction (RFC 5321, section 2.3.1), without
@@ -91,8 +96,20 @@ func Decide(m *Message, p *Policy, reserve Reserve) Decision {
 	if err := d.reserveAll(p, targets, reserve); err != nil {
 		return Decision{TempFail: p.OnFailure == FailureTempfail, MessageID: d.MessageID, Hash: d.Hash, Notes: d.Notes, Err: err}
 	}
+	d.date(m, p)
 	d.finish(m, p)
 	return d
+}
+
+// date adds a Date to a message that has a permalink and none. Otherwise an MTA
+// or list manager behind the filter would add one, and the next filter would
+// take it for another message.
+func (d *Decision) date(m *Message, p *Policy) {
+	if len(d.Stamps) == 0 || m.Received.IsZero() || m.Header.Count("Date") > 0 || !slices.Contains(p.Identity, "date") {
+		return
+	}
+	d.note("no Date, one was added")
+	d.Edits = append(d.Edits, Edit{Op: Add, Name: "Date", Value: hashheader.AddedDate(m.Received)})
 }
 
 // targets returns the lists that the message is for, none where no archive
