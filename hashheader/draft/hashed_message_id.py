@@ -10,7 +10,7 @@ import re
 import sys
 from collections import Counter
 from email.utils import make_msgid
-from typing import Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import quote
 
 ALGORITHMS = {"MD5": 128, "SHA1": 160, "SHA256": 256}  # "Algorithms": name, digest bits
@@ -292,14 +292,25 @@ def check_vector(entries: Mapping[str, str]) -> Iterator[str]:
                 yield f"{algorithm}: its own field does not pass"
 
 
-def run_vectors(path: str) -> int:
+def check_identity(entries: Mapping[str, str]) -> Iterator[str]:
+    """Every disagreement with one vector of the appendix about identities and claims."""
+    fields = split_fields(unescape(entries["header"]))
+    computed = identity(fields).hex()
+    if computed != entries["identity"]:
+        yield f"identity: computed {computed}, expected {entries['identity']}"
+    claim = f"{hash_of(canonical(fields), 'MD5')}={computed[:8]}"
+    if claim != entries["claim"]:
+        yield f"claim: computed {claim}, expected {entries['claim']}"
+
+
+def run_vectors(path: str, check: Callable[[Mapping[str, str]], Iterator[str]]) -> int:
     """Check a file of vectors; the exit status."""
     agree = disagree = 0
     with open(path, encoding="ascii") as file:
         text = file.read()
     for name, entries in read_vectors(text):
         try:
-            problems = list(check_vector(entries))
+            problems = list(check(entries))
         except (KeyError, ValueError) as error:
             problems = [f"unreadable: {error!r}"]
         for problem in problems:
@@ -329,7 +340,7 @@ def describe(header: bytes) -> dict[str, object]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line: vectors FILE, jsonl, or stamp TEMPLATE LIST.
+    """The command line: vectors FILE, identities FILE, jsonl, or stamp TEMPLATE LIST.
 
     jsonl is for tests that compare implementations. It reads a JSON object a line, whose "header" is
     a message or its header section in base64, and prints one for each: "canonical" is the canonical
@@ -339,7 +350,9 @@ def main(arguments: Sequence[str]) -> int:
     """
     command = (arguments[0], len(arguments)) if arguments else ("", 0)
     if command == ("vectors", 2):
-        return run_vectors(arguments[1])
+        return run_vectors(arguments[1], check_vector)
+    if command == ("identities", 2):
+        return run_vectors(arguments[1], check_identity)
     if command == ("jsonl", 1):
         for line in filter(str.strip, sys.stdin):
             print(json.dumps(describe(base64.b64decode(json.loads(line)["header"]))))
@@ -347,7 +360,7 @@ def main(arguments: Sequence[str]) -> int:
     if command == ("stamp", 3):
         sys.stdout.buffer.write(stamp(sys.stdin.buffer.read(), arguments[1], arguments[2]))
         return 0
-    print("usage: hashed_message_id.py vectors FILE | jsonl | stamp TEMPLATE LIST", file=sys.stderr)
+    print("usage: hashed_message_id.py vectors FILE | identities FILE | jsonl | stamp TEMPLATE LIST", file=sys.stderr)
     return 2
 
 
