@@ -120,25 +120,27 @@ func forgedSpellingsGo(t *testing.T, s site) {
 
 // TestSignatureOfAnotherSiteStaysValid has another site sign its Archived-At
 // before ours is added: above it ours is outside of the signature (RFC 6376,
-// section 5.4.2).
+// section 5.4.2). A signature that oversigns the name forbids any addition.
 func TestSignatureOfAnotherSiteStaysValid(t *testing.T) {
 	for _, k := range kinds {
-		t.Run(k.name, func(t *testing.T) {
-			dir := t.TempDir()
-			dkimKey(t, dir)
-			signed := signedElsewhere(t, k, startSigner(t, dir, "relaxed/relaxed"))
-			if out, ok := checkSignature(t, dir, signed); !ok {
-				t.Fatalf("does not verify at first:\n%s", out)
-			}
-			s := startSite(t, k, Options{})
-			m := s.passRaw(t, s.mta.Remote(), signed.Data)
-			if got := m.Raw("Archived-At"); len(got) != 2 || !strings.Contains(got[1], "elsewhere.example") {
-				t.Errorf("Archived-At %q", got)
-			}
-			if out, ok := checkSignature(t, dir, m); !ok {
-				t.Errorf("does not verify after ours was added:\n%s\n%s", out, m.RawHeader())
-			}
-		})
+		for _, oversign := range []string{"", oversigned} {
+			t.Run(k.name+" oversigned "+oversign, func(t *testing.T) {
+				dir := t.TempDir()
+				dkimKey(t, dir)
+				signed := signedElsewhere(t, k, startSigner(t, dir, "relaxed/relaxed", oversign))
+				if out, ok := checkSignature(t, dir, signed); !ok {
+					t.Fatalf("does not verify at first:\n%s", out)
+				}
+				s := startSite(t, k, Options{})
+				m := s.passRaw(t, s.mta.Remote(), signed.Data)
+				if got := m.Raw("Archived-At"); len(got) != 2 || !strings.Contains(got[1], "elsewhere.example") {
+					t.Errorf("Archived-At %q", got)
+				}
+				if out, ok := checkSignature(t, dir, m); ok != (oversign == "") {
+					t.Errorf("after ours was added: verifies %v\n%s\n%s", ok, out, m.RawHeader())
+				}
+			})
+		}
 	}
 }
 
