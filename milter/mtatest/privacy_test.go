@@ -1,6 +1,7 @@
 package mtatest
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -106,16 +107,23 @@ func emptyIDIsPassedOver(t *testing.T, s site) {
 	}
 }
 
-func forgedSpellingsGo(t *testing.T, s site) {
-	var forged strings.Builder
-	for _, value := range []string{"<HTTPS://a.example/x>", "<https://A.EXAMPLE/x>", "<https://a.example:443/x>", "<https://a.example./x>",
-		"<https://me@a.example/x>", "<https://a.example/%64evel@lists.example.org/x>", "<http://a.example/x>", "<https://a.example/./x>",
-		"<https://a.example//x>", "see <https://a.example/x>", "(a comment) <https://a.example/x>", "\"<https://a.example/x>\"", "https://a.example/x",
-		"<https://me:secret@a.example/x>", "<https://%61.example/x>", "<https://a.example/x/../y>", "<https://a.example/devel@lists.example.org/x>",
-		"\r\n\t<https://a.exam\r\n ple/x>", "<https://a.example/x> (a comment)", "<<https://a.example/x>>"} {
-		forged.WriteString("Archived-At: " + value + "\r\n")
+// forgedFields returns an Archived-At field for each line of
+// testdata/forged-archived-at.txt.
+func forgedFields(t *testing.T) (fields []string) {
+	t.Helper()
+	data, err := os.ReadFile("../../testdata/forged-archived-at.txt")
+	if err != nil {
+		t.Fatal(err)
 	}
-	checkStamped(t, s.pass(t, s.mta.Remote(), common+"Message-ID: <1@example.org>\r\n"+forged.String(), "hello\r\n"))
+	for value := range strings.Lines(string(data)) {
+		value = strings.NewReplacer(`\r`, "\r", `\n`, "\n", `\t`, "\t").Replace(strings.TrimSuffix(value, "\n"))
+		fields = append(fields, "Archived-At: "+value+"\r\n")
+	}
+	return fields
+}
+
+func forgedSpellingsGo(t *testing.T, s site) {
+	checkStamped(t, s.pass(t, s.mta.Remote(), common+"Message-ID: <1@example.org>\r\n"+strings.Join(forgedFields(t), ""), "hello\r\n"))
 }
 
 // TestSignatureOfAnotherSiteStaysValid has another site sign its Archived-At
