@@ -75,6 +75,39 @@ func untilTwo(t *testing.T, s *Sink) []Message {
 	}
 }
 
+// listCountsHoweverSpelled has Bob among the recipients too, so that the header
+// must name the list.
+func listCountsHoweverSpelled(t *testing.T, s site) {
+	for field, counts := range map[string]bool{
+		"To: <DEVEL@Lists.Example.ORG>":                                              true,
+		"Cc: lists: x@example.net, devel@lists.example.org;":                         true,
+		"To: (the\r\n list) devel@lists.example.org (Developers)":                    true,
+		"To: \"Devel, core\"\r\n\t<\"devel\"@lists.example.org>":                     true,
+		"To: =?utf-8?q?Gr=C3=BC=C3=9Fe?= <devel@lists.example.org>,\r\n x@y.example": true,
+		"Resent-To: devel@lists.example.org":                                         true,
+		"Resent-Cc: Devel <devel@lists.example.org>":                                 true,
+		"Reply-To: devel@lists.example.org":                                          false,
+		"To: \"devel@lists.example.org\" <bob@example.net>":                          false,
+		"Cc: devel@lists.example.org.example.net":                                    false,
+	} {
+		m := s.deliver(t, "a@example.org", []string{"bob@example.net", "devel@lists.example.org"}, plain+field+"\r\n")
+		if got := m.Raw("Archived-At"); (len(got) == 1) != counts {
+			t.Errorf("%s: Archived-At %q", field, got)
+		}
+	}
+}
+
+// nullSendersListIDCounts is for list managers that send posts with the null
+// sender.
+func nullSendersListIDCounts(t *testing.T, s site) {
+	to := []string{"bob@example.net"}
+	checkStamped(t, s.deliver(t, "", to, plain+"To: devel@lists.example.org\r\nList-Id: <devel.lists.example.org>\r\n"))
+	m := s.deliver(t, "", []string{"devel@lists.example.org"}, plain+"To: devel@lists.example.org\r\n")
+	if got := m.Raw("Archived-At"); len(got) != 0 || len(m.Raw("Message-ID-MD5")) != 1 {
+		t.Errorf("a notice to the list: Archived-At %q", got)
+	}
+}
+
 func managerIsNotAList(t *testing.T, s site) {
 	for from, to := range map[string]string{
 		"":                  "devel-bounces+jane.doe=private.example.com@lists.example.org",

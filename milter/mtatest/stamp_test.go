@@ -22,6 +22,8 @@ var cases = []mtaCase{
 	{"a blind list is named to nobody", blindListIsNamedToNobody},
 	{"sendmail -t names a list in Bcc to nobody", listInBccIsNamedToNobody},
 	{"a message without a Date has one permalink", datelessHasOnePermalink},
+	{"a list counts however the header spells its address", listCountsHoweverSpelled},
+	{"a post with the null sender is one by its List-Id", nullSendersListIDCounts},
 	{"mail to a list manager is not a list's", managerIsNotAList},
 	{"ids that MTAs break name nothing", longIDNamesNothing},
 	{"an empty Message-ID before another is passed over", emptyIDIsPassedOver},
