@@ -67,9 +67,20 @@ func (c *Config) checkMilter(p *Problems) {
 	if len(c.Milter.Listen) == 0 {
 		p.addf("milter.listen", "no address: %s", addressHint)
 	}
+	p.checkEach("milter.list_fields_from", c.Milter.ListFieldsFrom, checkClient)
 	if c.Milter.MessageBudget < c.Registry.Timeout {
 		p.addf("milter.message_budget", "%v is less than registry.timeout, %v: write at least that", c.Milter.MessageBudget, c.Registry.Timeout)
 	}
+}
+
+func checkClient(text string) error {
+	if text == Authenticated {
+		return nil
+	}
+	if _, err := Network(text).Prefix(); err != nil {
+		return fmt.Errorf("%w, or %s", err, Authenticated)
+	}
+	return nil
 }
 
 // checkListeners finds addresses that are configured twice.

@@ -65,8 +65,13 @@ type Milter struct {
 	MaxConnections int       `toml:"max_connections" min:"1" comment:"Maximum number of connections from MTAs. Further connections wait, and idle ones give way to them."`
 	IdleTimeout    Duration  `toml:"idle_timeout" min:"1" comment:"How long a connection may be idle. Must be longer than the MTA's own timeout."`
 	MessageBudget  Duration  `toml:"message_budget" min:"1" comment:"Time limit of all registry calls for one message. Must be shorter than the MTA's own timeout."`
+	ListFieldsFrom []string  `toml:"list_fields_from" reload:"yes" comment:"Clients whose List-Post and List-Id name the list of a message: addresses and networks, such as 127.0.0.0/8 and ::1, and authenticated for those that logged in. From others these fields do not count, as if they were missing. If empty, they count from everyone."`
 	ShutdownBudget Duration  `toml:"shutdown_budget" min:"1" comment:"How long the daemon waits for messages in progress after SIGTERM."`
 }
+
+// Authenticated is the entry of milter.list_fields_from for clients that logged
+// in.
+const Authenticated = "authenticated"
 
 // Header is the table [header].
 type Header struct {

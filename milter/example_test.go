@@ -74,7 +74,8 @@ func sendOne(address string) ([]gomilter.ModifyAction, error) {
 	defer session.Close()
 	_, from := session.Mail("a@example.org", nil)
 	_, to := session.Rcpt("devel@lists.example.org", nil)
-	_, field := session.HeaderField("Message-ID", "<abc@example.org>")
+	_, id := session.HeaderField("Message-ID", "<abc@example.org>")
+	_, date := session.HeaderField("Date", "Tue, 24 Nov 2026 11:00:00 +0000")
 	edits, _, end := session.End()
-	return edits, errors.Join(from, to, field, end)
+	return edits, errors.Join(from, to, id, date, end)
 }

@@ -170,7 +170,8 @@ func TestRegistryThatHangsHoldsNoMessage(t *testing.T) {
 	})
 	session := dial(t, s.addr)
 	for _, err := range []error{second(session.Mail("a@example.org", nil)), second(session.Rcpt("x@lists.example.org", nil)),
-		second(session.Rcpt("y@lists.example.org", nil)), second(session.HeaderField("To", "x@lists.example.org, y@lists.example.org")), second(session.HeaderField("Message-ID", "<abc@example.org>"))} {
+		second(session.Rcpt("y@lists.example.org", nil)), second(session.HeaderField("To", "x@lists.example.org, y@lists.example.org")), second(session.HeaderField("Message-ID", "<abc@example.org>")),
+		second(session.HeaderField("Date", first[1].Value))} {
 		if err != nil {
 			t.Fatal(err)
 		}

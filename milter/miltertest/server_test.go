@@ -5,6 +5,7 @@ import (
 	stdlog "log"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -108,6 +109,10 @@ func set(t testing.TB, o *milter.Options, name, value string) {
 		o.MaxHeaderBytes = n
 	case name == "idle_timeout" && durationErr == nil:
 		o.IdleTimeout = d
+	case name == "list_fields_from":
+		p := *o.Policy
+		p.ListFieldsFrom = clients(t, value)
+		o.Policy = &p
 	default:
 		t.Fatalf("option %s=%s is not known", name, value)
 	}
@@ -167,4 +172,17 @@ func checkLog(t *testing.T, log string, texts []string) {
 	if got := library.String(); got != "" {
 		t.Errorf("go-milter complains: %s", got)
 	}
+}
+
+// clients reads networks and "authenticated", separated by commas.
+func clients(t testing.TB, value string) (out stamp.Clients) {
+	t.Helper()
+	for _, name := range strings.Split(value, ",") {
+		if name == "authenticated" {
+			out.Authenticated = true
+			continue
+		}
+		out.Networks = append(out.Networks, netip.MustParsePrefix(name))
+	}
+	return out
 }

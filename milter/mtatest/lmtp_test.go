@@ -192,6 +192,36 @@ func TestPostfixDeliversToTheArchive(t *testing.T) {
 	}
 }
 
+// TestPostfixDeliversAnotherBody has a forgery come first: the archive keeps
+// both, and what Postfix sends again is kept once.
+func TestPostfixDeliversAnotherBody(t *testing.T) {
+	a := startArchive(t)
+	const client = "alice@example.org"
+	forged := strings.Replace(colliding("A"), "Grüße", "Send money", 1)
+	second := collision + "-2"
+	for _, c := range []struct {
+		name, data, token, want string
+		stored                  int
+	}{
+		{"the forgery", forged, collision, "sent Archived as; ", 1},
+		{"the message under the forgery's token", colliding("A"), collision, "bounced Permalink already; ", 1},
+		{"the message under the token that the reply names", colliding("A"), second, "sent Archived as; ", 2},
+		{"the message again, with another trace field", "Received: by x.example; x\r\n" + colliding("A"), collision, "sent Already archived as; ", 2},
+		{"the forgery again", forged, second, "sent Already archived as; ", 2},
+		{"the message with a footer", colliding("A") + "____\r\n", collision, "bounced Permalink already; ", 2},
+	} {
+		if got := a.send(t, client, c.data, c.token)[c.token]; got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+		if got := a.stored(t); len(got) != c.stored {
+			t.Errorf("%s: %d messages are stored", c.name, len(got))
+		}
+	}
+	if all := strings.Join(a.stored(t), ""); !strings.Contains(all, "Grüße from A") || !strings.Contains(all, "Send money from A") {
+		t.Error("one of the two is not kept")
+	}
+}
+
 func TestPostfixTriesAgainAndTheArchiveKeepsOne(t *testing.T) {
 	a := startArchive(t)
 	a.registry.lost.Store(1)

@@ -78,17 +78,7 @@ func startSite(t *testing.T, k kind, o Options) site {
 func startDaemon(t *testing.T, dir, addr string, milter ...string) *Daemon {
 	t.Helper()
 	need.Time(t, "it starts the daemon")
-	d, err := StartDaemon(limit(t), daemonBin, dir, fmt.Sprintf(`
-state_dir = %q
-[milter]
-shutdown_budget = "2s"
-listen = [%q]
-%s
-[[archive]]
-name = "a"
-lists = ["*@lists.example.org"]
-url = "https://a.example/{list}/{token}"
-`, filepath.Join(dir, "state"), addr, strings.Join(milter, "\n")), addr)
+	d, err := StartDaemon(limit(t), daemonBin, dir, daemonConfig(dir, addr, milter...), addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +91,21 @@ url = "https://a.example/{list}/{token}"
 		}
 	})
 	return d
+}
+
+// daemonConfig is what startDaemon writes.
+func daemonConfig(dir, addr string, milter ...string) string {
+	return fmt.Sprintf(`
+state_dir = %q
+[milter]
+shutdown_budget = "2s"
+listen = [%q]
+%s
+[[archive]]
+name = "a"
+lists = ["*@lists.example.org"]
+url = "https://a.example/{list}/{token}"
+`, filepath.Join(dir, "state"), addr, strings.Join(milter, "\n"))
 }
 
 // pass sends one message to a list through the MTA and returns what came out.

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -108,16 +109,24 @@ func (x *exchange) lookup() error {
 	return nil
 }
 
-// lookupHash answers GET /api/v1/hashes/{list}/{hash}.
+// lookupHash answers GET /api/v1/hashes/{list}/{hash}: all reservations of a
+// hash, or those that a claim behind it is for.
 func (x *exchange) lookupHash() error {
 	list := x.r.PathValue("list")
 	if err := x.allow(ScopeRead, list); err != nil {
 		return err
 	}
+	ref, err := hashheader.ParseReference(x.r.PathValue("hash"))
+	if err == nil && ref.Claim == "" && ref.Ordinal > 1 {
+		_, err = hashheader.CheckHash(ref.Token())
+	}
+	if err != nil {
+		return err
+	}
 	ctx, cancel := x.budget()
 	defer cancel()
-	all, err := x.o.Registry.LookupHash(ctx, list, x.r.PathValue("hash"))
-	if err != nil {
+	all, err := x.behind(ctx, list, ref)
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
 		return err
 	}
 	answer := reservations{Reservations: []registry.ReservationJSON{}}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,29 @@ func TestResolver(t *testing.T) {
 				t.Errorf("HEAD: %d %s", head.StatusCode, head.Header.Get("Location"))
 			}
 		})
+	}
+}
+
+// Everything that the choice links opens: where an archive confirms, a message
+// that it has not confirmed may be a forgery that it never gets.
+func TestTheChoiceLinksOnlyWhatOpens(t *testing.T) {
+	for archived, want := range map[int]string{0: "1 2 3", 1: "", 2: "1 2", 3: "1 2 3"} {
+		g := reserved(t, list, 3)
+		for n := 1; n <= archived; n++ {
+			c := registry.Confirmation{List: list, Token: hashheader.Token(hash, n), URL: "https://archive.example/" + strconv.Itoa(n)}
+			must(g.Confirm(t.Context(), c))
+		}
+		answer := do(newHandler(t, httpapi.Options{Registry: g}), "GET", "/"+list+"/"+hash)
+		shown := text(answer)
+		var linked []string
+		for n := 1; n <= 3; n++ {
+			if strings.Contains(shown, `href="`+base+"/"+list+"/"+hash+"="+claim(n)+`"`) {
+				linked = append(linked, strconv.Itoa(n))
+			}
+		}
+		if got := strings.Join(linked, " "); got != want || (archived == 1) != (answer.StatusCode == 301) {
+			t.Errorf("%d are archived: %d, links to %q, want %q", archived, answer.StatusCode, got, want)
+		}
 	}
 }
 

@@ -83,6 +83,8 @@ type Policy struct {
 	Archives      []Archive
 	OnFailure     FailureMode
 	Hostname      string // for generated Message-IDs
+	// ListFieldsFrom are the clients whose List-Id and List-Post count.
+	ListFieldsFrom Clients
 
 	wanted []string
 }
