@@ -21,6 +21,7 @@ import (
 	"permalink-milter/milter/mtatest/output"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
+	"permalink-milter/registry/stamp"
 	"permalink-milter/registry/stamp/stamptest"
 )
 
