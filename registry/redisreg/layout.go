@@ -51,7 +51,7 @@ func (p place) decode(value string) (registry.Entry, error) {
 // it does not pass by itself.
 func (p place) failed(err error) error {
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
-		return fmt.Errorf("redis key %s is not a registry's hash: delete it, or set another key_prefix: %w", p.key, err)
+		return fmt.Errorf("%w: redis key %s is not a registry's hash: delete it, or set another key_prefix: %w", registry.ErrCorrupt, p.key, err)
 	}
 	return fmt.Errorf("%w: redis: %w", registry.ErrUnavailable, err)
 }

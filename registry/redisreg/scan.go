@@ -2,6 +2,7 @@ package redisreg
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"strings"
@@ -49,13 +50,16 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 }
 
 // yieldPages yields the records of some buckets. It returns false if no more is
-// wanted or after an error.
+// wanted.
 func yieldPages(pages []page, yield func(registry.Record, error) bool) bool {
 	for _, p := range pages {
+		if p.err != nil && !yield(registry.Record{}, p.err) {
+			return false
+		}
 		for field, value := range p.fields {
 			at := place{p.key, field}
 			e, err := at.decode(value)
-			if !yield(registry.Record{Key: at.registryKey(), Entry: e}, err) || err != nil {
+			if !yield(registry.Record{Key: at.registryKey(), Entry: e}, err) {
 				return false
 			}
 		}
@@ -68,6 +72,7 @@ func yieldPages(pages []page, yield func(registry.Record, error) bool) bool {
 type page struct {
 	key    string
 	fields map[string]string
+	err    error // why the bucket is none
 }
 
 // scanStep reads scanBuckets buckets, beginning with number from.
@@ -82,9 +87,12 @@ func (s *Store) scanStep(ctx context.Context, from int, match string) ([]page, e
 	exec(ctx, pipe)
 	var pages []page
 	for i, cmd := range cmds {
-		p := page{s.bucket(from + i), make(map[string]string)}
+		p := page{key: s.bucket(from + i), fields: make(map[string]string)}
 		if err := s.readPage(ctx, p, cmd, match); err != nil {
-			return nil, place{key: p.key}.failed(err)
+			p.err = place{key: p.key}.failed(err)
+		}
+		if p.err != nil && !errors.Is(p.err, registry.ErrCorrupt) {
+			return nil, p.err
 		}
 		pages = append(pages, p)
 	}
