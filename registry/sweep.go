@@ -93,7 +93,11 @@ func (r *sweeping) read(ctx context.Context) error {
 		if len(rec.Entry.drop(r.takes).Slots) == len(rec.Entry.Slots) {
 			continue
 		}
-		if err := r.send(ctx, rec); err != nil {
+		next := r.send
+		if r.DryRun { // nothing to wait for
+			next = r.change
+		}
+		if err := next(ctx, rec); err != nil {
 			return err
 		}
 	}
