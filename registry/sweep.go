@@ -20,7 +20,7 @@ type Sweep struct {
 	Of      func(list string) bool // the lists to look at; nil: all
 	Expired time.Time              // removes what had expired by then
 	Since   time.Time              // removes what was reserved before, expired or not; zero: nothing
-	Rate    int                    // entries changed a second, at most; 0: no bound
+	Rate    int                    // entries read a second, at most; one that changes counts as ten; 0: no bound
 	DryRun  bool                   // changes nothing
 	Removed func(Reservation)      // called with each that is removed, one at a time; may be nil
 }
@@ -45,11 +45,6 @@ func (s Sweep) Run(ctx context.Context, store Store) (swept Swept, err error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r := &sweeping{Sweep: s, store: store, stop: stop, found: make(chan Record)}
-	if s.Rate > 0 {
-		pace := time.NewTicker(time.Second / time.Duration(s.Rate))
-		defer pace.Stop()
-		r.pace = pace.C
-	}
 	var workers sync.WaitGroup
 	for range sweepWorkers {
 		workers.Go(func() { r.work(ctx) })
@@ -71,8 +66,8 @@ type sweeping struct {
 	Sweep
 	store Store
 	stop  context.CancelCauseFunc
-	found chan Record      // entries to change
-	pace  <-chan time.Time // nil: no bound
+	found chan Record // entries to change
+	spent int         // of the rate, since the last pause
 	mu    sync.Mutex
 	swept Swept
 }
@@ -89,33 +84,45 @@ func (r *sweeping) read(ctx context.Context) error {
 		case r.Of != nil && !r.Of(rec.List):
 			continue
 		}
-		r.count(Swept{Seen: len(rec.Reservations())})
-		if len(rec.Entry.drop(r.takes).Slots) == len(rec.Entry.Slots) {
-			continue
-		}
-		next := r.send
-		if r.DryRun { // nothing to wait for
-			next = r.change
-		}
-		if err := next(ctx, rec); err != nil {
+		if err := r.pass(ctx, rec); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// send gives an entry to a worker, and then waits as the rate demands.
-func (r *sweeping) send(ctx context.Context, rec Record) error {
+// pass looks at an entry and gives it to a worker if it has to change.
+func (r *sweeping) pass(ctx context.Context, rec Record) error {
+	r.count(Swept{Seen: len(rec.Reservations())})
+	changes := len(rec.Entry.drop(r.takes).Slots) < len(rec.Entry.Slots)
+	switch {
+	case !changes:
+		return r.pace(ctx, 1)
+	case r.DryRun:
+		return r.change(ctx, rec)
+	}
 	select {
 	case r.found <- rec:
+		return r.pace(ctx, 10)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if r.pace == nil {
+}
+
+// paceStep is how much is done between two pauses, as Rate counts it.
+const paceStep = 100
+
+// pace pauses as the rate demands.
+func (r *sweeping) pace(ctx context.Context, cost int) error {
+	r.spent += cost
+	if r.Rate <= 0 || r.spent < paceStep {
 		return nil
 	}
+	pause := time.NewTimer(time.Duration(r.spent) * time.Second / time.Duration(r.Rate))
+	defer pause.Stop()
+	r.spent = 0
 	select {
-	case <-r.pace:
+	case <-pause.C:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
