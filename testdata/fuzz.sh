@@ -18,7 +18,7 @@ for found in $(grep -rho --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' --with-f
 	# Without the last flag, targets with several goroutines keep the fuzzer busy minimizing.
 	go test -run - -fuzz "^$target\$" -fuzztime "$time" -cover -fuzzminimizetime 1x "$package" >"$out" 2>&1 || result=FAIL
 	executions=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$out" | tail -1)
-	coverage=$(sed -n 's/^coverage: \([^ ]*\).*/\1/p' "$out" | tail -1)
+	coverage=$(sed -n 's/^coverage: \([0-9.]*%\).*/\1/p' "$out" | tail -1)
 	printf "$row" "$target" "${package#./}" "${executions:--}" "${coverage:--}" "$result"
 	if [ $result = FAIL ]; then
 		failed=1

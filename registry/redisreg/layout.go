@@ -42,7 +42,7 @@ func (p place) registryKey() registry.Key {
 func (p place) decode(value string) (registry.Entry, error) {
 	e, err := registry.DecodeEntry([]byte(value))
 	if err != nil {
-		return e, fmt.Errorf("redis key %s, field %q: %w", p.key, p.field, err)
+		return e, fmt.Errorf("redis key %s, field %.200q: %w", p.key, p.field, err)
 	}
 	return e, nil
 }
