@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
 	"time"
+
+	"permalink-milter/milter/mtatest/output"
 )
 
 func TestSlowClients(t *testing.T) {
@@ -164,5 +167,17 @@ func TestServingAfterShutdown(t *testing.T) {
 	}
 	if err := s.server.Serve(ln); !errors.Is(err, ErrServerClosed) {
 		t.Error(err)
+	}
+}
+
+// A flood of clients is no flood in the log.
+func TestAFullServerIsLoggedOnceAMinute(t *testing.T) {
+	var log output.Buffer
+	s := start(t, func(o *Options) { o.MaxConnections, o.Log = 1, slog.New(slog.NewTextHandler(&log, nil)) })
+	for range 3 {
+		expect(t, s.dial(t).line(), "220 ")
+	}
+	if n := strings.Count(log.String(), "all LMTP connections are in use"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, log.String())
 	}
 }

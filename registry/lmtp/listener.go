@@ -9,6 +9,9 @@ import (
 // another, so that busy clients do not push each other out.
 const minIdle = time.Second
 
+// warnEvery is how often a flood of connections is logged, in seconds.
+const warnEvery = 60
+
 // A listener serves at most the server's number of connections at once. Where
 // all are in use, the client that has sent no message for the longest time
 // gives way: it is answered 421 and may come back. Otherwise a few clients that
@@ -39,8 +42,10 @@ func (l listener) takeSlot(nc net.Conn) bool {
 		return true
 	default:
 	}
-	l.server.o.Log.Warn("all LMTP connections are in use; the one that is idle for the longest time gives way",
-		"listener", l.Addr(), "client", nc.RemoteAddr(), "max_connections", l.server.o.MaxConnections)
+	if now, next := time.Now().Unix(), l.server.warnNext.Load(); now >= next && l.server.warnNext.CompareAndSwap(next, now+warnEvery) {
+		l.server.o.Log.Warn("all LMTP connections are in use; the one that is idle for the longest time gives way",
+			"listener", l.Addr(), "client", nc.RemoteAddr(), "max_connections", l.server.o.MaxConnections)
+	}
 	for {
 		l.server.dismissIdle()
 		select {

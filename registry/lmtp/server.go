@@ -58,6 +58,7 @@ type Server struct {
 	turns    [64]chan struct{}
 	ctx      context.Context // ends when Shutdown cuts what is in progress
 	cut      context.CancelFunc
+	warnNext atomic.Int64 // when it may be logged again that slots are out, in Unix seconds
 	draining atomic.Bool
 	drained  chan struct{} // closed when draining is set
 
