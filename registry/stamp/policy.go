@@ -49,7 +49,7 @@ func (a *Archive) Holds(list string) bool {
 	if list == "" {
 		return false
 	}
-	return strings.EqualFold(a.List, list) || matchAny(a.Lists, list) && !matchAny(a.Except, list)
+	return strings.EqualFold(a.List, list) || MatchAny(a.Lists, list) && !MatchAny(a.Except, list)
 }
 
 // Following returns the template that the resolver follows.
@@ -60,7 +60,8 @@ func (a *Archive) Following() hashheader.Template {
 	return a.Target
 }
 
-func matchAny(patterns []string, list string) bool {
+// MatchAny reports whether a list's address matches one of the patterns.
+func MatchAny(patterns []string, list string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return MatchList(pattern, list) })
 }
 
