@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 )
 
 var errNoID = errors.New("no Message-ID in the header section")

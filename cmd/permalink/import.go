@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/permalink/backfill"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry/stamp"
 )
 

@@ -13,10 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/query"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )

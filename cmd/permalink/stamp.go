@@ -13,8 +13,8 @@ import (
 
 	"permalink-milter/cmd/permalink/edit"
 	"permalink-milter/cmd/permalink/inplace"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/permalink/edit"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )

@@ -12,10 +12,10 @@ import (
 
 	"permalink-milter/cmd/permalink/examine"
 	"permalink-milter/cmd/permalink/follow"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 )
 
 const verifyLong = `Check the permalink headers of messages: each hash field against the

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"permalink-milter/cmd/permalink/inorder"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
+	"permalink-milter/hashheader/mailbox/inorder"
 	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry/stamp"
 )
 

@@ -9,9 +9,9 @@ import (
 	"slices"
 
 	"permalink-milter/cmd/permalink/follow"
-	"permalink-milter/cmd/permalink/inorder"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
+	"permalink-milter/hashheader/mailbox/inorder"
 )
 
 // An Examiner holds what messages are checked against.

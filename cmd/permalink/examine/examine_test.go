@@ -3,8 +3,8 @@ package examine
 import (
 	"testing"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 )
 
 // found is a message with these results of its hash.

@@ -17,8 +17,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"go.uber.org/goleak"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -316,7 +316,7 @@ func TestContentLengthThatLeadsAstray(t *testing.T) {
 // The mailboxes in testdata/mbox hold as many messages as want.tsv says, from a
 // file, a pipe, and out of gzip.
 func TestOddMailboxes(t *testing.T) {
-	const dir = "../../../testdata/mbox/"
+	const dir = "../../testdata/mbox/"
 	want, err := os.ReadFile(dir + "want.tsv")
 	if err != nil {
 		t.Fatal(err)

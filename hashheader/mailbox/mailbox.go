@@ -37,8 +37,8 @@ import (
 	"iter"
 	"runtime"
 
-	"permalink-milter/cmd/permalink/inorder"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox/inorder"
 )
 
 // Errors of messages and of sources.
