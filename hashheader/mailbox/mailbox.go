@@ -17,9 +17,11 @@
 //     it need not be empty then, and what follows need only be a field.
 //   - An empty line stands before it, and the header section has a field that
 //     prose has no use for, such as Message-ID or Received, or two of those that
-//     it may quote, such as Subject and Date. So bare From_ lines, which
-//     Thunderbird and Google's exports write, separate messages; sentences that
-//     begin with "From" do not.
+//     it may quote, such as Subject and Date. So the From_ lines without a date
+//     that Google's exports have separate messages; sentences that begin with
+//     "From" do not.
+//   - It is bare, "From" or "From -" alone, as Mozilla's programs write it, and
+//     the header section is as above. The line before it need not be empty.
 //
 // All other lines are text. Summary counts those of them that begin with "From ".
 //

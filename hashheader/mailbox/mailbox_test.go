@@ -330,6 +330,9 @@ func TestOddMailboxes(t *testing.T) {
 		}
 		for _, text := range []string{string(data), zip(string(data)), "\xef\xbb\xbf" + string(data)} {
 			got := slices.DeleteFunc(readText(t, "", text), func(line string) bool { return strings.HasPrefix(line, "f#0@") })
+			if !strings.HasPrefix(text, "\x1f") && len(mailbox.Split([]byte(text))) != max(len(got), 1) {
+				t.Errorf("%s: Split finds %d messages, not %d", file, len(mailbox.Split([]byte(text))), len(got))
+			}
 			if strconv.Itoa(len(got)) != number || strings.Contains(strings.Join(got, ""), "!") {
 				t.Errorf("%s: %q, want %s", file, got, number)
 			}
@@ -337,6 +340,26 @@ func TestOddMailboxes(t *testing.T) {
 	}
 	if len(lines) < 26 {
 		t.Errorf("%d mailboxes", len(lines))
+	}
+}
+
+// What Split returns is the text.
+func TestSplitCutsAtFromLines(t *testing.T) {
+	prose := "From here\nNote: no\n\n"
+	big := strings.Repeat("x", 600000) + "\n"
+	for _, want := range [][]string{
+		{""}, {"text\n"}, {one}, {one + "\n" + sep + two},
+		{"\n\n" + sep + one + prose, sep + two, "From -\n" + two},
+		{sep + cl(len(prose+sep+two), prose+sep+two) + "\n", sep + two},
+		{sep + one + big, sep + two + big, sep + one},
+	} {
+		var got []string
+		for _, text := range mailbox.Split([]byte(strings.Join(want, ""))) {
+			got = append(got, string(text))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%.2000s", diff)
+		}
 	}
 }
 

@@ -48,6 +48,33 @@ func (s *scanner) mbox(source string, r io.Reader, at io.ReaderAt, length length
 	return err
 }
 
+// Split returns the messages of a text: those of an mbox, each with its From_
+// lines, or else the text itself. The first one begins where the text does.
+func Split(text []byte) [][]byte {
+	if len(text) == 0 || detect(text[:min(len(text), peekSize)]) != Mbox {
+		return [][]byte{text}
+	}
+	var starts []int64
+	s := &scanner{yield: func(b *batch) bool {
+		for _, m := range b.spans {
+			if m.Index > 0 {
+				starts = append(starts, m.Start)
+			}
+		}
+		return true
+	}}
+	s.b = newBatch(nil)
+	_ = s.mbox("", bytes.NewReader(text), bytes.NewReader(text), lengthsUnknown) // memory does not fail
+	s.flush()
+	var messages [][]byte
+	begin := int64(0)
+	for _, start := range starts[min(1, len(starts)):] {
+		messages = append(messages, text[begin:start])
+		begin = start
+	}
+	return append(messages, text[begin:])
+}
+
 // split sends all messages of the mbox. Its error is the reader's.
 func (s *splitter) split() error {
 	for {
