@@ -61,6 +61,7 @@ type Message struct {
 	// from the start of the source, decompressed. Offset is the same, or that of
 	// what Err is about.
 	Start, Offset int64
+	Format        Format            // of the source: Single, Mbox or MboxCL
 	Header        hashheader.Header // the fields that Options.Wants, top down
 	Err           error             // the header may hold what came before the trouble
 }
@@ -81,7 +82,8 @@ type Options struct {
 	Stdin  io.Reader // what the input - is
 	// Wants selects the fields to keep; nil keeps all. It is called by several
 	// goroutines.
-	Wants func(name []byte) bool
+	Wants  func(name []byte) bool
+	Memory Memory // nil: all is read
 	// Progress is called with the number of bytes read, before decompression; one
 	// goroutine calls it.
 	Progress func(n int)

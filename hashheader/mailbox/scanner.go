@@ -90,9 +90,11 @@ func (s *scanner) maildir(dir string) {
 		if s.stopped {
 			return
 		}
-		if !strings.HasPrefix(name, ".") {
-			s.entry(filepath.Join(dir, name), Single)
+		path := filepath.Join(dir, name)
+		if strings.HasPrefix(name, ".") || s.Memory != nil && s.Memory.Delivered(path) {
+			continue
 		}
+		s.entry(path, Single)
 	}
 }
 
@@ -159,6 +161,9 @@ func (s *scanner) file(name string, format Format) {
 	var at io.ReaderAt
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		at = f // a pipe's bytes can be read only once
+		if s.resume(name, f) {
+			return
+		}
 	}
 	s.stream(name, f, at, format)
 }
@@ -202,11 +207,11 @@ func (s *scanner) content(name string, r io.Reader, at io.ReaderAt, format Forma
 		s.ended(sum)
 		return err
 	case MboxCL, MboxCL2:
-		return s.mbox(name, r, at, lengthsTrusted)
+		return s.mbox(name, r, at, lengthsTrusted, Point{})
 	case MboxO, MboxRD:
-		return s.mbox(name, r, at, lengthsIgnored)
+		return s.mbox(name, r, at, lengthsIgnored, Point{})
 	case Mbox:
-		return s.mbox(name, r, at, lengthsUnknown)
+		return s.mbox(name, r, at, lengthsUnknown, Point{})
 	}
 	_, err = Kind(head)
 	s.fail(name, 0, err)
@@ -235,7 +240,7 @@ func startsSection(head []byte) bool {
 func (s *scanner) single(name string, r io.Reader) error {
 	const step = 16 << 10
 	from := len(s.b.buf)
-	m := span{Message: Message{Source: name, Index: 1}, from: from}
+	m := span{Message: Message{Source: name, Index: 1, Format: Single}, from: from}
 	section := hashheader.Section{Wants: func([]byte) bool { return false }}
 	for {
 		s.b.buf = slices.Grow(s.b.buf, step)
