@@ -48,7 +48,8 @@ var (
 	ErrNotMail = errors.New("neither a message nor an mbox")
 	ErrEmpty   = errors.New("empty: no message")
 	ErrNoFrom  = errors.New("no From_ line at the start of the mbox; skipped up to the first")
-	ErrCut     = errors.New("ends in the middle of a header line: cut off?")
+	ErrCut     = errors.New("the mbox ends in the middle of a header line: cut off?")
+	ErrUnended = errors.New("no line end behind the last line of the header: if the message is cut off, it may be named wrongly")
 	ErrNUL     = errors.New("NUL in the header section")
 	ErrOutside = errors.New("a symbolic link that leads out of the folder: not followed")
 )
@@ -64,6 +65,11 @@ type Message struct {
 	Format        Format            // of the source: Single, Mbox or MboxCL
 	Header        hashheader.Header // the fields that Options.Wants, top down
 	Err           error             // the header may hold what came before the trouble
+}
+
+// Whole reports whether the header section is whole, whatever Err warns of.
+func (m *Message) Whole() bool {
+	return m.Err == nil || errors.Is(m.Err, ErrNUL) || errors.Is(m.Err, ErrUnended)
 }
 
 // ID returns the canonical Message-ID, "" for a message that has none or whose
@@ -144,15 +150,28 @@ func (s span) read(buf []byte, wants func(name []byte) bool) *Message {
 	case m.Err != nil:
 	case nul >= 0:
 		m.Err, m.Offset = ErrNUL, m.Offset+int64(nul)
-	case s.last && IsCut(data, &section):
-		m.Err = ErrCut
+	case s.last:
+		m.Err = Ending(data, &section, s.Format)
 	}
 	return &m
 }
 
-// IsCut reports whether data, a whole input, ends within a line of its header
-// section.
-func IsCut(data []byte, section *hashheader.Section) bool {
+// Ending returns what is to be said of the end of data, the rest of a source. A
+// header section may end where its input does, also within a line: a file that is
+// one message is taken at its word, with ErrUnended as a warning. An mbox ends in
+// a line end, so there the last message is cut: ErrCut.
+func Ending(data []byte, section *hashheader.Section, format Format) error {
+	switch {
+	case !endsInLine(data, section):
+		return nil
+	case format == Single:
+		return ErrUnended
+	}
+	return ErrCut
+}
+
+// endsInLine reports whether data ends within a line of its header section.
+func endsInLine(data []byte, section *hashheader.Section) bool {
 	rest := data[section.End:]
 	if len(rest) == 0 {
 		return section.End > 0 && data[section.End-1] != '\n'

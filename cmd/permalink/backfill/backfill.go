@@ -51,7 +51,7 @@ func (im *Importer) Wants(name []byte) bool {
 // several goroutines.
 func (im *Importer) Prepare(m *mailbox.Message) *Message {
 	out := &Message{Message: *m}
-	if errors.Is(m.Err, mailbox.ErrNUL) { // the archive holds it all the same
+	if m.Err != nil && m.Whole() { // the archive holds it all the same
 		out.Err, out.Odd = nil, m.Err.Error()
 	}
 	if out.Err != nil {

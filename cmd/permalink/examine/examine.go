@@ -119,7 +119,7 @@ func (f Finding) Result() hashheader.Result {
 			worst = c.Result
 		}
 	}
-	if f.Err != nil && rank(worst) < rank(hashheader.PermError) {
+	if f.Err != nil && !errors.Is(f.Err, mailbox.ErrUnended) && rank(worst) < rank(hashheader.PermError) {
 		worst = hashheader.PermError
 	}
 	return worst

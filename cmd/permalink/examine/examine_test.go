@@ -38,4 +38,7 @@ func TestTheWorstResultCounts(t *testing.T) {
 	if got := cut.Result(); got != hashheader.PermError {
 		t.Errorf("cut off: %s", got)
 	}
+	if cut.Err = mailbox.ErrUnended; cut.Result() != hashheader.Pass {
+		t.Errorf("no line end: %s", cut.Result())
+	}
 }
