@@ -48,7 +48,7 @@ var (
 	ErrNotMail = errors.New("neither a message nor an mbox")
 	ErrEmpty   = errors.New("empty: no message")
 	ErrNoFrom  = errors.New("no From_ line at the start of the mbox; skipped up to the first")
-	ErrCut     = errors.New("the mbox ends in the middle of a header line: cut off?")
+	ErrCut     = errors.New("ends in the middle of a header line: cut off?")
 	ErrUnended = errors.New("no line end behind the last line of the header: if the message is cut off, it may be named wrongly")
 	ErrNUL     = errors.New("NUL in the header section")
 	ErrOutside = errors.New("a symbolic link that leads out of the folder: not followed")
@@ -132,6 +132,7 @@ type span struct {
 	Message
 	from, to int
 	last     bool // to is the end of the source
+	torn     bool // the source cannot be read on
 }
 
 func (s span) read(buf []byte, wants func(name []byte) bool) *Message {
@@ -150,6 +151,8 @@ func (s span) read(buf []byte, wants func(name []byte) bool) *Message {
 	case m.Err != nil:
 	case nul >= 0:
 		m.Err, m.Offset = ErrNUL, m.Offset+int64(nul)
+	case s.torn && endsInLine(data, &section):
+		m.Err = ErrCut
 	case s.last:
 		m.Err = Ending(data, &section, s.Format)
 	}

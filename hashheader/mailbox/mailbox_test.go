@@ -3,6 +3,7 @@ package mailbox_test
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -145,7 +146,7 @@ func TestBadInputIsToldOf(t *testing.T) {
 		"binary junk":                     {"", "\x7fELF\x00\x01", []string{"f#0@0 ! neither a message nor an mbox"}},
 		"text":                            {"", "Just some text\n", []string{"f#0@0 ! neither a message nor an mbox"}},
 		"a message cut in its header":     {"", "Message-ID: <1@x>\nSubj", []string{"f#1@0 1@x ! no line end behind the last line of the header: if the message is cut off, it may be named wrongly"}},
-		"an mbox cut in its header":       {"", sep + one + sep + "Message-ID: <2@x", []string{"f#1@0 1@x", "f#2@83 <2@x ! the mbox ends in the middle of a header line: cut off?"}},
+		"an mbox cut in its header":       {"", sep + one + sep + "Message-ID: <2@x", []string{"f#1@0 1@x", "f#2@83 <2@x ! ends in the middle of a header line: cut off?"}},
 		"NUL in a header":                 {"", sep + "Message-ID: <1@x>\nA: \x00\n\n" + sep + two, []string{"f#1@69 1@x ! NUL in the header section", "f#2@72 2@x"}},
 		"NUL in a body":                   {"", sep + one + "\x00\x00\n" + sep + two, []string{"f#1@0 1@x", "f#2@86 2@x"}},
 		"an mbox without From_":           {"mbox", one + sep + two, []string{"f#0@0 ! no From_ line at the start of the mbox; skipped up to the first", "f#1@35 2@x"}},
@@ -164,6 +165,19 @@ func TestBadInputIsToldOf(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// What is known to be torn is no whole message.
+func TestTornHeaderIsCut(t *testing.T) {
+	var subject strings.Builder
+	for i := range 2000 { // it does not compress
+		fmt.Fprintf(&subject, "%x", sha256.Sum256([]byte{byte(i), byte(i >> 8)}))
+	}
+	text := zip("Message-ID: <1@x>\nSubject: " + subject.String())
+	got := readText(t, "", cut(text, len(text)/2))
+	if len(got) != 2 || got[0] != "f#1@0 1@x ! "+mailbox.ErrCut.Error() {
+		t.Errorf("%.200q", got)
 	}
 }
 

@@ -250,7 +250,7 @@ func (s *scanner) single(name string, r io.Reader) error {
 		if !ended {
 			continue
 		}
-		m.last = err != nil
+		m.last, m.torn = err != nil, err != nil && !errors.Is(err, io.EOF)
 		if section.Err() != nil {
 			m.Err = section.Err()
 			s.b.buf = s.b.buf[:from]
