@@ -51,6 +51,7 @@ var (
 	ErrCut     = errors.New("ends in the middle of a header line: cut off?")
 	ErrUnended = errors.New("no line end behind the last line of the header: if the message is cut off, it may be named wrongly")
 	ErrNUL     = errors.New("NUL in the header section")
+	ErrFolder  = errors.New("a symbolic link to a folder: not followed; name the folder itself")
 	ErrOutside = errors.New("a symbolic link that leads out of the folder: not followed")
 )
 

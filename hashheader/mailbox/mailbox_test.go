@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -241,14 +242,62 @@ func TestFolders(t *testing.T) {
 	os.Symlink("../secret", dir+"/tree/e")
 	os.Symlink("nowhere", dir+"/tree/f")
 	want := []string{"5#1@0 1@x", "2:2,S#1@0 2@x", "3#1@0 1@x", "1#1@0 1@x", "b.mbox#1@0 1@x", "b.mbox#2@83 2@x",
-		"c#0@0 ! neither a message nor an mbox", "d#1@0 1@x",
+		"c#0@0 ! neither a message nor an mbox", "circle#0@0 ! a symbolic link to a folder: not followed; name the folder itself", "d#1@0 1@x",
 		"e#0@0 ! a symbolic link that leads out of the folder: not followed", "f#0@0 ! no such file or directory", "none#0@0 ! no such file or directory"}
 	if diff := cmp.Diff(want, read(t, mailbox.Options{}, dir+"/maildir", dir+"/tree", dir+"/none")); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// Blocks end anywhere: in bodies, headers, From_ lines and line ends.
+// While a mailbox is read, mail programs move its messages and set their flags:
+// each is read once. One that is gone is told of.
+func TestMessagesThatMoveInAMaildir(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"cur/1:2,", "cur/2:2,", "cur/3:2,", "new/4", "new/5"} {
+		write(t, dir+"/"+name, "Message-ID: <"+name[4:5]+"@x>\n\n")
+	}
+	moved := false
+	o := mailbox.Options{Ended: func(mailbox.Summary) {
+		if moved {
+			return
+		}
+		moved = true
+		os.Rename(dir+"/cur/2:2,", dir+"/cur/2:2,FS")
+		os.Remove(dir + "/cur/3:2,")
+		os.Rename(dir+"/new/4", dir+"/cur/4:2,S")
+	}}
+	want := []string{"1:2,#1@0 1@x", "2:2,FS#1@0 2@x", "3:2,#0@0 ! no such file or directory", "4:2,S#1@0 4@x", "5#1@0 5@x"}
+	if diff := cmp.Diff(want, read(t, o, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What cannot be read is told of by its name, and the rest is read.
+func TestWhatOthersMayNotRead(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a/1", "b/1", "c/1", "d", "e", "m/cur/1", "m/new/2", "m/.Sent/cur/3", "m/.Sent/new/4", "n/cur/5", "n/new/6"} {
+		write(t, dir+"/"+name, one)
+	}
+	for name, mode := range map[string]os.FileMode{"b": 0, "c": 0o444, "d": 0, "m/new": 0, "m/.Sent/cur/3": 0, "n": 0o444} {
+		if err := os.Chmod(dir+"/"+name, mode); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Chmod(dir+"/"+name, 0o755)
+	}
+	if os.Getuid() == 0 { // who may read all
+		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), syscall.Setreuid(-1, 65534)); err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Setreuid(-1, 0)
+	}
+	const denied = "#0@0 ! permission denied"
+	want := []string{"1#1@0 1@x", "b" + denied, "1" + denied, "d" + denied, "e#1@0 1@x",
+		"3" + denied, "4#1@0 1@x", "new" + denied, "1#1@0 1@x", "cur" + denied, "new" + denied}
+	if diff := cmp.Diff(want, read(t, mailbox.Options{}, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A pipe in a folder would be waited for; one that is named is read once.
 func TestPipes(t *testing.T) {
 	dir := t.TempDir()
@@ -269,6 +318,7 @@ func TestPipes(t *testing.T) {
 	}
 }
 
+// Blocks end anywhere: in bodies, headers, From_ lines and line ends.
 func TestMessagesAcrossBlocks(t *testing.T) {
 	var b strings.Builder
 	var want []string

@@ -3,6 +3,7 @@ package mailbox
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,10 +69,11 @@ func (s *scanner) folder(dir string) {
 			return
 		case err != nil:
 			s.fail(path, 0, Reason(err))
-		case info.Mode()&os.ModeSymlink != 0 && isDir(path): // may lead in a circle
-		case maildir && (name == "cur" || name == "new"):
-			s.maildir(path)
-		case maildir && (name == "tmp" || !info.IsDir()): // undelivered mail, and the indexes of mail programs
+		case maildir && name == "cur":
+			s.maildir(dir)
+		case maildir && (name == "new" || name == "tmp" || !info.IsDir() && !isDir(path)): // undelivered mail, and the indexes of mail programs
+		case info.Mode()&os.ModeSymlink != 0 && isDir(path):
+			s.fail(path, 0, ErrFolder) // it may lead in a circle
 		case info.IsDir():
 			s.folder(path)
 		default:
@@ -80,27 +82,65 @@ func (s *scanner) folder(dir string) {
 	}
 }
 
-// maildir scans one of a Maildir's folders: each file is a message.
+// maildir scans the messages of a Maildir, each of which is a file. Mail programs
+// may be moving them from new to cur meanwhile, so new is listed first.
 func (s *scanner) maildir(dir string) {
-	names, err := readNames(dir)
-	if err != nil {
-		s.fail(dir, 0, Reason(err))
+	var names [2][]string
+	folders := [2]string{filepath.Join(dir, "cur"), filepath.Join(dir, "new")}
+	for i := range slices.Backward(folders[:]) {
+		var err error
+		if names[i], err = readNames(folders[i]); err != nil {
+			s.fail(folders[i], 0, Reason(err))
+		}
 	}
-	for _, name := range names {
-		if s.stopped {
+	for i, folder := range folders {
+		for _, name := range names[i] {
+			if s.stopped {
+				return
+			}
+			if !strings.HasPrefix(name, ".") {
+				s.delivered(folder, name, names[0])
+			}
+		}
+	}
+}
+
+// delivered scans a message of a Maildir, under its new name where it was renamed
+// meanwhile. Read has the names in cur that are read in any case.
+func (s *scanner) delivered(folder, name string, read []string) {
+	path := filepath.Join(folder, name)
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		cur := filepath.Join(filepath.Dir(folder), "cur")
+		now, _ := readNames(cur)
+		same := func(other string) bool { return UniqueName(other) == UniqueName(name) }
+		i := slices.IndexFunc(now, same)
+		switch {
+		case i >= 0 && filepath.Base(folder) == "new" && slices.ContainsFunc(read, same):
 			return
+		case i >= 0:
+			path = filepath.Join(cur, now[i])
 		}
-		path := filepath.Join(dir, name)
-		if strings.HasPrefix(name, ".") || s.Memory != nil && s.Memory.Delivered(path) {
-			continue
-		}
+	}
+	if s.Memory == nil || !s.Memory.Delivered(path) {
 		s.entry(path, Single)
 	}
 }
 
+// UniqueName returns what stays of a message's name in a Maildir when its flags
+// change.
+func UniqueName(name string) string {
+	name, _, _ = strings.Cut(name, ":")
+	return name
+}
+
 // IsMaildir reports whether a folder is a Maildir.
 func IsMaildir(dir string) bool {
-	return isDir(filepath.Join(dir, "cur")) && isDir(filepath.Join(dir, "new"))
+	for _, name := range []string{"cur", "new"} {
+		if info, err := os.Lstat(filepath.Join(dir, name)); err != nil || !info.IsDir() {
+			return false
+		}
+	}
+	return true
 }
 
 // isDir reports whether a name leads to a folder, behind symbolic links or not.

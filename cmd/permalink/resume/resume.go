@@ -13,7 +13,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"permalink-milter/cmd/permalink/backfill"
@@ -108,8 +107,7 @@ func (m *Memory) Delivered(name string) bool {
 	if err != nil {
 		return false
 	}
-	unique, _, _ := strings.Cut(filepath.Base(path), ":")
-	key := digest(filepath.Dir(filepath.Dir(path)), unique)
+	key := digest(filepath.Dir(filepath.Dir(path)), mailbox.UniqueName(filepath.Base(path)))
 	if n, ok := m.state.Done[key]; ok {
 		m.past += n
 		return true
