@@ -69,6 +69,7 @@ func (s *scanner) folder(dir string) {
 			return
 		case err != nil:
 			s.fail(path, 0, Reason(err))
+		case name == ".mh_sequences": // of MH
 		case maildir && name == "cur":
 			s.maildir(dir)
 		case maildir && (name == "new" || name == "tmp" || !info.IsDir() && !isDir(path)): // undelivered mail, and the indexes of mail programs

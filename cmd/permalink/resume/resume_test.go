@@ -24,6 +24,21 @@ type archive struct {
 	next     int             // number of the next message
 	imported map[string]bool // ids
 	seen     int             // messages that the last import read
+	opened   func()          // is called when a file was opened; may be nil
+}
+
+// An opened is a Memory behind which the archive changes while it is read.
+type opened struct {
+	*resume.Memory
+	change func()
+}
+
+func (o opened) Resume(name string, f *os.File) mailbox.Point {
+	p := o.Memory.Resume(name, f)
+	if o.change != nil {
+		o.change()
+	}
+	return p
 }
 
 func (a *archive) path(name string) string { return filepath.Join(a.dir, name) }
@@ -100,7 +115,7 @@ func (a *archive) run(early, failing int, crash bool) {
 	a.check(err)
 	a.seen = 0
 	all := true
-	o := mailbox.Options{Memory: m}
+	o := mailbox.Options{Memory: opened{m, a.opened}}
 	for msg := range mailbox.Map(a.t.Context(), []string{a.dir}, o, func(msg *mailbox.Message) *backfill.Message { return &backfill.Message{Message: *msg} }) {
 		if a.seen == early {
 			all = false
@@ -161,6 +176,33 @@ func TestNoMessageIsLeftOut(t *testing.T) {
 					t.Fatalf("seed %d: %d messages were read again", seed, a.seen)
 				}
 			}
+		}
+	}
+}
+
+// What is written to a mailbox while it is read counts the next time, since it may
+// be taken back.
+func TestAMailboxThatGrowsWhileItIsRead(t *testing.T) {
+	a := &archive{t: t, dir: filepath.Join(t.TempDir(), "a"), random: rand.New(rand.NewPCG(1, 2)), imported: make(map[string]bool)}
+	a.check(os.Mkdir(a.dir, 0o700))
+	a.write("0.mbox", os.O_APPEND, a.mail()+a.mail())
+	size := int64(0)
+	a.opened = func() {
+		info, err := os.Stat(a.path("0.mbox"))
+		a.check(err)
+		size = info.Size()
+		a.write("0.mbox", os.O_APPEND, a.mail()+a.mail()+a.mail())
+	}
+	a.run(1<<30, 1<<30, false)
+	a.opened = nil
+	a.check(os.Truncate(a.path("0.mbox"), size))
+	for range 20 {
+		a.write("0.mbox", os.O_APPEND, a.mail())
+	}
+	a.run(1<<30, 1<<30, false)
+	for _, id := range a.ids() {
+		if !a.imported[id] {
+			t.Errorf("%s was left out", id)
 		}
 	}
 }

@@ -124,6 +124,11 @@ func (g *generator) files(k *kind, dir string, first, end int) error {
 			}
 		}
 	}
+	if k.name == "mh" {
+		if err := os.WriteFile(filepath.Join(dir, ".mh_sequences"), []byte("cur: 1\n"), 0o600); err != nil {
+			return err
+		}
+	}
 	for n := first; n < end; n++ {
 		folder := k.folders[n%len(k.folders)]
 		name := fmt.Sprint(n)
