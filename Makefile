@@ -31,6 +31,10 @@ man: ## what is generated from the schema and the flags: manual pages, example.t
 	go test ./config ./cmd/permalink-milter -update
 	go test ./cmd/permalink -run TestManPages -update
 
+.PHONY: archive
+archive: ## a generated archive of a million messages in all kinds of mailboxes: each is found once
+	go test -count 1 -v -timeout 30m ./hashheader/mailbox/mailboxtest -messages 1000000
+
 .PHONY: package test-package vulncheck
 package: ## Debian and RPM packages of the last commit in dist/
 	cmd/permalink-milter/package/build.sh dist
