@@ -27,6 +27,7 @@ func TestMailman(t *testing.T) {
 		"vectors": testVectors,
 		"a post arrives with a permalink that opens in HyperKitty": testPermalinksOpen,
 		"the plugin": testPlugin,
+		"every link opens, and every archived post has one":              testEveryLinkOpens,
 		"a post that Mailman or HyperKitty cannot hold is as documented": testLimits,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s, a) })
