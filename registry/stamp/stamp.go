@@ -105,7 +105,7 @@ func (d *Decision) targets(m *Message, p *Policy) []target {
 	if cut {
 		d.note("more than %d lists, the first ones count", maxLists)
 	}
-	if reason := unarchived(m.Header); reason != "" && d.matched {
+	if reason := unarchived(m.Header, targets); reason != "" && d.matched {
 		d.note("%s", reason)
 		return nil
 	}
