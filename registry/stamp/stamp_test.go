@@ -197,6 +197,7 @@ func TestWhichList(t *testing.T) {
 		"a post of Sympa, which writes X-No-Archive":           {header: []string{listID, "X-Loop: devel@lists.example.org", "X-No-Archive: yes", "List-Archive: <https://x>"}, want: []string{to}},
 		"a post to a Sympa list without an archive":            {header: []string{listID, "X-Loop: devel@lists.example.org", "X-No-Archive: yes"}},
 		"X-Loop of another list does not lift X-No-Archive":    {header: []string{listID, "X-Loop: x@lists.example.org", "X-No-Archive: yes", "List-Archive: <https://x>"}},
+		"X-No-Archive that Sympa found is the author's":        {header: []string{listID, "X-No-Archive: yes", "X-Loop: devel@lists.example.org", "List-Archive: <https://x>"}},
 		"a digest of Sympa":                                    {header: []string{listID, "From: Devel-Owner@lists.example.org", "List-Archive: <https://x>"}},
 		"a digest of mlmmj":                                    {header: []string{listID, "From: devel+help@lists.example.org"}},
 		"an author whose address looks alike elsewhere":        {header: []string{listID, "From: devel-request@example.org"}, want: []string{to}},

@@ -15,7 +15,7 @@ func unarchived(h hashheader.Header, targets []target) string {
 		return "X-Archive asks for no archive"
 	}
 	_, hasArchive := h.First("List-Archive")
-	if _, ok := h.First("X-No-Archive"); ok {
+	if slices.ContainsFunc(h, isNoArchive) {
 		switch {
 		case !bySympa(h, targets):
 			return "X-No-Archive asks for no archive"
@@ -33,15 +33,18 @@ func unarchived(h hashheader.Header, targets []target) string {
 	return ""
 }
 
-// bySympa reports whether Sympa sent a message as a post to one of the lists.
-// It writes X-No-Archive into each, in place of the author's, which then says
-// nothing, and the list's address into X-Loop.
+func isNoArchive(f hashheader.Field) bool { return f.Is("X-No-Archive") }
+
+// bySympa reports whether X-No-Archive is Sympa's own. Sympa writes it into
+// every post to a list, below X-Loop with the list's address. Where it stands
+// above, Sympa found it there, and did not archive the post.
 func bySympa(h hashheader.Header, targets []target) bool {
-	return slices.ContainsFunc(h, func(f hashheader.Field) bool {
+	loop := slices.IndexFunc(h, func(f hashheader.Field) bool {
 		return f.Is("X-Loop") && slices.ContainsFunc(targets, func(t target) bool {
 			return strings.EqualFold(strings.Trim(f.Value, " \t\r\n"), t.list)
 		})
 	})
+	return loop >= 0 && loop < slices.IndexFunc(h, isNoArchive)
 }
 
 func byMailman3(h hashheader.Header) bool {
