@@ -22,6 +22,7 @@ check: ## gofmt, go vet, staticcheck
 install: mailman ## the programs that the tests drive
 	testdata/install.sh $(DEBIAN)
 	testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf
+	testdata/unpack.sh mlmmj mlmmj
 
 mailman: # unpacked, not installed
 	testdata/install.sh python3

@@ -171,13 +171,19 @@ func Default() *Config {
 }
 
 // DefaultExcept returns the default of archive.except: the addresses that list
-// managers use beside a list's own, each with and without +detail. Mail to them
-// is not a post, and the detail may be a subscriber's address or a cookie.
+// managers use beside a list's own. Mail to them is not a post, and mail from
+// them is a list manager's own. Those of Mailman may have a +detail, those of
+// mlmmj a -detail, which may be a cookie; where it encodes a subscriber's
+// address, it has a = in place of the @.
 func DefaultExcept() (patterns []string) {
 	for _, suffix := range []string{"bounces", "request", "owner", "join", "leave", "subscribe", "unsubscribe", "confirm"} {
 		patterns = append(patterns, "*-"+suffix+"@*", "*-"+suffix+"+*@*")
 	}
-	return patterns
+	for _, suffix := range []string{"bounces", "owner", "help", "faq", "list", "get", "subscribe", "unsubscribe", "confsub", "confunsub",
+		"moderate", "release", "reject", "permit", "obstruct"} {
+		patterns = append(patterns, "*+"+suffix+"@*", "*+"+suffix+"-*@*")
+	}
+	return append(patterns, "*=*@*")
 }
 
 // Example returns the configuration of example.toml: the defaults, and one of

@@ -119,7 +119,7 @@ func (p *Policy) check() error {
 // hashheader.IdentityFields.
 var ownFields = []string{hashheader.MessageIDField, hashheader.ArchivedAtField,
 	"List-Id", "List-Post", "Resent-To", "Resent-Cc",
-	"X-No-Archive", "X-Archive", "X-Mailman-Version", "List-Archive", "Message-ID-Hash"}
+	"X-No-Archive", "X-Archive", "X-Loop", "X-Mailman-Version", "List-Archive", "Message-ID-Hash"}
 
 // Wants reports whether Decide looks at fields of this name, so that a caller
 // need not keep the others.
