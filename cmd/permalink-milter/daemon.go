@@ -25,6 +25,7 @@ type daemon struct {
 	log      *slog.Logger
 	level    slog.LevelVar
 	metrics  *metrics
+	store    registry.Store // behind registry, without the guard
 	registry registry.Registry
 	sockets  *sockets
 	services []service

@@ -23,7 +23,7 @@ type service struct {
 
 // openers open the services, in the order in which they are shut down. Health
 // checks are answered to the end.
-var openers = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openAdmin}
+var openers = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openControl, openAdmin}
 
 // listen opens the addresses of a service and bounds its connections. MakeRoom
 // ends idle ones while another waits.
@@ -32,12 +32,17 @@ func (d *daemon) listen(service string, max int, makeRoom func(), addresses ...c
 	if err != nil {
 		return nil, err
 	}
+	return d.bound(service, max, makeRoom, listeners), nil
+}
+
+// bound bounds the connections of a service's listeners.
+func (d *daemon) bound(service string, max int, makeRoom func(), listeners []net.Listener) []net.Listener {
 	bounded := door.New(door.Options{Service: service, Max: max, Log: d.log, MakeRoom: makeRoom,
 		Waiting: func() { d.metrics.Refused(service + ".max_connections") }})
 	for i, ln := range listeners {
 		listeners[i] = bounded.Listen(ln)
 	}
-	return listeners, nil
+	return listeners
 }
 
 // openMilter opens the service for MTAs.

@@ -116,9 +116,13 @@ func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.
 	if err := c.call(ctx, "GET", page.Path("/hashes", list, hash), nil, &body); err != nil {
 		return nil, fmt.Errorf("look up %s on %s: %w", hash, list, err)
 	}
-	var all []registry.Reservation
-	for _, b := range body.Reservations {
-		r, err := b.Reservation()
+	return body.all()
+}
+
+// all returns the reservations.
+func (b reservations) all() (all []registry.Reservation, err error) {
+	for _, j := range b.Reservations {
+		r, err := j.Reservation()
 		if err != nil {
 			return nil, err
 		}
@@ -131,14 +135,27 @@ func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.
 // listing that breaks off.
 func (c *Client) List(ctx context.Context, list string) iter.Seq2[registry.Reservation, error] {
 	return func(yield func(registry.Reservation, error) bool) {
-		answer, err := c.send(ctx, "GET", "/reservations?list="+url.QueryEscape(list), nil)
-		if err != nil {
-			yield(registry.Reservation{}, fmt.Errorf("list %s: %w", list, err))
-			return
+		for r, err := range c.lines(ctx, "/reservations?list="+url.QueryEscape(list)) {
+			if err != nil {
+				err = fmt.Errorf("list %s: %w", list, err)
+			}
+			if !yield(r, err) {
+				return
+			}
 		}
-		defer answer.Body.Close()
-		if err := eachLine(answer.Body, yield); err != nil {
-			yield(registry.Reservation{}, fmt.Errorf("list %s: %w", list, err))
+	}
+}
+
+// lines yields the reservations of an answer that has one a line.
+func (c *Client) lines(ctx context.Context, path string) iter.Seq2[registry.Reservation, error] {
+	return func(yield func(registry.Reservation, error) bool) {
+		answer, err := c.send(ctx, "GET", path, nil)
+		if err == nil {
+			defer answer.Body.Close()
+			err = eachLine(answer.Body, yield)
+		}
+		if err != nil {
+			yield(registry.Reservation{}, err)
 		}
 	}
 }

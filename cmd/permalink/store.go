@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"permalink-milter/cmd/internal/setup"
+	"permalink-milter/config"
+	"permalink-milter/registry"
+	"permalink-milter/registry/boltreg"
+	"permalink-milter/registry/boltreg/salvage"
+	"permalink-milter/registry/httpapi"
+	"permalink-milter/registry/redisreg"
+)
+
+// A store is a registry as its URL names it: every verb that does not go
+// through --api opens its registry here.
+type store struct {
+	url    string
+	login  config.Registry // has the credentials
+	daemon *httpapi.Client // that serves it; nil: it is opened by its URL
+}
+
+// locate returns the store that a URL names. That of the configuration is asked
+// for through the daemon where it runs.
+func locate(url string, c *config.Config) (s store, err error) {
+	own := config.InStateDir(c.Registry.URL, c.StateDir)
+	s = store{url: url, login: c.Registry}
+	if url == configured {
+		s.url = own
+	}
+	if s.url == own {
+		s.daemon, err = daemonOf(c.StateDir)
+	}
+	return s, err
+}
+
+// open returns the registry. It creates a file only if create is set.
+func (s store) open(create bool) (registry.Registry, error) {
+	if s.daemon != nil {
+		return s.daemon, nil
+	}
+	opened, err := openStore(s.url, s.login, create)
+	if err != nil {
+		return nil, err
+	}
+	return registry.New(opened, registry.Options{TTL: time.Duration(s.login.ReservationTTL)}), nil
+}
+
+// records yields the reservations of each hash in a store, and an error for
+// each place that cannot be read. It reads even a damaged file, and does not
+// write to it.
+func (s store) records(ctx context.Context) iter.Seq2[[]registry.Reservation, error] {
+	if s.daemon != nil {
+		return s.daemon.Records(ctx)
+	}
+	if file, ok := strings.CutPrefix(s.url, "bolt:"); ok && file != "" {
+		return reservations(salvage.Read(file))
+	}
+	return func(yield func([]registry.Reservation, error) bool) {
+		opened, err := openStore(s.url, s.login, false)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer opened.Close()
+		reservations(opened.Scan(ctx, ""))(yield)
+	}
+}
+
+func reservations(records iter.Seq2[registry.Record, error]) iter.Seq2[[]registry.Reservation, error] {
+	return func(yield func([]registry.Reservation, error) bool) {
+		for r, err := range records {
+			if !yield(r.Reservations(), err) {
+				return
+			}
+		}
+	}
+}
+
+// restore is registry.Restore for a store, created if it is not there. The
+// caller calls end.
+func (s store) restore() (restore restorer, end func() error, err error) {
+	if s.daemon != nil {
+		return s.daemon.Restore, s.daemon.Close, nil
+	}
+	opened, err := openStore(s.url, s.login, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	restore = func(ctx context.Context, back []registry.Reservation) (bool, error) {
+		return registry.Restore(ctx, opened, back)
+	}
+	return restore, opened.Close, nil
+}
+
+// A restorer restores the reservations of one hash, as registry.Restore does.
+type restorer func(context.Context, []registry.Reservation) (changed bool, err error)
+
+// quietRedis keeps the client library from printing what the errors say, too.
+var quietRedis = sync.OnceFunc(func() { redisreg.LogTo(slog.New(slog.DiscardHandler)) })
+
+// openStore opens the store that a URL names. The configuration says how to log
+// in to it. A file that does not exist is created only if create is set.
+func openStore(url string, c config.Registry, create bool) (registry.Store, error) {
+	kind, err := config.StoreKind(url)
+	if err != nil || kind == config.Memory {
+		return nil, fmt.Errorf("--registry %q: write bolt:FILE, or a URL of Redis as in registry.url", config.MaskURL(url))
+	}
+	quietRedis()
+	store, err := setup.OpenStore(url, c, answerTimeout, create)
+	switch {
+	case err == nil:
+		return store, nil
+	case errors.Is(err, boltreg.ErrInUse):
+		return nil, &exitError{exitTemporary, err}
+	case kind == config.Redis:
+		return nil, &exitError{exitConfig, err}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &exitError{exitFailed, fmt.Errorf("--registry %w", err)}
+	}
+	return nil, &exitError{exitFailed, fmt.Errorf("%w; 'permalink registry check' reports what is wrong with it", err)}
+}
