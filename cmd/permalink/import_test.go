@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
 	"permalink-milter/registry/memreg"
 )
@@ -113,12 +112,9 @@ func FuzzRestoreLines(f *testing.F) {
 	f.Add("{}\n[]\n\"\"\nnull")
 	f.Fuzz(func(t *testing.T, text string) {
 		store := memreg.New()
-		into := func(ctx context.Context, back []registry.Reservation) (bool, error) {
-			return registry.Restore(ctx, store, back)
-		}
 		restore := func(text string) (changed bool) {
 			for one := range linesToRestore(strings.NewReader(text), []string{"-"}) {
-				changed = one.restore(t.Context(), into).changed || changed
+				changed = one.restore(t.Context(), store).changed || changed
 			}
 			return changed
 		}

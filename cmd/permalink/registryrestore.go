@@ -87,13 +87,13 @@ type restoring struct {
 // restoreAll restores many at a time, because a store that syncs to disk
 // commits many at once.
 func (s store) restoreAll(ctx context.Context, std stdio, all iter.Seq[*restoring]) error {
-	restore, end, err := s.restore()
+	opened, err := s.openStore(true)
 	if err != nil {
 		return err
 	}
-	defer end()
+	defer opened.Close()
 	var restored, there, problems int
-	for one := range inorder.Map(ctx, all, backfill.Workers, func(one *restoring) *restoring { return one.restore(ctx, restore) }) {
+	for one := range inorder.Map(ctx, all, backfill.Workers, func(one *restoring) *restoring { return one.restore(ctx, opened) }) {
 		var exit *exitError
 		switch {
 		case errors.As(one.err, &exit):
@@ -114,9 +114,9 @@ func (s store) restoreAll(ctx context.Context, std stdio, all iter.Seq[*restorin
 	return unlessSound(problems)
 }
 
-func (one *restoring) restore(ctx context.Context, restore restorer) *restoring {
+func (one *restoring) restore(ctx context.Context, store registry.Store) *restoring {
 	if one.err == nil {
-		one.changed, one.err = restore(ctx, one.held)
+		one.changed, one.err = registry.Restore(ctx, store, one.held)
 	}
 	if errors.Is(one.err, registry.ErrUnavailable) && !errors.Is(one.err, registry.ErrCorrupt) {
 		one.err = &exitError{exitTemporary, fmt.Errorf("%w; run it again to go on", one.err)}
@@ -125,13 +125,13 @@ func (one *restoring) restore(ctx context.Context, restore restorer) *restoring 
 }
 
 // recordsToRestore yields the records of another store.
-func recordsToRestore(records iter.Seq2[[]registry.Reservation, error]) iter.Seq[*restoring] {
+func recordsToRestore(records iter.Seq2[registry.Record, error]) iter.Seq[*restoring] {
 	return func(yield func(*restoring) bool) {
-		for held, err := range records {
+		for r, err := range records {
 			if end := ending(err); end != nil {
 				err = end
 			}
-			if !yield(&restoring{held: held, err: err}) {
+			if !yield(&restoring{held: r.Reservations(), err: err}) {
 				return
 			}
 		}

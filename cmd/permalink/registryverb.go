@@ -86,8 +86,8 @@ func ending(err error) error {
 
 // each calls do with the reservations of each hash and prints each damage. It
 // returns the number of damaged places, and an error that ends the verb.
-func each(records iter.Seq2[[]registry.Reservation, error], warn io.Writer, do func([]registry.Reservation) error) (damaged int, err error) {
-	for held, err := range records {
+func each(records iter.Seq2[registry.Record, error], warn io.Writer, do func([]registry.Reservation) error) (damaged int, err error) {
+	for r, err := range records {
 		if end := ending(err); end != nil {
 			return damaged, end
 		}
@@ -96,7 +96,7 @@ func each(records iter.Seq2[[]registry.Reservation, error], warn io.Writer, do f
 			fmt.Fprintln(warn, err)
 			continue
 		}
-		if err := do(held); err != nil {
+		if err := do(r.Reservations()); err != nil {
 			return damaged, &exitError{exitTemporary, err}
 		}
 	}

@@ -47,62 +47,37 @@ func (s store) open(create bool) (registry.Registry, error) {
 	if s.daemon != nil {
 		return s.daemon, nil
 	}
-	opened, err := openStore(s.url, s.login, create)
+	opened, err := s.openStore(create)
 	if err != nil {
 		return nil, err
 	}
 	return registry.New(opened, registry.Options{TTL: time.Duration(s.login.ReservationTTL)}), nil
 }
 
-// records yields the reservations of each hash in a store, and an error for
-// each place that cannot be read. It reads even a damaged file, and does not
-// write to it.
-func (s store) records(ctx context.Context) iter.Seq2[[]registry.Reservation, error] {
+// openStore returns the store itself, for what no registry does.
+func (s store) openStore(create bool) (registry.Store, error) {
 	if s.daemon != nil {
-		return s.daemon.Records(ctx)
+		return s.daemon.Store(), nil
 	}
-	if file, ok := strings.CutPrefix(s.url, "bolt:"); ok && file != "" {
-		return reservations(salvage.Read(file))
+	return openStore(s.url, s.login, create)
+}
+
+// records yields the records of a store, and an error for each place that cannot
+// be read. It reads even a damaged file, and does not write to it.
+func (s store) records(ctx context.Context) iter.Seq2[registry.Record, error] {
+	if file, ok := strings.CutPrefix(s.url, "bolt:"); ok && file != "" && s.daemon == nil {
+		return salvage.Read(file)
 	}
-	return func(yield func([]registry.Reservation, error) bool) {
-		opened, err := openStore(s.url, s.login, false)
+	return func(yield func(registry.Record, error) bool) {
+		opened, err := s.openStore(false)
 		if err != nil {
-			yield(nil, err)
+			yield(registry.Record{}, err)
 			return
 		}
 		defer opened.Close()
-		reservations(opened.Scan(ctx, ""))(yield)
+		opened.Scan(ctx, "")(yield)
 	}
 }
-
-func reservations(records iter.Seq2[registry.Record, error]) iter.Seq2[[]registry.Reservation, error] {
-	return func(yield func([]registry.Reservation, error) bool) {
-		for r, err := range records {
-			if !yield(r.Reservations(), err) {
-				return
-			}
-		}
-	}
-}
-
-// restore is registry.Restore for a store, created if it is not there. The
-// caller calls end.
-func (s store) restore() (restore restorer, end func() error, err error) {
-	if s.daemon != nil {
-		return s.daemon.Restore, s.daemon.Close, nil
-	}
-	opened, err := openStore(s.url, s.login, true)
-	if err != nil {
-		return nil, nil, err
-	}
-	restore = func(ctx context.Context, back []registry.Reservation) (bool, error) {
-		return registry.Restore(ctx, opened, back)
-	}
-	return restore, opened.Close, nil
-}
-
-// A restorer restores the reservations of one hash, as registry.Restore does.
-type restorer func(context.Context, []registry.Reservation) (changed bool, err error)
 
 // quietRedis keeps the client library from printing what the errors say, too.
 var quietRedis = sync.OnceFunc(func() { redisreg.LogTo(slog.New(slog.DiscardHandler)) })

@@ -1,63 +1,117 @@
 package httpapi
 
 import (
-	"context"
-	"fmt"
-	"iter"
+	"errors"
 	"log/slog"
-	"math"
 	"net/http"
+	"slices"
 
+	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 )
 
-// control lists what the socket of the store's owner serves beside the API; see
-// Options.Store.
+// control lists what the socket of the store's owner serves beside the API: the
+// store, as Client.Store uses it. See Options.Store.
 var control = []route{
 	{"GET /api/v1/records", ScopeRead, 0, (*exchange).records},
-	{"POST /api/v1/records", ScopeReserve, 0, (*exchange).restore},
+	{"GET /api/v1/records/{list}/{hash}", ScopeRead, 0, (*exchange).record},
+	{"POST /api/v1/records", ScopeRelease, 0, (*exchange).swap},
 }
 
-// restored is the answer to POST /api/v1/records.
-type restored struct {
-	Changed bool `json:"changed"`
-}
+// The bodies of control. An entry is what registry.Entry.AppendBinary writes.
+type (
+	recordBody struct {
+		List  string `json:"list"`
+		Hash  string `json:"hash"`
+		Entry []byte `json:"entry"`
+	}
+	swapRequest struct {
+		recordBody
+		Before []byte `json:"before"`
+	}
+	swapAnswer struct {
+		Swapped bool   `json:"swapped"`
+		Entry   []byte `json:"entry"` // before the request
+	}
+	// A recordLine is a line of a scan: a record, one that cannot be read, or
+	// the last line.
+	recordLine struct {
+		recordBody
+		Corrupt string `json:"corrupt,omitempty"`
+		lastLine
+	}
+)
 
-// records answers GET /api/v1/records with a line for each reservation, expired
-// ones too. Those of one hash come one after another.
+// records answers GET /api/v1/records: Store.Scan, a line for each record.
 func (x *exchange) records() error {
-	s := &lines{exchange: x, asked: listing{limit: math.MaxInt}}
-	for record, err := range x.o.Store.Scan(x.r.Context(), "") {
-		if err != nil {
+	s := &lines{exchange: x}
+	for record, err := range x.o.Store.Scan(x.r.Context(), x.r.URL.Query().Get("list")) {
+		line := recordLine{recordBody: recordBody{record.List, record.Hash, record.Entry.AppendBinary(nil)}}
+		switch {
+		case errors.Is(err, registry.ErrCorrupt):
+			line.Corrupt = err.Error()
+		case err != nil:
 			return s.broken(err)
 		}
-		for _, r := range record.Reservations() {
-			if !s.add(r) {
-				return nil // the client is gone
-			}
+		if s.pace(); s.write(line) != nil {
+			return nil // the client is gone
 		}
 	}
 	s.end()
 	return nil
 }
 
-// restore answers POST /api/v1/records: registry.Restore of one hash.
-func (x *exchange) restore() error {
-	var body reservations
-	if err := x.readJSONOf(maxAnswer, &body); err != nil {
-		return err
+// key returns the key that a request names, as stores get it.
+func key(list, hash string) (k registry.Key, err error) {
+	if k.List, err = hashheader.CheckList(list); err == nil {
+		k.Hash, err = hashheader.CheckHash(hash)
 	}
-	back, err := body.all()
+	return k, err
+}
+
+// record answers GET /api/v1/records/{list}/{hash}: Store.Get.
+func (x *exchange) record() error {
+	k, err := key(x.r.PathValue("list"), x.r.PathValue("hash"))
 	if err != nil {
-		return invalid("%v", err)
+		return err
 	}
 	ctx, cancel := x.budget()
 	defer cancel()
-	changed, err := registry.Restore(ctx, x.o.Store, back)
+	e, err := x.o.Store.Get(ctx, k)
 	if err != nil {
 		return err
 	}
-	writeJSON(x, "application/json", http.StatusOK, restored{changed})
+	writeJSON(x, "application/json", http.StatusOK, recordBody{k.List, k.Hash, e.AppendBinary(nil)})
+	return nil
+}
+
+// swap answers POST /api/v1/records: it replaces an entry that is still what the
+// client read before.
+func (x *exchange) swap() error {
+	var body swapRequest
+	if err := x.readJSONOf(maxAnswer, &body); err != nil {
+		return err
+	}
+	k, err := key(body.List, body.Hash)
+	before, badBefore := registry.DecodeEntry(body.Before)
+	after, badAfter := registry.DecodeEntry(body.Entry)
+	if bad := errors.Join(badBefore, badAfter); err == nil && bad != nil {
+		err = invalid("entry: %v", bad)
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := x.budget()
+	defer cancel()
+	var answer swapAnswer
+	err = x.o.Store.Update(ctx, k, func(e registry.Entry) (registry.Entry, bool) {
+		answer = swapAnswer{slices.Equal(e.Slots, before.Slots), e.AppendBinary(nil)}
+		return after, answer.Swapped
+	})
+	if err != nil {
+		return err
+	}
+	writeJSON(x, "application/json", http.StatusOK, answer)
 	return nil
 }
 
@@ -67,39 +121,4 @@ func (x *exchange) confirmedLevel() slog.Level {
 		return slog.LevelDebug
 	}
 	return slog.LevelInfo
-}
-
-// Records yields the reservations of each hash, expired ones too. The server
-// must be one with Options.Store.
-func (c *Client) Records(ctx context.Context) iter.Seq2[[]registry.Reservation, error] {
-	return func(yield func([]registry.Reservation, error) bool) {
-		var held []registry.Reservation
-		for r, err := range c.lines(ctx, "/records") {
-			if err != nil {
-				yield(nil, fmt.Errorf("read all records: %w", err))
-				return
-			}
-			if len(held) > 0 && (held[0].List != r.List || held[0].Hash != r.Hash) {
-				if !yield(held, nil) {
-					return
-				}
-				held = nil
-			}
-			held = append(held, r)
-		}
-		if len(held) > 0 {
-			yield(held, nil)
-		}
-	}
-}
-
-// Restore is registry.Restore on a server with Options.Store.
-func (c *Client) Restore(ctx context.Context, back []registry.Reservation) (changed bool, err error) {
-	var body reservations
-	for _, r := range back {
-		body.Reservations = append(body.Reservations, r.JSON())
-	}
-	var answer restored
-	err = c.call(ctx, "POST", "/records", body, &answer)
-	return answer.Changed, err
 }

@@ -87,13 +87,17 @@ func (s *lines) write(line any) error {
 	return s.json.Encode(line)
 }
 
-// add writes a line for what was asked for, and reports whether more is wanted.
-// The client has lineTimeout for each someLines, however many there are.
-func (s *lines) add(r registry.Reservation) bool {
+// pace gives the client lineTimeout for each someLines, however many there are.
+func (s *lines) pace() {
 	if s.seen%someLines == 0 {
 		_ = http.NewResponseController(s).SetWriteDeadline(time.Now().Add(lineTimeout)) // a test's writer has no deadlines
 	}
 	s.seen++
+}
+
+// add writes a line for what was asked for, and reports whether more is wanted.
+func (s *lines) add(r registry.Reservation) bool {
+	s.pace()
 	if s.asked.state != "" && r.State.String() != s.asked.state {
 		return true
 	}
