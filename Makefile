@@ -64,8 +64,9 @@ demo-mailman: mailman ## posts through Mailman 3 into HyperKitty, both private
 	testdata/install.sh postfix
 	go run ./cmd/internal/demo/mailman
 
-draft: ## the Internet-Draft: its examples made anew, then XML, HTML and text in dist/draft
+draft: ## the Internet-Draft: its examples made anew, then XML, HTML and text in dist/draft, checked by idnits
 	testdata/install.sh mmark w3m python3
+	command -v npm >/dev/null || testdata/install.sh npm
 	go test ./hashheader/draft -update
 	hashheader/draft/build.sh hashheader/draft/draft-hashed-message-id-00.md dist/draft
 
