@@ -22,7 +22,7 @@ const controlTimeout = 30 * time.Second
 // neither journals nor opens the breaker. Mail flows without it: where it cannot
 // be opened, the log says so.
 func openControl(d *daemon, policy *stamp.Policy) (service, error) {
-	handler, err := httpapi.New(httpapi.Options{Store: d.store, Policy: policy, BaseURL: d.config.HTTP.BaseURL, Log: d.log, Timeout: controlTimeout,
+	handler, err := httpapi.New(httpapi.Options{Store: d.store, StoreName: setup.StoreName(config.InStateDir(d.config.Registry.URL, d.config.StateDir)), Policy: policy, BaseURL: d.config.HTTP.BaseURL, Log: d.log, Timeout: controlTimeout,
 		Registry: registry.New(d.store, registry.Options{TTL: time.Duration(d.config.Registry.ReservationTTL)})})
 	if err != nil {
 		return service{}, err

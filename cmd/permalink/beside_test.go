@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,17 +31,25 @@ lists = ["*@lists.example.org"]
 url = "https://lists.example.org/{list}/{token}"
 `
 
-// startDaemon builds and starts the daemon in a directory.
-func startDaemon(dir string) (*mtatest.Daemon, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	bin, err := mtatest.BuildDaemon(ctx, dir)
-	if err == nil {
-		err = mtatest.DependOnSources("../..")
+// buildDaemon builds the daemon, once for all tests, and returns its program.
+var buildDaemon = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "permalink-test")
+	if err != nil {
+		return "", err
 	}
+	ended = append(ended, func() { os.RemoveAll(dir) })
+	bin, err := mtatest.BuildDaemon(context.Background(), dir)
+	return bin, errors.Join(err, mtatest.DependOnSources("../.."))
+})
+
+// startDaemon starts the daemon in a directory.
+func startDaemon(dir string) (*mtatest.Daemon, error) {
+	bin, err := buildDaemon()
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	return mtatest.StartDaemon(ctx, bin, dir, strings.ReplaceAll(besideConfig, "DIR", dir), "unix:"+setup.ControlSocket(dir))
 }
 
@@ -67,6 +76,7 @@ func TestScriptsBesideTheDaemon(t *testing.T) {
 }
 
 func TestManyMessagesGoThroughTheSocket(t *testing.T) {
+	need.Time(t, "it imports 20,000 messages")
 	dir := t.TempDir()
 	daemon, err := startDaemon(dir)
 	if err != nil {

@@ -17,9 +17,10 @@ import (
 	"permalink-milter/registry/httpapi"
 )
 
-// daemonOf returns the registry of the daemon that runs with a state directory,
-// nil if none does. Whoever may open the daemon's socket may do everything.
-func daemonOf(stateDir string) (*httpapi.Client, error) {
+// daemonOf returns the registry at a URL through the daemon that runs in a state
+// directory, nil if none does or its registry is another one. Whoever may open
+// the daemon's socket may do everything.
+func daemonOf(stateDir, url string) (*httpapi.Client, error) {
 	socket := setup.ControlSocket(stateDir)
 	conn, err := dial(context.Background(), socket)
 	switch {
@@ -34,7 +35,15 @@ func daemonOf(stateDir string) (*httpapi.Client, error) {
 	}
 	transport := newTransport()
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) }
-	return &httpapi.Client{Base: "http://control.sock", HTTP: &http.Client{Transport: transport}}, nil
+	daemon := &httpapi.Client{Base: "http://control.sock", HTTP: &http.Client{Transport: transport}}
+	name, err := daemon.StoreName(context.Background())
+	if err != nil {
+		return nil, &exitError{exitTemporary, fmt.Errorf("%s: %w", socket, err)}
+	}
+	if name != setup.StoreName(url) {
+		return nil, daemon.Close()
+	}
+	return daemon, nil
 }
 
 func dial(ctx context.Context, socket string) (net.Conn, error) {

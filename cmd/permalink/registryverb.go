@@ -19,10 +19,10 @@ import (
 	"permalink-milter/registry/boltreg"
 )
 
-const registryLong = `Check, save and move a whole registry. With --config, these verbs work whether or
-not permalink-milter runs: a daemon that runs is asked through control.sock in
-its state_dir, which its group may open. Any other registry file must not be in
-use. A registry in Redis may be in use meanwhile.`
+const registryLong = `Check, save and move a whole registry. These verbs work whether or not
+permalink-milter runs: a daemon that holds the registry is asked through
+control.sock in its state_dir, which its group may open. A registry in Redis may be
+in use meanwhile.`
 
 const registryExample = `  permalink registry check --config /etc/permalink-milter/permalink-milter.toml
   permalink registry export --registry bolt:permalinks.db > saved.jsonl

@@ -15,8 +15,8 @@ import (
 )
 
 const settleArguments = `An argument is what 'permalink lookup' takes, and must mean one reservation; a bare
-hash is the token without a number. With --config, a permalink-milter that runs
-is asked; see permalink-registry(1).
+hash is the token without a number. A permalink-milter that holds the registry is
+asked; see permalink-registry(1).
 `
 
 const releaseLong = `Give reserved permalinks up, so that other messages may have them. What an

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,18 +30,30 @@ type store struct {
 	daemon *httpapi.Client // that serves it; nil: it is opened by its URL
 }
 
-// locate returns the store that a URL names. That of the configuration is asked
-// for through the daemon where it runs.
-func locate(url string, c *config.Config) (s store, err error) {
+// locate returns the store that a URL names. A daemon that runs with it is asked
+// for it: for the configuration's, the one in its state directory, and for a
+// file, the one whose state directory it is in.
+func locate(url string, c *config.Config) (store, error) {
 	own := config.InStateDir(c.Registry.URL, c.StateDir)
-	s = store{url: url, login: c.Registry}
 	if url == configured {
-		s.url = own
+		url = own
 	}
-	if s.url == own {
-		s.daemon, err = daemonOf(c.StateDir)
+	s := store{url: url, login: c.Registry}
+	var dirs []string
+	if url == own {
+		dirs = append(dirs, c.StateDir)
 	}
-	return s, err
+	if file, ok := strings.CutPrefix(url, "bolt:"); ok {
+		dirs = append(dirs, filepath.Dir(file))
+	}
+	for _, dir := range slices.Compact(dirs) {
+		daemon, err := daemonOf(dir, url)
+		if err != nil || daemon != nil {
+			s.daemon = daemon
+			return s, err
+		}
+	}
+	return s, nil
 }
 
 // open returns the registry. It creates a file only if create is set.

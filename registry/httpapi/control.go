@@ -13,6 +13,7 @@ import (
 // control lists what the socket of the store's owner serves beside the API: the
 // store, as Client.Store uses it. See Options.Store.
 var control = []route{
+	{"GET /api/v1/store", ScopeRead, 0, (*exchange).store},
 	{"GET /api/v1/records", ScopeRead, 0, (*exchange).records},
 	{"GET /api/v1/records/{list}/{hash}", ScopeRead, 0, (*exchange).record},
 	{"POST /api/v1/records", ScopeRelease, 0, (*exchange).swap},
@@ -20,6 +21,9 @@ var control = []route{
 
 // The bodies of control. An entry is what registry.Entry.AppendBinary writes.
 type (
+	storeBody struct {
+		Name string `json:"name"`
+	}
 	recordBody struct {
 		List  string `json:"list"`
 		Hash  string `json:"hash"`
@@ -41,6 +45,12 @@ type (
 		lastLine
 	}
 )
+
+// store answers GET /api/v1/store.
+func (x *exchange) store() error {
+	writeJSON(x, "application/json", http.StatusOK, storeBody{x.o.StoreName})
+	return nil
+}
 
 // records answers GET /api/v1/records: Store.Scan, a line for each record.
 func (x *exchange) records() error {

@@ -14,6 +14,13 @@ import (
 // client.
 func (c *Client) Store() registry.Store { return remoteStore{c} }
 
+// StoreName returns the Options.StoreName of a server with Options.Store.
+func (c *Client) StoreName(ctx context.Context) (string, error) {
+	var body storeBody
+	err := c.call(ctx, "GET", "/store", nil, &body)
+	return body.Name, err
+}
+
 type remoteStore struct{ client *Client }
 
 // Get implements registry.Store.
