@@ -11,7 +11,7 @@ import (
 	"permalink-milter/registry/stamp"
 )
 
-// maxControlConnections is more than one run of the tool opens.
+// maxControlConnections is what several runs of the tool open.
 const maxControlConnections = 200
 
 // controlTimeout bounds the registry's answer to one request of the tool.
@@ -22,7 +22,7 @@ const controlTimeout = 30 * time.Second
 // neither journals nor opens the breaker. Mail flows without it: where it cannot
 // be opened, the log says so.
 func openControl(d *daemon, policy *stamp.Policy) (service, error) {
-	handler, err := httpapi.New(httpapi.Options{Store: d.store, StoreName: setup.StoreName(config.InStateDir(d.config.Registry.URL, d.config.StateDir)), Policy: policy, BaseURL: d.config.HTTP.BaseURL, Log: d.log, Timeout: controlTimeout,
+	handler, err := httpapi.New(httpapi.Options{Store: d.store, StoreName: setup.StoreName(config.InStateDir(d.config.Registry.URL, d.config.StateDir)), Policy: policy, BaseURL: d.config.HTTP.BaseURL, Log: d.log, Timeout: controlTimeout, MaxBody: int64(d.config.HTTP.MaxBody),
 		Registry: registry.New(d.store, registry.Options{TTL: time.Duration(d.config.Registry.ReservationTTL)})})
 	if err != nil {
 		return service{}, err

@@ -32,6 +32,7 @@ type daemon struct {
 	store    registry.Store // behind registry, without the guard
 	registry registry.Registry
 	sockets  *sockets
+	lowered  map[string]int // bounds on connections, see lowerBounds
 	services []service
 	ready    atomic.Bool // serving and not shutting down
 }
@@ -118,6 +119,7 @@ func (d *daemon) open(ctx context.Context, policy *stamp.Policy) (err error) {
 	if d.registry, err = d.openGuarded(ctx, policy.OnFailure); err != nil {
 		return err
 	}
+	d.lowered = d.lowerBounds()
 	if d.sockets, err = newSockets(d.config.Milter); err == nil {
 		err = d.openServices(policy)
 	}

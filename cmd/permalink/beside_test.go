@@ -38,8 +38,7 @@ var buildDaemon = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	ended = append(ended, func() { os.RemoveAll(dir) })
-	bin, err := mtatest.BuildDaemon(context.Background(), dir)
-	return bin, errors.Join(err, mtatest.DependOnSources("../.."))
+	return mtatest.BuildDaemon(context.Background(), dir)
 })
 
 // startDaemon starts the daemon in a directory.
