@@ -32,8 +32,9 @@ type Options struct {
 	Policy   *stamp.Policy
 	// Tokens says who may use the API; nil lets nobody. See LoadTokens.
 	Tokens *Tokens
-	// BaseURL is the URL of the handler's / from outside, without a query, such
-	// as https://permalink.example.org. Without one, permalinks are paths.
+	// BaseURL is the URL of the handler's / from outside, such as
+	// https://permalink.example.org. It has no query. Without a URL, permalinks
+	// are paths.
 	BaseURL string
 	Log     *slog.Logger
 	// MaxBody bounds a message that is sent in with a token, in bytes; 0: no
