@@ -33,7 +33,7 @@ func startAPI(t *testing.T, scopes string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, err := httpapi.New(httpapi.Options{Registry: registry.New(memreg.New(), registry.Options{}), Policy: &stamp.Policy{}, Tokens: tokens})
+	handler, err := httpapi.New(httpapi.Options{Registry: registry.New(memreg.New(), registry.Options{}), Policy: &stamp.Policy{}, Tokens: tokens, Rate: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

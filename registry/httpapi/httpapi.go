@@ -39,8 +39,9 @@ type Options struct {
 	// StoreName tells such a client which store it is. It is the client's to
 	// compare.
 	StoreName string
-	// BaseURL is the URL of the handler's / from outside, without a query, such
-	// as https://permalink.example.org. Without one, permalinks are paths.
+	// BaseURL is the URL of the handler's / from outside, such as
+	// https://permalink.example.org. It has no query. Without a URL, permalinks
+	// are paths.
 	BaseURL string
 	Log     *slog.Logger
 	// MaxBody bounds a message that is sent in with a token, in bytes; 0: no
