@@ -33,12 +33,11 @@ func ExampleServer() {
 		return
 	}
 	server := milter.NewServer(milter.Options{
-		Policy:         policy,
-		Reserve:        registry.New(memreg.New(), registry.Options{}).Reserve,
-		Log:            slog.New(slog.DiscardHandler),
-		MaxConnections: 500,
-		IdleTimeout:    2 * time.Hour,
-		MessageBudget:  5 * time.Second,
+		Policy:        policy,
+		Reserve:       registry.New(memreg.New(), registry.Options{}).Reserve,
+		Log:           slog.New(slog.DiscardHandler),
+		IdleTimeout:   2 * time.Hour,
+		MessageBudget: 5 * time.Second,
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

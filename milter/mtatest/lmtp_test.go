@@ -58,7 +58,7 @@ func startArchive(t *testing.T) archive {
 	server, err := lmtp.NewServer(lmtp.Options{
 		Domains:  []lmtp.Domain{{Name: "archive.example.org", List: "devel@lists.example.org", URL: url, Delivery: delivery}},
 		Registry: a.registry, Identity: []string{"message-id", "date"}, Hostname: "archive.example.org", Log: slog.New(slog.DiscardHandler),
-		MaxMessage: 64 << 20, MaxRecipients: 100, MaxConnections: 100, Timeout: time.Minute, RegistryTimeout: time.Second,
+		MaxMessage: 64 << 20, MaxRecipients: 100, Timeout: time.Minute, RegistryTimeout: time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func startMilter(t *testing.T, reg registry.Registry) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := milter.NewServer(milter.Options{Policy: policy, Reserve: reg.Reserve, Log: slog.New(slog.DiscardHandler), MaxConnections: 100,
+	server := milter.NewServer(milter.Options{Policy: policy, Reserve: reg.Reserve, Log: slog.New(slog.DiscardHandler),
 		IdleTimeout: time.Minute, MessageBudget: time.Minute, MaxHeaderFields: 1000, MaxHeaderBytes: 1 << 20})
 	return "inet:" + listen(t, server.Serve, server.Shutdown)
 }

@@ -1,8 +1,6 @@
 package mtatest
 
 import (
-	"context"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -56,29 +54,7 @@ type site struct {
 // daemonBin is the daemon that TestMain builds.
 var daemonBin string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	flag.Parse()
-	if testing.Short() {
-		return m.Run() // each test that starts the daemon is skipped
-	}
-	dir, err := os.MkdirTemp("", "daemon-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if err := DependOnSources("../.."); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if daemonBin, err = BuildDaemon(context.Background(), dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(RunWithDaemon(m, "../..", &daemonBin)) }
 
 // startSite starts an MTA with the daemon before o.Milters. It chooses o.Dir and o.Sink.
 func startSite(t *testing.T, k kind, o Options) site {

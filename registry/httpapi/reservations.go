@@ -175,15 +175,13 @@ func (x *exchange) confirm() error {
 func (h *Handler) checkTarget(text string) error {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || !isWeb(u) || u.User != nil:
+	case err != nil || !hashheader.IsWeb(u) || u.User != nil:
 		return invalid("url %.80q: write the absolute http or https URL of the message in the archive", text)
 	case h.ours(text):
 		return invalid("url %.80q: it is the permalink itself: write where the archive shows the message", text)
 	}
 	return nil
 }
-
-func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
 // release answers DELETE /api/v1/reservations/{list}/{token}.
 func (x *exchange) release() error {

@@ -45,7 +45,7 @@ func TestResolver(t *testing.T) {
 	must(g.Confirm(t.Context(), registry.Confirmation{List: "flood@one.example.org", Token: hash, URL: "https://archive.example/first"}))
 	must(g.Confirm(t.Context(), registry.Confirmation{List: "two@one.example.org", Token: hash, URL: "https://archive.example/1", Subject: "<b>Bold & brash</b>"}))
 	must(g.Confirm(t.Context(), registry.Confirmation{List: "two@one.example.org", Token: hash + "-2", URL: "https://archive.example/2"}))
-	h := newHandler(t, httpapi.Options{Registry: g, Rate: -1})
+	h := newHandler(t, httpapi.Options{Registry: g})
 	for name, c := range map[string]struct {
 		target, accept string
 		status         int
@@ -249,7 +249,7 @@ func FuzzResolver(f *testing.F) {
 	f.Add("/a/..//\\evil.example@one.example.org/x", "")
 	g := registry.New(memreg.New(), registry.Options{Now: now})
 	must(g.Reserve(context.Background(), registry.Request{List: list, Hash: hash, Identity: identity(1)}))
-	h := must(httpapi.New(httpapi.Options{Registry: g, Rate: -1, BaseURL: base, Policy: &stamp.Policy{
+	h := must(httpapi.New(httpapi.Options{Registry: g, BaseURL: base, Policy: &stamp.Policy{
 		Archives: []stamp.Archive{{Name: "one", Lists: []string{"*"}, URL: must(hashheader.ParseTemplate("https://one.example/{list}/{token}"))}}}}))
 	f.Fuzz(func(t *testing.T, target, accept string) {
 		if _, err := url.ParseRequestURI(target); err != nil || !strings.HasPrefix(target, "/") {

@@ -8,6 +8,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
 	"permalink-milter/registry/stamp"
+	"permalink-milter/registry/stamp/stamptest"
 )
 
 func TestListFieldsCountFromTheClientsOfThePolicy(t *testing.T) {
@@ -39,9 +40,9 @@ func TestListFieldsCountFromTheClientsOfThePolicy(t *testing.T) {
 		"another list's digest that is posted": {stamp.Clients{Networks: inside}, client("198.51.100.1", false), "X-Mailman-Version: 3.3.8\nList-Id: <x.example.net>", "devel@lists.example.org", "devel"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := &stamp.Message{Header: header(append(strings.Split(c.fields, "\n"), abc)...), Envelope: envelope([]string{c.to}), Client: c.client}
+			m := &stamp.Message{Header: stamptest.Header(append(strings.Split(c.fields, "\n"), abc)...), Envelope: envelope([]string{c.to}), Client: c.client}
 			reg := registry.New(memreg.New(), registry.Options{})
-			p := policy(t, func(p *stamp.Policy) { p.ListFieldsFrom = c.from })
+			p := stamptest.Policy(t, func(p *stamp.Policy) { p.ListFieldsFrom = c.from })
 			d := stamp.Decide(m, p, func(r registry.Request) (registry.Result, error) { return reg.Reserve(t.Context(), r) })
 			list := ""
 			for _, s := range d.Stamps {

@@ -10,6 +10,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
 	"permalink-milter/registry/stamp"
+	"permalink-milter/registry/stamp/stamptest"
 )
 
 func TestMessageWithoutADateGetsOne(t *testing.T) {
@@ -32,8 +33,8 @@ func TestMessageWithoutADateGetsOne(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			reg := registry.New(memreg.New(), registry.Options{})
-			m := &stamp.Message{Header: header(c.header...), Received: c.received}
-			d := stamp.Decide(m, policy(t, c.policy), func(r registry.Request) (registry.Result, error) { return reg.Reserve(t.Context(), r) })
+			m := &stamp.Message{Header: stamptest.Header(c.header...), Received: c.received}
+			d := stamp.Decide(m, stamptest.Policy(t, c.policy), func(r registry.Request) (registry.Result, error) { return reg.Reserve(t.Context(), r) })
 			if got := edits(d); slices.Contains(got, added) != c.want || d.Err != nil {
 				t.Errorf("%q, %v", got, d.Err)
 			}
@@ -46,7 +47,7 @@ func TestMessageWithoutADateGetsOne(t *testing.T) {
 // another message.
 func TestAddedDateIsNoneOfTheIdentity(t *testing.T) {
 	identify := func(lines ...string) hashheader.Identity {
-		h := header(append(lines, abc)...)
+		h := stamptest.Header(append(lines, abc)...)
 		return hashheader.Identify(h, []byte("abc@example.org"), []string{"message-id", "date"})
 	}
 	none := identify()
