@@ -69,7 +69,8 @@ func readText(t *testing.T, format mailbox.Format, text string) []string {
 	return fromFile
 }
 
-// checkOffsets tells if at each offset behind the first there is a From_ line.
+// checkOffsets fails the test unless a From_ line stands at each offset but the
+// first.
 func checkOffsets(t *testing.T, text string, lines []string) {
 	t.Helper()
 	for _, line := range lines {
