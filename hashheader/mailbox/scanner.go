@@ -72,7 +72,8 @@ func (s *scanner) folder(dir string) {
 		case name == ".mh_sequences": // of MH
 		case maildir && name == "cur":
 			s.maildir(dir)
-		case maildir && (name == "new" || name == "tmp" || !info.IsDir() && !isDir(path)): // undelivered mail, and the indexes of mail programs
+		case maildir && (name == "new" || name == "tmp"): // read with cur; not delivered yet
+		case maildir && !info.IsDir() && !isDir(path) && !isMail(path): // an index of a mail program
 		case info.Mode()&os.ModeSymlink != 0 && isDir(path):
 			s.fail(path, 0, ErrFolder) // it may lead in a circle
 		case info.IsDir():
@@ -143,6 +144,22 @@ func IsMaildir(dir string) bool {
 		}
 	}
 	return true
+}
+
+// isMail reports whether a file begins with a header section that only mail has,
+// or may do so.
+func isMail(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return true // scanning it says why
+	}
+	defer f.Close()
+	head, _, err := peek(f)
+	return err == nil && judgeSection(head, true) == yes
 }
 
 // isDir reports whether path is a folder or a symbolic link to one.
