@@ -32,7 +32,7 @@ func demands(c *config.Config) (all []demand) {
 	add(c.HTTP.Listen, demand{"http", c.HTTP.MaxConnections, 1})
 	add(c.LMTP.Listen, demand{"lmtp", c.LMTP.MaxConnections, 4})
 	add(c.Admin.Listen, demand{"admin", maxAdminConnections, 1})
-	return all
+	return append(all, demand{"control", maxControlConnections, 1})
 }
 
 // share returns the bounds on connections that must be lower than the services

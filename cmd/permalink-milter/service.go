@@ -23,7 +23,7 @@ type service struct {
 
 // openers open the services, in the order in which they are shut down. Health
 // checks are answered to the end.
-var openers = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openAdmin}
+var openers = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openControl, openAdmin}
 
 // listen opens the addresses of a service and bounds its connections. MakeRoom
 // ends idle ones while another waits.
