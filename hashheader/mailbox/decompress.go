@@ -16,12 +16,12 @@ var (
 	zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd} // RFC 8878, section 3.1.1
 )
 
-// maxWindow bounds the memory that a zstd file may ask for, as zstd itself does
-// without --long.
+// maxWindow is the maximum window size of a zstd file, and so bounds the memory
+// that reading it takes. It is zstd's own without --long.
 const maxWindow = 8 << 20
 
-// decompress returns the content of r, which need not be compressed. Damage of
-// compressed data shows in reading.
+// decompress returns a reader of the content of r, which need not be compressed.
+// That reader returns an error where compressed data is damaged.
 func decompress(r io.Reader) (content io.ReadCloser, compressed bool, err error) {
 	head, r, err := peek(r)
 	switch {
@@ -46,8 +46,8 @@ func decompress(r io.Reader) (content io.ReadCloser, compressed bool, err error)
 	return io.NopCloser(r), false, nil
 }
 
-// members reads the members of gzip data one after the other. Zeros behind the
-// last one are padding, as from a tape; other bytes are an error.
+// members reads the members of gzip data one after the other. Zeros after the last
+// one are padding, as on a tape. Other bytes there are an error.
 type members struct {
 	r *bufio.Reader
 	z *gzip.Reader
@@ -73,7 +73,7 @@ func (m *members) Read(p []byte) (int, error) {
 	return n, m.next()
 }
 
-// next begins the next member. It returns io.EOF behind the last one.
+// next begins the next member. It returns io.EOF after the last one.
 func (m *members) next() error {
 	if head, _ := m.r.Peek(len(gzipMagic)); !bytes.Equal(head, gzipMagic) {
 		return m.padding()
@@ -129,11 +129,12 @@ func (e compressionError) Error() string {
 
 func (e compressionError) Unwrap() error { return e.err }
 
-// peekSize is enough to find out a format: a From_ line and a field's name.
+// peekSize is the number of bytes that show the format of nearly all files: they
+// hold the From_ line and the first field's name.
 const peekSize = 4 << 10
 
-// peek returns the first bytes of r, and a reader of all of them. An error behind
-// them is returned by that reader.
+// peek returns the first bytes of r, and a reader of all its bytes. An error after
+// the first bytes is returned by that reader.
 func peek(r io.Reader) ([]byte, io.Reader, error) {
 	head := make([]byte, peekSize)
 	n, err := io.ReadFull(r, head)
@@ -144,7 +145,7 @@ func peek(r io.Reader) ([]byte, io.Reader, error) {
 	return head, io.MultiReader(bytes.NewReader(head), r), err
 }
 
-// A counter counts the bytes that are read through it.
+// A counter counts the bytes that are read from r.
 type counter struct {
 	r        io.Reader
 	n        int64

@@ -14,7 +14,7 @@ import (
 // A Format says what a file holds.
 type Format string
 
-// The formats. Auto stands for the one that the content shows.
+// The formats. Auto means that the content decides.
 const (
 	Auto    Format = ""
 	Single  Format = "message"
@@ -28,9 +28,9 @@ const (
 // Formats lists what ParseFormat takes.
 var Formats = []string{"auto", "message", "mbox", "mboxo", "mboxrd", "mboxcl", "mboxcl2"}
 
-// ParseFormat reads a format's name. The mboxes differ in whether
-// Content-Length counts: mboxo and mboxrd never, mboxcl and mboxcl2 always,
-// mbox where the first message's is true.
+// ParseFormat returns the format of this name. The mbox formats differ in whether
+// Content-Length counts: never in mboxo and mboxrd, always in mboxcl and mboxcl2,
+// and in mbox if it is right in the first message.
 func ParseFormat(name string) (Format, error) {
 	if !slices.Contains(Formats, name) {
 		return "", fmt.Errorf("unknown format %q: write one of %s", name, strings.Join(Formats, " "))
@@ -41,13 +41,14 @@ func ParseFormat(name string) (Format, error) {
 	return Format(name), nil
 }
 
-// KindSize is how many bytes Kind needs.
+// KindSize is the number of bytes that Kind needs.
 const KindSize = peekSize
 
-// ErrCompressed is returned by Kind for what must be decompressed first.
+// ErrCompressed is returned by Kind for compressed data.
 var ErrCompressed = errors.New("compressed: decompress it first")
 
-// Kind tells an mbox from a message by its first KindSize bytes.
+// Kind returns Mbox or Single for a file that begins with these KindSize bytes.
+// The file may be shorter. It returns an error if the file is neither.
 func Kind(head []byte) (Format, error) {
 	format := detect(head)
 	switch {
@@ -72,7 +73,8 @@ func Several(at io.ReaderAt, format Format) bool {
 	return false
 }
 
-// detect tells an mbox and a message by the first line; Auto means neither.
+// detect returns Mbox or Single for a file that begins with head, and Auto if it is
+// neither.
 func detect(head []byte) Format {
 	v, _ := judgeFrom(head[skipBlank(head):], atStart, len(head) < peekSize)
 	switch {

@@ -7,11 +7,11 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// maxFromLines bounds the From_ lines before a header section, and the name of
-// its first field, in bytes.
+// maxFromLines is the maximum size of the From_ lines before a header section,
+// and of the name of its first field, in bytes.
 const maxFromLines = 64 << 10
 
-// A verdict says whether a line separates messages.
+// A verdict is the answer to whether a line begins a message.
 type verdict int
 
 const (
@@ -31,9 +31,9 @@ const (
 	atStart          // nothing but empty lines before it
 )
 
-// judgeFrom reports whether data, which begins with a line, begins a message.
-// For yes, size is that of the From_ lines before the header section. For no, it
-// is how much needs no second look.
+// judgeFrom reports whether the line at the start of data begins a message. If
+// yes, size is the size of the From_ lines before the header section. If no, it is
+// the number of bytes that need not be judged again.
 func judgeFrom(data []byte, p place, last bool) (v verdict, size int) {
 	if !bytes.HasPrefix(data, fromPrefix) {
 		if !last && bytes.HasPrefix(fromPrefix, data) {
@@ -56,8 +56,9 @@ func judgeFrom(data []byte, p place, last bool) (v verdict, size int) {
 	return v, size
 }
 
-// headerBehind reports whether a field follows the From_ line that data begins
-// with, perhaps after more From_ lines, and where.
+// headerBehind reports whether a field follows the From_ line of this size at the
+// start of data, directly or after more From_ lines. It returns the position of
+// that field.
 func headerBehind(data []byte, size int, last bool) (int, verdict) {
 	for {
 		line, whole := lineOf(data[size:], last)
@@ -73,8 +74,8 @@ func headerBehind(data []byte, size int, last bool) (int, verdict) {
 	}
 }
 
-// lineOf returns the line that data begins with, with its line end. The verdict
-// is yes for a whole line, and no for one that is too long or lacks its end.
+// lineOf returns the first line of data, with its line end. The verdict is no if
+// the line is too long or lacks its end.
 func lineOf(data []byte, last bool) ([]byte, verdict) {
 	line := data[:min(len(data), maxFromLines)]
 	if end := bytes.IndexByte(line, '\n'); end >= 0 {
@@ -86,8 +87,8 @@ func lineOf(data []byte, last bool) ([]byte, verdict) {
 	return line, more
 }
 
-// judgeSection reports whether data begins with the header section of mail.
-// It must hold a field that prose has no use for, or two of the others.
+// judgeSection reports whether the header section at the start of data is that of
+// a message. The weights of its fields must add up to 2.
 func judgeSection(data []byte, last bool) verdict {
 	weight := 0
 	section := hashheader.Section{Wants: func(name []byte) bool {
@@ -104,21 +105,21 @@ func judgeSection(data []byte, last bool) verdict {
 	return no
 }
 
-// mailFields has the fields that mail can be known by, and what each counts.
+// mailFields has the weights of fields. Prose may quote those of weight 1.
 var mailFields = map[string]int{
 	"message-id": 2, "received": 2, "return-path": 2, "delivered-to": 2, "mime-version": 2, "content-type": 2,
 	"x-mozilla-status": 2, "x-gm-thrid": 2, "list-id": 2, "list-post": 2, "in-reply-to": 2, "references": 2,
 	"from": 1, "sender": 1, "reply-to": 1, "to": 1, "cc": 1, "bcc": 1, "subject": 1, "date": 1,
 }
 
-// isBare reports whether a From_ line says nothing, as Mozilla's programs write
-// it: "From" or "From -". No sentence ends there.
+// isBare reports whether a From_ line is "From" or "From -" alone. Mozilla's
+// programs write it so, and no sentence is broken there.
 func isBare(line []byte) bool {
 	return len(bytes.TrimSpace(bytes.TrimPrefix(line[len(fromPrefix):], []byte{'-'}))) == 0
 }
 
-// hasDate reports whether a From_ line has a time (9:05) and behind it a year:
-// asctime's form, with or without a zone, and what programs write for it.
+// hasDate reports whether a From_ line has a time (9:05) followed by a year, as
+// asctime writes them. There may be seconds or a zone between them.
 func hasDate(line []byte) bool {
 	for i := range line {
 		if line[i] == ':' && i > 0 && i+2 < len(line) && digit(line[i-1]) && digit(line[i+1]) && digit(line[i+2]) {
@@ -128,7 +129,7 @@ func hasDate(line []byte) bool {
 	return false
 }
 
-// hasYear reports whether a text has a number of four digits.
+// hasYear reports whether text contains a number of four digits.
 func hasYear(text []byte) bool {
 	digits := 0
 	for _, c := range text {

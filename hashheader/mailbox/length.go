@@ -10,8 +10,8 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// lengths says whether Content-Length tells where a message ends (mboxcl,
-// mboxcl2), whose body is then free to hold From_ lines.
+// lengths says whether Content-Length counts in an mbox, as in mboxcl and
+// mboxcl2. Bodies may then contain From_ lines.
 type lengths int
 
 const (
@@ -20,14 +20,15 @@ const (
 	lengthsTrusted
 )
 
-// maxBody bounds the body that a Content-Length may skip. What it leads to must
-// be looked at before it is believed, and a pipe's bytes are kept until then.
+// maxBody is the maximum size of a body that a Content-Length may give. The bytes
+// behind the body decide whether it is right, and a pipe's bytes up to there are
+// kept in memory.
 const maxBody = 64 << 20
 
-// jump moves from the From_ line at pos to the end of the message's body where
-// its Content-Length says where that is. Many programs wrote the field and did
-// not keep it true: it counts where the first one led to a From_ line, and
-// where this one does. It reports whether it moved.
+// jump moves pos from a From_ line to the end of that message's body, and reports
+// whether it did. It does if the message has a Content-Length that leads to a From_
+// line or to the end, and if the first message had one, too. Otherwise the field
+// cannot be relied on: many programs edited messages and did not update it.
 func (s *splitter) jump(last bool) bool {
 	if s.length == lengthsIgnored {
 		return false
@@ -54,9 +55,9 @@ func (s *splitter) jump(last bool) bool {
 	return true
 }
 
-// contentLength returns the size of the header section that data begins with,
-// the empty line behind it included, -1 where data does not hold all of it, and
-// the value of its first Content-Length.
+// contentLength returns the size of the header section at the start of data,
+// including the empty line behind it, and the value of its first Content-Length.
+// The size is -1 if data does not contain the whole section.
 func contentLength(data []byte) (size int, n int64, ok bool) {
 	section := hashheader.Section{Wants: func(name []byte) bool { return bytes.EqualFold(name, []byte("Content-Length")) }}
 	if !section.Scan(data, false) {
@@ -74,14 +75,14 @@ func contentLength(data []byte) (size int, n int64, ok bool) {
 	return size, n, err == nil && n >= 0
 }
 
-// landsWell reports whether a message may end at a position of the buffer or
-// behind it: a From_ line or the end comes next, with or without the empty
-// line that belongs to neither.
+// landsWell reports whether a message may end at position to, which may lie behind
+// the buffer. A From_ line or the end of the mbox must follow, with or without an
+// empty line before it.
 func (s *splitter) landsWell(to int64, last bool) bool {
 	data := s.b.buf
 	have := int64(len(data))
 	if to > have {
-		// One byte more tells the end of the file from what lies behind it.
+		// The byte before to shows whether the file is that long.
 		var room [8]byte
 		n, _ := s.at.ReadAt(room[:], s.base+to-1)
 		return !last && n > 0 && landing(room[1:n])
@@ -100,8 +101,8 @@ func landing(rest []byte) bool {
 	return len(rest) == 0 || bytes.HasPrefix(rest, fromPrefix)
 }
 
-// A lookahead is a reader whose next bytes can be looked at: a pipe, or what
-// comes out of a decompressor.
+// A lookahead reads from a pipe or a decompressor, and lets its next bytes be read
+// before their turn.
 type lookahead struct {
 	r     io.Reader
 	start int64  // offset of the next byte that Read returns
@@ -125,7 +126,7 @@ func (l *lookahead) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// ReadAt reads at an offset that Read did not reach yet.
+// ReadAt reads at an offset that Read has not passed.
 func (l *lookahead) ReadAt(p []byte, offset int64) (n int, err error) {
 	for want := offset - l.start + int64(len(p)); l.err == nil && int64(len(l.ahead)) < want; {
 		l.ahead = slices.Grow(l.ahead, blockSize)

@@ -1,10 +1,9 @@
-// Package mailbox reads the header sections of messages out of files and
-// folders: single messages, mboxes, Maildirs, trees of messages, and all of
-// these compressed. It finds out what a file is by its content.
+// Package mailbox reads the header sections of messages from files and folders:
+// single messages, mboxes, Maildirs, trees of messages, and all of these
+// compressed. The content of a file shows what it is.
 //
-// Bodies are passed over, never kept, so that memory is bounded whatever the
-// size of a mailbox. What cannot be read becomes a message with an error, and
-// the rest is read.
+// Bodies are not kept, so memory does not grow with a mailbox. What cannot be read
+// becomes a message with an error, and the rest is read.
 //
 // # What separates the messages of an mbox
 //
@@ -68,7 +67,8 @@ type Message struct {
 	Err           error             // the header may hold what came before the trouble
 }
 
-// Whole reports whether the header section is whole, whatever Err warns of.
+// Whole reports whether the header section was read as a whole. Err may be a
+// warning then.
 func (m *Message) Whole() bool {
 	return m.Err == nil || errors.Is(m.Err, ErrNUL) || errors.Is(m.Err, ErrUnended)
 }
@@ -126,9 +126,8 @@ func Map[R any](ctx context.Context, inputs []string, o Options, f func(*Message
 	}
 }
 
-// A span is where a message lies in a batch's buffer. The bytes begin with
-// its header section, or the From_ line before it, and may reach into its
-// body.
+// A span is a message in a batch's buffer: its header section with the From_ lines
+// before it, and perhaps a part of its body.
 type span struct {
 	Message
 	from, to int
@@ -160,10 +159,11 @@ func (s span) read(buf []byte, wants func(name []byte) bool) *Message {
 	return &m
 }
 
-// Ending returns what is to be said of the end of data, the rest of a source. A
-// header section may end where its input does, also within a line: a file that is
-// one message is taken at its word, with ErrUnended as a warning. An mbox ends in
-// a line end, so there the last message is cut: ErrCut.
+// Ending returns ErrUnended or ErrCut if data, the last message of a source, ends
+// within a line of its header section, and else nil. A header section may end with
+// the input (see hashheader.Section), so a file that is one message is complete as
+// far as anyone can know: ErrUnended is a warning. Every program ends the last line
+// of an mbox, so there the message is cut off: ErrCut.
 func Ending(data []byte, section *hashheader.Section, format Format) error {
 	switch {
 	case !endsInLine(data, section):
@@ -191,11 +191,12 @@ func holdsSection(data []byte) bool {
 	return section.Scan(data, false)
 }
 
-// blockSize is how much of a file is read at a time: it fits a core's cache,
-// where it is scanned and parsed.
+// blockSize is the number of bytes that are read at a time. They fit into a core's
+// cache.
 const blockSize = 256 << 10
 
-// A batch is a piece of work: messages and the buffer that they lie in.
+// A batch is some messages, and the buffer that holds them. It is the unit of work
+// for Map's goroutines.
 type batch struct {
 	buf   []byte // len is what is used
 	spans []span
@@ -211,7 +212,8 @@ func newBatch(free chan *batch) *batch {
 	}
 }
 
-// recycle keeps a batch for later use, unless a giant header grew it.
+// recycle makes a batch available to newBatch, unless a giant header section has
+// made its buffer large.
 func (b *batch) recycle(free chan *batch) {
 	if cap(b.buf) > 2*blockSize {
 		return

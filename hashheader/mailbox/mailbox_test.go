@@ -69,7 +69,8 @@ func readText(t *testing.T, format mailbox.Format, text string) []string {
 	return fromFile
 }
 
-// checkOffsets tells if at each offset behind the first there is a From_ line.
+// checkOffsets fails the test unless a From_ line stands at each offset but the
+// first.
 func checkOffsets(t *testing.T, text string, lines []string) {
 	t.Helper()
 	for _, line := range lines {
@@ -231,6 +232,8 @@ func TestFolders(t *testing.T) {
 	write(t, dir+"/maildir/new/3", zip(one))
 	write(t, dir+"/maildir/tmp/4", one)
 	write(t, dir+"/maildir/dovecot-uidlist", "3 V1")
+	write(t, dir+"/maildir/rules", "Note: no mail\n")
+	write(t, dir+"/maildir/6:2,S", one)                   // notmuch reads these, too
 	write(t, dir+"/maildir/.Sent/cur/5", sep+one+sep+two) // in a Maildir, a file is one message
 	write(t, dir+"/maildir/.Sent/new/.hidden", one)
 	write(t, dir+"/tree/a/1", one)
@@ -241,7 +244,7 @@ func TestFolders(t *testing.T) {
 	write(t, dir+"/secret", one)
 	os.Symlink("../secret", dir+"/tree/e")
 	os.Symlink("nowhere", dir+"/tree/f")
-	want := []string{"5#1@0 1@x", "2:2,S#1@0 2@x", "3#1@0 1@x", "1#1@0 1@x", "b.mbox#1@0 1@x", "b.mbox#2@83 2@x",
+	want := []string{"5#1@0 1@x", "6:2,S#1@0 1@x", "2:2,S#1@0 2@x", "3#1@0 1@x", "1#1@0 1@x", "b.mbox#1@0 1@x", "b.mbox#2@83 2@x",
 		"c#0@0 ! neither a message nor an mbox", "circle#0@0 ! a symbolic link to a folder: not followed; name the folder itself", "d#1@0 1@x",
 		"e#0@0 ! a symbolic link that leads out of the folder: not followed", "f#0@0 ! no such file or directory", "none#0@0 ! no such file or directory"}
 	if diff := cmp.Diff(want, read(t, mailbox.Options{}, dir+"/maildir", dir+"/tree", dir+"/none")); diff != "" {

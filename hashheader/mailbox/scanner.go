@@ -12,7 +12,7 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// A scanner reads inputs and sends what it finds in batches.
+// A scanner reads inputs, and sends the messages that it finds in batches.
 type scanner struct {
 	Options
 	yield   func(*batch) bool
@@ -72,7 +72,8 @@ func (s *scanner) folder(dir string) {
 		case name == ".mh_sequences": // of MH
 		case maildir && name == "cur":
 			s.maildir(dir)
-		case maildir && (name == "new" || name == "tmp" || !info.IsDir() && !isDir(path)): // undelivered mail, and the indexes of mail programs
+		case maildir && (name == "new" || name == "tmp"): // read with cur; not delivered yet
+		case maildir && !info.IsDir() && !isDir(path) && !isMail(path): // an index of a mail program
 		case info.Mode()&os.ModeSymlink != 0 && isDir(path):
 			s.fail(path, 0, ErrFolder) // it may lead in a circle
 		case info.IsDir():
@@ -83,8 +84,8 @@ func (s *scanner) folder(dir string) {
 	}
 }
 
-// maildir scans the messages of a Maildir, each of which is a file. Mail programs
-// may be moving them from new to cur meanwhile, so new is listed first.
+// maildir scans the messages of a Maildir, each of which is a file. It lists new
+// before cur, so that it misses none that a mail program moves from new to cur.
 func (s *scanner) maildir(dir string) {
 	var names [2][]string
 	folders := [2]string{filepath.Join(dir, "cur"), filepath.Join(dir, "new")}
@@ -106,8 +107,9 @@ func (s *scanner) maildir(dir string) {
 	}
 }
 
-// delivered scans a message of a Maildir, under its new name where it was renamed
-// meanwhile. Read has the names in cur that are read in any case.
+// delivered scans a message of a Maildir. If a mail program has renamed it since
+// the folders were listed, it finds the new name. Read has the names that were
+// listed in cur: they are scanned anyway.
 func (s *scanner) delivered(folder, name string, read []string) {
 	path := filepath.Join(folder, name)
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
@@ -127,8 +129,8 @@ func (s *scanner) delivered(folder, name string, read []string) {
 	}
 }
 
-// UniqueName returns what stays of a message's name in a Maildir when its flags
-// change.
+// UniqueName returns the part of a file's name in a Maildir that stays the same
+// when the message's flags change.
 func UniqueName(name string) string {
 	name, _, _ = strings.Cut(name, ":")
 	return name
@@ -144,14 +146,30 @@ func IsMaildir(dir string) bool {
 	return true
 }
 
-// isDir reports whether a name leads to a folder, behind symbolic links or not.
+// isMail reports whether a file begins with a header section that only mail has,
+// or may do so.
+func isMail(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return true // scanning it says why
+	}
+	defer f.Close()
+	head, _, err := peek(f)
+	return err == nil && judgeSection(head, true) == yes
+}
+
+// isDir reports whether path is a folder or a symbolic link to one.
 func isDir(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.IsDir()
 }
 
-// readNames returns a folder's names in order. Names alone keep a folder of
-// millions of files small in memory.
+// readNames returns the sorted names in a folder. It does not read more of each
+// file, because there may be millions of them.
 func readNames(dir string) ([]string, error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -163,8 +181,8 @@ func readNames(dir string) ([]string, error) {
 	return names, err
 }
 
-// entry scans a file of a folder. It skips pipes and devices, which hold no mail
-// and could block for ever, and follows no link out of the input's folder.
+// entry scans a file of a folder. It passes over pipes and devices, which hold no
+// mail and may block for ever, and does not follow links out of the input.
 func (s *scanner) entry(path string, format Format) {
 	info, err := os.Stat(path)
 	switch {
@@ -176,8 +194,8 @@ func (s *scanner) entry(path string, format Format) {
 	}
 }
 
-// leadsOut reports whether a file is a link to something outside of the folder
-// that is the input.
+// leadsOut reports whether path is a symbolic link out of the folder that is the
+// input.
 func (s *scanner) leadsOut(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode()&os.ModeSymlink == 0 {
@@ -191,7 +209,7 @@ func (s *scanner) leadsOut(path string) bool {
 	return err != nil || !filepath.IsLocal(inside)
 }
 
-// file scans one file; it is open no longer than that.
+// file scans one file.
 func (s *scanner) file(name string, format Format) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -209,7 +227,8 @@ func (s *scanner) file(name string, format Format) {
 	s.stream(name, f, at, format)
 }
 
-// stream scans the bytes of r, decompressed. At reads the same bytes.
+// stream scans the bytes of r, which may be compressed. If at is not nil, it reads
+// the same bytes.
 func (s *scanner) stream(name string, r io.Reader, at io.ReaderAt, format Format) {
 	counted := &counter{r: r, progress: s.Progress}
 	content, compressed, err := decompress(counted)
@@ -227,7 +246,7 @@ func (s *scanner) stream(name string, r io.Reader, at io.ReaderAt, format Format
 	}
 }
 
-// content scans decompressed bytes. Its error is the reader's.
+// content scans bytes that are not compressed. It returns an error only for r.
 func (s *scanner) content(name string, r io.Reader, at io.ReaderAt, format Format) error {
 	head, r, err := peek(r)
 	if err != nil {
@@ -241,7 +260,8 @@ func (s *scanner) content(name string, r io.Reader, at io.ReaderAt, format Forma
 	case Single:
 		sum := Summary{Source: name, Format: Single, Messages: 1}
 		err := s.single(name, r)
-		// Truncation shows only at the end. A large file may be several messages.
+		// Only the end shows whether compressed data is truncated, and only the body
+		// whether a large file is several messages.
 		if err == nil && (at == nil || !known && isLarge(at)) {
 			err = s.body(&sum, r)
 		}
@@ -259,7 +279,7 @@ func (s *scanner) content(name string, r io.Reader, at io.ReaderAt, format Forma
 	return nil
 }
 
-// isLarge reports whether a file is large enough to be a suspect.
+// isLarge reports whether at is a file that is large enough for a Suspect.
 func isLarge(at io.ReaderAt) bool {
 	f, ok := at.(*os.File)
 	if !ok {
@@ -276,8 +296,8 @@ func startsSection(head []byte) bool {
 	return len(section.Spans) > 0
 }
 
-// single sends one message. It reads the header section, and of a body only
-// what follows in the same step.
+// single sends the message that is a file of its own. It reads the header section
+// and no more of the body than comes with it.
 func (s *scanner) single(name string, r io.Reader) error {
 	const step = 16 << 10
 	from := len(s.b.buf)
@@ -313,7 +333,7 @@ func (s *scanner) single(name string, r io.Reader) error {
 // report adds a message to the batch.
 func (s *scanner) report(m span) { s.b.spans = append(s.b.spans, m) }
 
-// fail reports an error of a source itself.
+// fail adds an error of a source to the batch.
 func (s *scanner) fail(source string, offset int64, err error) {
 	s.report(span{Message: Message{Source: source, Offset: offset, Err: err}})
 }
@@ -327,8 +347,8 @@ func (s *scanner) flush() {
 	s.b = newBatch(s.free)
 }
 
-// Reason returns an error without the name of the file, for a caller that prints
-// the name itself.
+// Reason returns the error within an *os.PathError, for callers that print the name
+// of the file themselves. It returns other errors as they are.
 func Reason(err error) error {
 	var path *os.PathError
 	if errors.As(err, &path) {

@@ -9,9 +9,9 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// A splitter cuts an mbox at its From_ lines. It goes through the mbox once,
-// block by block, and carries from one to the next only a header section
-// whose end was not seen yet.
+// A splitter finds the messages of an mbox. It reads the mbox once, block by
+// block, and keeps of a block only a header section that the next block goes on
+// with.
 type splitter struct {
 	*scanner
 	r       io.Reader
@@ -22,17 +22,18 @@ type splitter struct {
 	begun   int64 // offset of the open message
 
 	base      int64 // offset of the buffer's first byte
-	pos       int   // in the buffer: what comes before is dealt with
-	lineStart bool  // pos is the start of a line
-	first     bool  // nothing but empty lines was seen
-	open      bool  // the last span has no end yet
-	skip      int64 // bytes of a body behind the buffer to pass over
-	landed    int64 // where a Content-Length led to last
+	pos       int   // in the buffer; all bytes before it were looked at
+	lineStart bool  // whether a line begins at pos
+	first     bool  // whether only empty lines came before
+	open      bool  // whether the end of the last span is not known yet
+	skip      int64 // number of bytes behind the buffer that belong to a body
+	landed    int64 // offset to which the last Content-Length led
 }
 
-// mbox scans an mbox from a point on, where r is. At reads the same bytes as r;
-// without it they are kept where they must be looked at. Its error is the
-// reader's.
+// mbox sends the messages of an mbox, from point p on, which is where r stands.
+// If at is not nil, it reads the same bytes as r, by their offsets in the mbox;
+// otherwise mbox keeps the bytes that it has to read ahead. It returns an error
+// only for r.
 func (s *scanner) mbox(source string, r io.Reader, at io.ReaderAt, length lengths, p Point) error {
 	s.flush()
 	if at == nil {
@@ -48,7 +49,7 @@ func (s *scanner) mbox(source string, r io.Reader, at io.ReaderAt, length length
 	return err
 }
 
-// format returns the kind of mbox that was found.
+// format returns MboxCL if Content-Length counts in the mbox, and else Mbox.
 func (s *splitter) format() Format {
 	if s.length == lengthsTrusted {
 		return MboxCL
@@ -56,8 +57,9 @@ func (s *splitter) format() Format {
 	return Mbox
 }
 
-// Split returns the messages of a text: those of an mbox, each with its From_
-// lines, or else the text itself. The first one begins where the text does.
+// Split returns the messages of an mbox, each with the From_ lines before it. A
+// text that is not an mbox is returned as one message. Joined, the messages are
+// the text.
 func Split(text []byte) [][]byte {
 	if len(text) == 0 || detect(text[:min(len(text), peekSize)]) != Mbox {
 		return [][]byte{text}
@@ -83,7 +85,7 @@ func Split(text []byte) [][]byte {
 	return append(messages, text[begin:])
 }
 
-// split sends all messages of the mbox. Its error is the reader's.
+// split sends all messages of the mbox. It returns an error only for s.r.
 func (s *splitter) split() error {
 	for {
 		last, err := s.fill()
@@ -98,8 +100,8 @@ func (s *splitter) split() error {
 	}
 }
 
-// fill reads until the buffer is full. Last is set at the end, and where an
-// error makes one.
+// fill reads until the buffer is full. It reports whether the mbox ends with the
+// buffer, as it does after an error.
 func (s *splitter) fill() (last bool, err error) {
 	for s.skip > 0 && err == nil {
 		room := s.b.buf[:cap(s.b.buf)]
@@ -122,15 +124,15 @@ func (s *splitter) fill() (last bool, err error) {
 	return err != nil, err
 }
 
-// behind is how many bytes before pos are carried over: they show whether the
-// line before was empty.
+// behind is the number of bytes before pos that next keeps. They show whether
+// the line before pos is empty.
 const behind = 4
 
-// next sends the batch and begins another with what is to be carried over.
+// next sends the batch, and begins another one with the bytes from pos on.
 func (s *splitter) next(last bool) {
 	from := max(0, s.pos-behind)
 	if s.skip > 0 || last {
-		from = s.pos // what comes next stands elsewhere
+		from = s.pos // the bytes before pos are not those before the next block
 	}
 	carry := s.b.buf[from:]
 	s.base += int64(from)
@@ -145,8 +147,8 @@ func (s *splitter) next(last bool) {
 	s.b = b
 }
 
-// cut finds the messages that begin in the buffer. Behind it, pos is where
-// the next block is to go on.
+// cut finds the messages that begin in the buffer. It leaves pos where the next
+// block has to begin.
 func (s *splitter) cut(last bool) {
 	data := s.b.buf
 	if s.first {
@@ -171,8 +173,8 @@ func (s *splitter) cut(last bool) {
 	}
 }
 
-// place returns where pos, the start of a line, stands. Where a Content-Length
-// led to is as good as an empty line.
+// place returns the place of the line that begins at pos. The end of a body that
+// a Content-Length gave counts as an empty line.
 func (s *splitter) place() place {
 	before := bytes.TrimSuffix(s.b.buf[max(0, s.pos-behind):s.pos], []byte{'\n'})
 	switch {
@@ -184,9 +186,10 @@ func (s *splitter) place() place {
 	return inText
 }
 
-// nextF returns where the next line that begins with F begins, or the end of
-// data and whether that is the start of a line. It goes through every byte of
-// an mbox; F is rarer than line ends.
+// nextF returns the position of the next line that begins with F. If there is
+// none, it returns the length of data, and whether a line begins there. It is what
+// runs over every byte of an mbox, so it searches for F, which is rarer than line
+// ends.
 func nextF(data []byte, pos int, lineStart bool) (int, bool) {
 	if lineStart && (pos == len(data) || data[pos] == 'F') {
 		return pos, true
@@ -207,7 +210,8 @@ func nextF(data []byte, pos int, lineStart bool) (int, bool) {
 	}
 }
 
-// begin looks at the start of the mbox, where a From_ line should be.
+// begin skips what may stand before the first From_ line of an mbox, and reports
+// an mbox that does not begin with one.
 func (s *splitter) begin(data []byte, last bool) {
 	s.pos += skipBlank(data[s.pos:])
 	rest := data[s.pos:]
@@ -220,15 +224,14 @@ func (s *splitter) begin(data []byte, last bool) {
 	}
 }
 
-// skipBlank returns the size of the byte order mark and the empty lines that
-// data begins with.
+// skipBlank returns the number of bytes of the byte order mark and the empty
+// lines at the start of data.
 func skipBlank(data []byte) int {
 	rest := bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")), "\r\n")
 	return len(data) - len(rest)
 }
 
-// message begins a message with the From_ lines at pos, and ends the one
-// before.
+// message ends the open message, and opens the one whose From_ lines are at pos.
 func (s *splitter) message(fromLines int, last bool) {
 	if s.open {
 		s.closeLast(s.pos, true)
@@ -244,9 +247,9 @@ func (s *splitter) message(fromLines int, last bool) {
 	}
 }
 
-// closeLast ends the open message at end. Where that is not known to be its
-// end and its header section goes on, it is taken back, and pos with it, to
-// be read again with more of it.
+// closeLast ends the open message at end. If its header section may go on in the
+// next block, closeLast drops the message and moves pos back to its start, so that
+// it is read again as a whole.
 func (s *splitter) closeLast(end int, ended bool) {
 	s.open = false
 	m := &s.b.spans[len(s.b.spans)-1]
@@ -262,7 +265,8 @@ func (s *splitter) closeLast(end int, ended bool) {
 	}
 }
 
-// text notes a line that begins with F and separates no messages.
+// text counts a line that begins with F and does not begin a message, if it looks
+// like a From_ line or a From field.
 func (s *splitter) text(line []byte) {
 	switch {
 	case bytes.HasPrefix(line, []byte("From:")):
@@ -273,7 +277,7 @@ func (s *splitter) text(line []byte) {
 	}
 }
 
-// suspect notes the open message where it looks like several.
+// suspect adds the open message to the suspects if it looks like several.
 func (s *splitter) suspect() {
 	size := s.base + int64(s.pos) - s.begun
 	if s.summary.Messages > 0 && size >= suspectSize && s.heads >= suspectHeads {

@@ -17,7 +17,7 @@ type Summary struct {
 	Suspects   []Suspect
 }
 
-// maxTextAt bounds the offsets that are kept of one source.
+// maxTextAt is the maximum number of offsets that a Summary keeps.
 const maxTextAt = 1000
 
 func (s *Summary) textLine(offset int64) {
@@ -27,8 +27,8 @@ func (s *Summary) textLine(offset int64) {
 	}
 }
 
-// A Suspect is a message that may be several: a large one, in which many lines
-// look like the start of another one.
+// A Suspect is a large message with many lines that look like the start of another
+// message. It may be several messages.
 type Suspect struct {
 	Index  int
 	Offset int64
@@ -48,8 +48,7 @@ func (s *scanner) ended(sum Summary) {
 	}
 }
 
-// A headCounter counts the lines that begin with "From" in what is written to
-// it.
+// A headCounter counts the written lines that begin with "From".
 type headCounter struct {
 	size  int64
 	heads int
@@ -66,8 +65,8 @@ func (c *headCounter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// body reads the body of the message that is a whole source, and notes it where
-// it looks like several messages.
+// body reads the body of a message that is a file of its own, and adds the message
+// to the suspects if it looks like several.
 func (s *scanner) body(sum *Summary, r io.Reader) error {
 	var c headCounter
 	_, err := io.Copy(&c, r)
