@@ -9,3 +9,5 @@ func (s *Server) SetWaits(negotiation, write time.Duration) {
 
 // SetMinIdle shortens how long a connection is idle before it gives way.
 func (s *Server) SetMinIdle(d time.Duration) { s.minIdle = d }
+
+func (s *Server) SetMinSilent(d time.Duration) { s.minSilent = d }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -61,6 +62,29 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 		t.Errorf("the message in progress was cut off: %v", err)
 	}
 	inMessage.Close()
+}
+
+// So must clients that begin a message and then send nothing, but later, and
+// only where no other gives way.
+func TestMessagesThatStandStillGiveWay(t *testing.T) {
+	const most = 3
+	s := newRunning(t, func(o *milter.Options) { o.MaxConnections = most })
+	s.SetMinIdle(50 * time.Millisecond)
+	s.SetMinSilent(200 * time.Millisecond)
+	s.serve(t, listen(t))
+	for range most {
+		inMessage := dialOffering(t, s.addr, 0)
+		if _, err := inMessage.Mail("a@example.org", nil); err != nil {
+			t.Fatal(err)
+		}
+		defer inMessage.Close()
+	}
+	if got := send(t, dial(t, s.addr), first); len(got) != 2 {
+		t.Errorf("edits: %+v", got)
+	}
+	if lines := loud(&s.log); len(lines) != 2 || !strings.Contains(lines[1], "in_message=true") {
+		t.Errorf("want a line about the connections and one about the message, got %q", lines)
+	}
 }
 
 // pipes is a listener of one connection without any buffer, so that a client that does not read is felt at once.
