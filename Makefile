@@ -1,6 +1,6 @@
 # The two commands of a newcomer are `make demo` and `make test`.
 # The Debian packages that the tests drive.
-DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus
+DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus spin gcc libc6-dev
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: build demo demo-sendmail test quick check install man draft bench bench-redis bench-sweep bench-verify demo-mailman mailman soak fuzz demo-redis proof
@@ -56,16 +56,21 @@ demo-redis: ## one message through two mail hosts on one Redis, which is then st
 	go run ./cmd/internal/demo -redis
 
 PROOF_MESSAGES = 3000
-proof: ## thousands of messages through two mail hosts while Redis fails in every way; prints the tables
+PROOF_SCHEDULES = 100
+proof: ## mail hosts and registries while Redis fails in every way; prints tables and checks histories (registry/PROOF.md)
 	testdata/install.sh postfix redis-server redis-sentinel redis-tools
 	go test -count=1 -timeout 60m -v -run '^Test(HostsAgree|OutagesDelay)' ./cmd/internal/hosts -messages $(PROOF_MESSAGES)
+	go test -count=1 -v ./registry/model
+	go test -count=1 -v -run 'LosesAnswers|PlantedFaults' ./registry/registrytest/history
+	go test -count=1 -timeout 12h -v -run 'Histor|IsFound' ./registry/guard ./registry/redisreg -schedules $(PROOF_SCHEDULES)
 
 demo-mailman: mailman ## posts through Mailman 3 into HyperKitty, both private
 	testdata/install.sh postfix
 	go run ./cmd/internal/demo/mailman
 
-draft: ## the Internet-Draft: its examples made anew, then XML, HTML and text in dist/draft
+draft: ## the Internet-Draft: its examples made anew, then XML, HTML and text in dist/draft, checked by idnits
 	testdata/install.sh mmark w3m python3
+	command -v npm >/dev/null || testdata/install.sh npm
 	go test ./hashheader/draft -update
 	hashheader/draft/build.sh hashheader/draft/draft-hashed-message-id-00.md dist/draft
 

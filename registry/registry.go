@@ -50,8 +50,8 @@ type Request struct {
 	Share bool
 }
 
-// A Body is a digest of a message's body, for those who see it. The zero Body
-// is unknown.
+// A Body is a digest of a message's body, and of what belongs to it, for those
+// who see it. The zero Body is unknown.
 type Body [16]byte
 
 // An Outcome is how a request was met.

@@ -57,7 +57,7 @@ func (d *daemon) examine(ctx context.Context, store registry.Store) error {
 		return nil
 	}
 	if err != nil {
-		return &exitError{exitConfig, fmt.Errorf("registry.url: %w", err)}
+		return &exitError{exitConfig, fmt.Errorf("registry: %w", err)}
 	}
 	return nil
 }

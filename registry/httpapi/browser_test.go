@@ -75,7 +75,7 @@ func newBrowser(t *testing.T, chromium context.Context, width int64) *browser {
 	for n := range 2 {
 		must(g.Reserve(t.Context(), registry.Request{List: "users@lists.example.org", Hash: hash, Identity: identity(n)}))
 	}
-	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: g, Tokens: tokens, Rate: -1, Counters: counters}))
+	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: g, Tokens: tokens, Counters: counters}))
 	t.Cleanup(server.Close)
 	ctx, cancel := context.WithTimeout(chromium, time.Minute)
 	t.Cleanup(cancel)

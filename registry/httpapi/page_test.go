@@ -282,3 +282,18 @@ func TestObserveIsCalledForEveryRequest(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+// A post that is pasted as its author sent it has no List-Id: To and Cc say
+// which list it is for.
+func TestAPastedPostNamesItsListByTo(t *testing.T) {
+	h := newHandler(t, httpapi.Options{Registry: reserved(t, list, 1)})
+	post := "Message-ID: <abc@example.org>\nDate: x\nTo: Devel <DEVEL@lists.example.org>\n"
+	const link = "https://one.example/" + list + "/VP3JZR3MSKY5TQSMS5FHURHQXI"
+	if got := text(do(h, "POST", "/check", form("message="+post)...)); !strings.Contains(got, link) {
+		t.Errorf("the page shows no permalink:\n%s", got)
+	}
+	answer := do(h, "POST", "/api/v1/messages", "Content-Type: message/rfc822", "Body: "+post)
+	if got := text(answer); !strings.Contains(got, link) {
+		t.Errorf("the API: %d %s", answer.StatusCode, got)
+	}
+}
