@@ -48,6 +48,32 @@ func TestIdleConnectionsGiveWay(t *testing.T) {
 	inMessage.Close()
 }
 
+// A client that begins a message and then sends nothing gives way, too, but
+// later, and only where no other does.
+func TestMessagesThatStandStillGiveWay(t *testing.T) {
+	s := newRunning(t, nil)
+	s.SetMinIdle(50 * time.Millisecond)
+	s.SetMinSilent(100 * time.Millisecond)
+	s.serve(t, listen(t))
+	silent := dialOffering(t, s.addr, 0)
+	defer silent.Close()
+	if _, err := silent.Mail("a@example.org", nil); err != nil {
+		t.Fatal(err)
+	}
+	idle := raw(t, s.addr)
+	time.Sleep(150 * time.Millisecond)
+	s.DropIdlest()
+	if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the idle one: %v", err)
+	}
+	time.Sleep(10 * time.Millisecond) // until the server has forgotten it
+	s.DropIdlest()
+	if _, err := silent.Rcpt("devel@lists.example.org", nil); err == nil {
+		t.Error("the silent one is still served")
+	}
+	s.checkLog(t, "in_message=true")
+}
+
 // raw negotiates over a connection of its own.
 func raw(t *testing.T, addr string) net.Conn {
 	t.Helper()

@@ -51,7 +51,7 @@ type Server struct {
 	draining atomic.Bool
 	names    atomic.Uint64
 
-	negotiationWait, writeWait, minIdle time.Duration
+	negotiationWait, writeWait, minIdle, minSilent time.Duration
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
@@ -66,7 +66,7 @@ func NewServer(o Options) *Server {
 	}
 	o.MaxHeaderFields = cmp.Or(o.MaxHeaderFields, hashheader.MaxSectionFields)
 	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, hashheader.MaxSectionSize)
-	s := &Server{o: o, negotiationWait: negotiationWait, writeWait: writeWait, minIdle: minIdle,
+	s := &Server{o: o, negotiationWait: negotiationWait, writeWait: writeWait, minIdle: minIdle, minSilent: minSilent,
 		listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool)}
 	s.policy.Store(o.Policy)
 	return s
@@ -106,22 +106,39 @@ func (s *Server) Serve(ln net.Listener) error {
 // MTA that keeps its connections sends the next message sooner, or reconnects.
 const minIdle = 5 * time.Second
 
+// minSilent is how long a client must have sent nothing in a message before it
+// gives way, where none is idle between messages. The MTA then tells its own
+// client to try again.
+const minSilent = time.Minute
+
 // DropIdlest ends the connection that has been idle between messages for the
-// longest time, if that is five seconds at least. So clients that only hold
-// connections cannot keep an MTA out.
+// longest time, if that is five seconds at least, or else one that has stood
+// still in a message for a minute. So clients that only hold connections cannot
+// keep an MTA out.
 func (s *Server) DropIdlest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var idlest *conn
+	if !s.dropLongest(false, s.minIdle) {
+		s.dropLongest(true, s.minSilent)
+	}
+}
+
+// dropLongest ends the connection that is waited for since the longest time, in
+// a message or between messages.
+func (s *Server) dropLongest(inMessage bool, atLeast time.Duration) bool {
+	var longest *conn
+	oldest := time.Now().Add(-atLeast).UnixNano()
 	for c := range s.conns {
-		if !c.busy.Load() && (idlest == nil || c.idleSince.Load() < idlest.idleSince.Load()) {
-			idlest = c
+		if since := c.waitedSince(inMessage); c.busy.Load() == inMessage && since < oldest {
+			longest, oldest = c, since
 		}
 	}
-	if idlest != nil && time.Since(time.Unix(0, idlest.idleSince.Load())) >= s.minIdle {
-		idlest.dropped.Store(true)
-		idlest.SetReadDeadline(time.Now())
+	if longest == nil {
+		return false
 	}
+	longest.dropped.Store(true)
+	longest.SetReadDeadline(time.Now())
+	return true
 }
 
 func (s *Server) track(ln net.Listener) bool {

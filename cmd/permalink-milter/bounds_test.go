@@ -45,7 +45,7 @@ func TestOperatingQuotesTheLog(t *testing.T) {
 	for _, dir := range []string{".", "../internal/door", "../../milter", "../../registry"} {
 		logged = append(logged, troubles(t, dir)...)
 	}
-	for _, m := range regexp.MustCompile("`([a-z]+ [a-z][^`]*)`").FindAllStringSubmatch(section(t, "What strangers can do"), -1) {
+	for _, m := range regexp.MustCompile("`([a-z]+ [A-Za-z][^`]*)`").FindAllStringSubmatch(section(t, "What strangers can do"), -1) {
 		begin, cut := strings.CutSuffix(m[1], "…")
 		known := strings.HasPrefix(begin, "permalink registry ") || begin == "unreadable entry"
 		for _, message := range logged {
