@@ -98,7 +98,7 @@ type Archive struct {
 type Registry struct {
 	URL             string   `toml:"url" comment:"The registry: bolt:FILE (a relative FILE is in state_dir), a Redis URL that begins with redis:// rediss:// unix:// redis+sentinel:// rediss+sentinel:// redis+cluster:// or rediss+cluster://, or memory: for a trial."`
 	Timeout         Duration `toml:"timeout" min:"1" comment:"Time limit of one registry call."`
-	ReservationTTL  Duration `toml:"reservation_ttl" comment:"A reservation that no archiver confirms expires after this time. If 0s, never."`
+	ReservationTTL  Duration `toml:"reservation_ttl" comment:"A reservation that no archiver confirms expires after this time, and is removed a day later. If 0s, never."`
 	OnFailure       string   `toml:"on_failure" oneof:"stamp tempfail accept" comment:"What a message gets while the registry does not answer: stamp adds the permalink of the bare hash and journals the reservation, tempfail answers 451 4.7.1, accept adds nothing."`
 	JournalMaxBytes Size     `toml:"journal_max_bytes" min:"1" comment:"Maximum size of the journal of reservations that wait for the registry."`
 	MinReplicas     int      `toml:"min_replicas" min:"0" comment:"Redis: number of replicas that must acknowledge a reservation (WAIT)."`
@@ -171,13 +171,19 @@ func Default() *Config {
 }
 
 // DefaultExcept returns the default of archive.except: the addresses that list
-// managers use beside a list's own, each with and without +detail. Mail to them
-// is not a post, and the detail may be a subscriber's address or a cookie.
+// managers use beside a list's own. Mail to them is not a post, and mail from
+// them is a list manager's own. Those of Mailman may have a +detail, those of
+// mlmmj a -detail, which may be a cookie; where it encodes a subscriber's
+// address, it has a = in place of the @.
 func DefaultExcept() (patterns []string) {
 	for _, suffix := range []string{"bounces", "request", "owner", "join", "leave", "subscribe", "unsubscribe", "confirm"} {
 		patterns = append(patterns, "*-"+suffix+"@*", "*-"+suffix+"+*@*")
 	}
-	return patterns
+	for _, suffix := range []string{"bounces", "owner", "help", "faq", "list", "get", "subscribe", "unsubscribe", "confsub", "confunsub",
+		"moderate", "release", "reject", "permit", "obstruct"} {
+		patterns = append(patterns, "*+"+suffix+"@*", "*+"+suffix+"-*@*")
+	}
+	return append(patterns, "*=*@*")
 }
 
 // Example returns the configuration of example.toml: the defaults, and one of

@@ -12,11 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/query"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/cmd/permalink/trace"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry"
 )
 

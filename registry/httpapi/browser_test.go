@@ -54,6 +54,7 @@ func TestInChromium(t *testing.T) {
 		"the resolver's pages in the dark": resolver,
 		"a file is read without its body":  files,
 		"a mailbox is read":                mailboxes,
+		"every mailbox is read":            everyMailbox,
 		"a long message is pasted":         longPaste,
 		"without JavaScript":               withoutJavaScript,
 		"by keyboard alone":                byKeyboard,

@@ -7,6 +7,8 @@ import (
 	"iter"
 	"math"
 	"net/http/httptest"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +81,37 @@ func TestAMailboxOfManyMessagesIsCut(t *testing.T) {
 	got := text(do(h, "POST", "/check", form("message="+strings.Repeat(message, 25))...))
 	if !strings.Contains(got, "20 checked messages") || !strings.Contains(got, "The other 5 in it") {
 		t.Errorf("%s", got)
+	}
+}
+
+// mailboxFiles has the mailboxes of testdata and how many messages each holds.
+func mailboxFiles(t *testing.T) map[string]int {
+	t.Helper()
+	files := make(map[string]int)
+	for line := range strings.Lines(string(must(os.ReadFile(mailboxDir + "want.tsv")))) {
+		file, number, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		if n, err := strconv.Atoi(number); err == nil {
+			files[file] = n
+		}
+	}
+	if len(files) < 26 {
+		t.Fatalf("%d mailboxes", len(files))
+	}
+	return files
+}
+
+const mailboxDir = "../../testdata/mbox/"
+
+// The page finds the messages that the tool finds.
+func TestEveryMessageOfAMailboxIsChecked(t *testing.T) {
+	h := newHandler(t, httpapi.Options{Rate: -1})
+	for file, want := range mailboxFiles(t) {
+		data := must(os.ReadFile(mailboxDir + file))
+		page := text(do(h, "POST", "/check", form("message="+string(data))...))
+		got := strings.Count(page, `class="card"`)
+		if got != want {
+			t.Errorf("%s: %d messages, want %d", file, got, want)
+		}
 	}
 }
 

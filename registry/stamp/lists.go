@@ -120,26 +120,3 @@ func held(a *Archive, addresses []string) (out []string) {
 	}
 	return out
 }
-
-// unarchived returns why no archive keeps a message, "" for one that may be
-// kept: its author asked for that, or it is a list's own mail. Mailman 3
-// writes List-Archive and Message-ID-Hash into posts to lists that have an
-// archive, and one or neither into digests, notices and requests.
-func unarchived(h hashheader.Header) string {
-	if _, ok := h.First("X-No-Archive"); ok {
-		return "X-No-Archive asks for no archive"
-	}
-	if value, _ := h.First("X-Archive"); strings.EqualFold(strings.TrimLeft(value, " \t"), "no") {
-		return "X-Archive asks for no archive"
-	}
-	version, _ := h.First("X-Mailman-Version")
-	if !strings.HasPrefix(strings.TrimSpace(version), "3.") || identifier(h) == "" {
-		return ""
-	}
-	for _, mark := range []string{"List-Archive", "Message-ID-Hash"} {
-		if _, ok := h.First(mark); !ok {
-			return "Mailman 3 wrote no " + mark + ": not a post, or a list without an archive"
-		}
-	}
-	return ""
-}

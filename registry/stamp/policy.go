@@ -49,7 +49,7 @@ func (a *Archive) Holds(list string) bool {
 	if list == "" {
 		return false
 	}
-	return strings.EqualFold(a.List, list) || matchAny(a.Lists, list) && !matchAny(a.Except, list)
+	return strings.EqualFold(a.List, list) || MatchAny(a.Lists, list) && !MatchAny(a.Except, list)
 }
 
 // Following returns the template that the resolver follows.
@@ -60,7 +60,8 @@ func (a *Archive) Following() hashheader.Template {
 	return a.Target
 }
 
-func matchAny(patterns []string, list string) bool {
+// MatchAny reports whether a list's address matches one of the patterns.
+func MatchAny(patterns []string, list string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return MatchList(pattern, list) })
 }
 
@@ -118,7 +119,7 @@ func (p *Policy) check() error {
 // hashheader.IdentityFields.
 var ownFields = []string{hashheader.MessageIDField, hashheader.ArchivedAtField,
 	"List-Id", "List-Post", "Resent-To", "Resent-Cc",
-	"X-No-Archive", "X-Archive", "X-Mailman-Version", "List-Archive", "Message-ID-Hash"}
+	"X-No-Archive", "X-Archive", "X-Loop", "X-Mailman-Version", "List-Archive", "Message-ID-Hash"}
 
 // Wants reports whether Decide looks at fields of this name, so that a caller
 // need not keep the others.

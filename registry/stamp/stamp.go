@@ -124,7 +124,7 @@ func (d *Decision) targets(m *Message, p *Policy) []target {
 	if cut {
 		d.note("more than %d lists, the first ones count", maxLists)
 	}
-	if reason := unarchived(header); reason != "" && d.matched {
+	if reason := unarchived(header, targets); reason != "" && d.matched {
 		d.note("%s", reason)
 		return nil
 	}

@@ -164,6 +164,18 @@ func TestWhichList(t *testing.T) {
 		"a post of Mailman 3 while its archiver is down":       {header: []string{listID, "X-Mailman-Version: 3.3.8", "List-Archive: <>", "Message-ID-Hash: X"}, want: []string{to}},
 		"a notice of Mailman 3":                                {header: []string{listID, "X-Mailman-Version: 3.3.8", "List-Archive: <https://x>"}},
 		"a post to a Mailman 3 list without an archive":        {header: []string{listID, "X-Mailman-Version: 3.3.8", "Message-ID-Hash: X"}},
+		"a post of Sympa, which writes X-No-Archive":           {header: []string{listID, "X-Loop: devel@lists.example.org", "X-No-Archive: yes", "List-Archive: <https://x>"}, want: []string{to}},
+		"a post to a Sympa list without an archive":            {header: []string{listID, "X-Loop: devel@lists.example.org", "X-No-Archive: yes"}},
+		"X-Loop of another list does not lift X-No-Archive":    {header: []string{listID, "X-Loop: x@lists.example.org", "X-No-Archive: yes", "List-Archive: <https://x>"}},
+		"X-No-Archive that Sympa found is the author's":        {header: []string{listID, "X-No-Archive: yes", "X-Loop: devel@lists.example.org", "List-Archive: <https://x>"}},
+		"a digest of Sympa":                                    {header: []string{listID, "From: Devel-Owner@lists.example.org", "List-Archive: <https://x>"}},
+		"a digest of mlmmj":                                    {header: []string{listID, "From: devel+help@lists.example.org"}},
+		"an author whose address looks alike elsewhere":        {header: []string{listID, "From: devel-request@example.org"}, want: []string{to}},
+		"an author whose address looks alike beside it":        {header: []string{listID, "From: devel-tools@lists.example.org"}, want: []string{to}},
+		"the owner's own post, where Mailman 3 says so":        {header: []string{listID, "From: devel-owner@lists.example.org", "X-Mailman-Version: 3.3.8", "List-Archive: <https://x>", "Message-ID-Hash: X"}, want: []string{to}},
+		"an address that encodes a subscriber's is no list":    {rcpt: []string{"devel+confsub-6cae99555f9a1301-jane=example.com@lists.example.org"}},
+		"mlmmj's addresses are no lists":                       {rcpt: []string{"devel+unsubscribe-digest@lists.example.org"}},
+		"a list may have a plus in its name":                   {rcpt: []string{"c++@lists.example.org"}, want: []string{"c++@lists.example.org"}},
 		"a post of Mailman 2, which writes no Message-ID-Hash": {header: []string{listID, "X-Mailman-Version: 2.1.39"}, want: []string{to}},
 	} {
 		t.Run(name, func(t *testing.T) {
