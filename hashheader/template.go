@@ -50,7 +50,7 @@ func ParseTemplate(text string) (Template, error) {
 	}
 	prefix := t.Prefix()
 	u, err := url.Parse(prefix)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Path == "" {
+	if err != nil || !IsWeb(u) || u.Path == "" {
 		return t, fmt.Errorf("%q: write an absolute URL whose scheme and host have no placeholder, as https://lists.example.org/{token}", text)
 	}
 	for _, c := range []byte(strings.Join(t.literals, "")) {
@@ -69,6 +69,9 @@ func ParseTemplate(text string) (Template, error) {
 	t.base = newPlace(u)
 	return t, nil
 }
+
+// IsWeb reports whether a URL is an absolute one of http or https.
+func IsWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
 // CheckTemplate returns ParseTemplate's error.
 func CheckTemplate(text string) error {

@@ -20,9 +20,10 @@ type target struct {
 }
 
 // targets finds the lists that a message is for, archive by archive, and
-// reports whether more than maxLists of them were left out.
-func (p *Policy) targets(m *Message) (out []target, cut bool) {
-	c := candidates{m: m, written: writtenLists(m.Header)}
+// reports whether more than maxLists of them were left out. The header is that
+// by which they are found.
+func (p *Policy) targets(m *Message, header hashheader.Header) (out []target, cut bool) {
+	c := candidates{m: m, written: writtenLists(header)}
 	var lists []string
 	for i := range p.Archives {
 		a := &p.Archives[i]
@@ -33,7 +34,7 @@ func (p *Policy) targets(m *Message) (out []target, cut bool) {
 			if len(lists) > maxLists {
 				return out, true
 			}
-			out = append(out, target{a, list, listID(m.Header, c.written, list), p.AlgorithmOf(a)})
+			out = append(out, target{a, list, listID(header, c.written, list), p.AlgorithmOf(a)})
 		}
 	}
 	return out, false

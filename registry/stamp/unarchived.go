@@ -66,7 +66,7 @@ func commandAddress(h hashheader.Header, targets []target) string {
 	for _, address := range addresses(unfold(from)) {
 		address = strings.ToLower(address)
 		for _, t := range targets {
-			if beside(address, t.list) && matchAny(t.archive.Except, address) {
+			if beside(address, t.list) && MatchAny(t.archive.Except, address) {
 				return address
 			}
 		}
