@@ -63,6 +63,9 @@ func unarchivedMailman3(h hashheader.Header) string {
 // of addresses that are no lists.
 func commandAddress(h hashheader.Header, targets []target) string {
 	from, _ := h.First("From")
+	if !strings.ContainsAny(from, "-+") {
+		return "" // most are not parsed
+	}
 	for _, address := range addresses(unfold(from)) {
 		address = strings.ToLower(address)
 		for _, t := range targets {
