@@ -20,6 +20,10 @@ _WHITE_SPACE = b" \t\r\n"
 # 2.1.1).  MTAs break longer ones, so these name nothing.
 MAX_ID = 998
 
+# The hexadecimal digits of the shortest claim: of the beginning of an identity
+# that a template or a token shows.
+MIN_CLAIM = 8
+
 # The fields that an identity may use, in the order in which they are digested.
 IDENTITY_FIELDS = ("from", "to", "cc", "date", "message-id", "subject")
 
