@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -16,6 +15,7 @@ type placeholder struct {
 	name   string   // of placeholderNames
 	inputs []string // of a digest: what is digested, joined without a separator
 	form   string
+	shape  *shape // of its values in a URL
 }
 
 // The names, and the forms that values are written in. The default form is the
@@ -57,6 +57,7 @@ func parsePlaceholder(text string) (placeholder, error) {
 	if !slices.Contains(forms, p.form) {
 		return p, fmt.Errorf("{%s}: the forms of {%s} are %s", text, name, strings.Join(forms, ", "))
 	}
+	p.shape = p.shapeOf()
 	return p, nil
 }
 
@@ -103,63 +104,6 @@ func (p placeholder) algorithms() []Algorithm {
 		return []Algorithm{a}
 	}
 	return Algorithms[:]
-}
-
-// pattern returns a regular expression of the values as they stand in a URL.
-// Base32 and hexadecimal digits are read in either case, base32 with padding.
-func (p placeholder) pattern() string {
-	var sizes func(a Algorithm) int
-	class := ""
-	switch {
-	case p.name == "token":
-		return `(?:[A-Za-z2-7]{52}|[A-Za-z2-7]{32}|[A-Za-z2-7]{26})(?:-[0-9]{1,3})?`
-	case p.name == "claim":
-		return fmt.Sprintf(`[0-9A-Fa-f]{%d}`, MinClaim)
-	case p.name == "year":
-		return `[0-9]{4}`
-	case p.name == "month":
-		return `[0-9]{2}`
-	case p.form == "path":
-		return `[^/?#]*`
-	case p.form == "query" && p.name == "message_id":
-		return `[^?#&]*` // some archives leave the slash as it is
-	case p.form == "query":
-		return `[^/?#&]*`
-	case p.form == "base64url":
-		class, sizes = `[A-Za-z0-9_-]`, func(a Algorithm) int { return base64.RawURLEncoding.EncodedLen(a.size()) }
-	case p.form == "hex":
-		class, sizes = `[0-9A-Fa-f]`, func(a Algorithm) int { return hex.EncodedLen(a.size()) }
-	default:
-		class, sizes = `[A-Za-z2-7]`, Algorithm.HashLen
-	}
-	var each []string
-	for _, a := range p.algorithms() {
-		each = append(each, fmt.Sprintf(`%s{%d}`, class, sizes(a)))
-	}
-	pattern := `(?:` + strings.Join(each, `|`) + `)`
-	if p.form == "base32" {
-		pattern += `=*`
-	}
-	return pattern
-}
-
-// decode returns the value that stands in a URL, a digest in base32.
-func (p placeholder) decode(text string) (string, error) {
-	var digest []byte
-	var err error
-	switch p.form {
-	case "path":
-		return url.PathUnescape(text)
-	case "query":
-		return url.QueryUnescape(text)
-	case "base32":
-		return CheckHash(strings.TrimRight(text, "="))
-	case "base64url":
-		digest, err = base64.RawURLEncoding.Strict().DecodeString(text)
-	default:
-		digest, err = hex.DecodeString(text)
-	}
-	return base32Hash.EncodeToString(digest), err
 }
 
 // appendValue appends the value of a placeholder as it stands in a URL.

@@ -38,7 +38,7 @@ type Template struct {
 	// alternate.
 	literals []string
 	places   []placeholder
-	form     *regexp.Regexp // of its URLs, with a group for each placeholder
+	form     *regexp.Regexp // of its URLs, with a group for each placeholder; nil where parts needs none
 	base     place          // of the prefix
 }
 
@@ -68,7 +68,7 @@ func ParseTemplate(text string) (Template, error) {
 		return t, fmt.Errorf("%q gives every message the same URL: add one of {%s}", text, strings.Join(distinctNames, "} {"))
 	}
 	t.base = newPlace(u)
-	if t.form, err = t.compile(); err != nil {
+	if err := t.compile(); err != nil {
 		return t, fmt.Errorf("%q is too long: %w", text, err)
 	}
 	return t, nil
@@ -163,39 +163,4 @@ func (t Template) Expand(p Permalink) (string, error) {
 		out = append(out, t.literals[i+1]...)
 	}
 	return string(out), nil
-}
-
-// compile returns the form of the template's URLs.
-func (t Template) compile() (*regexp.Regexp, error) {
-	var b strings.Builder
-	b.WriteString(`^`)
-	for i, p := range t.places {
-		b.WriteString(regexp.QuoteMeta(t.literals[i]) + `(` + p.pattern() + `)`)
-	}
-	return regexp.Compile(b.String() + regexp.QuoteMeta(t.literals[len(t.places)]) + `$`)
-}
-
-// ErrNoMatch is returned by Match for a URL that the template cannot make.
-var ErrNoMatch = errors.New("the URL is not of this template")
-
-// Match returns the decoded value of each placeholder of a URL, by what stands
-// in its braces without the form. A digest is returned in base32, whatever its
-// form.
-func (t Template) Match(rawURL string) (map[string]string, error) {
-	if !strings.HasPrefix(rawURL, t.Prefix()) {
-		return nil, ErrNoMatch // of another archive, as most are
-	}
-	found := t.form.FindStringSubmatch(rawURL)
-	if found == nil {
-		return nil, ErrNoMatch
-	}
-	values := make(map[string]string, len(t.places))
-	for i, p := range t.places {
-		value, err := p.decode(found[i+1])
-		if before, again := values[p.key()]; err != nil || again && before != value {
-			return nil, ErrNoMatch
-		}
-		values[p.key()] = value
-	}
-	return values, nil
 }
