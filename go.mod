@@ -2,7 +2,10 @@ module permalink-milter
 
 go 1.26.0
 
+toolchain go1.26.10
+
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
 	github.com/coreos/go-systemd/v22 v22.7.0

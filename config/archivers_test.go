@@ -19,7 +19,8 @@ var archiverPages = []struct{ page, peer string }{
 	{"sympa.md", "sympa-6.2.80"}, {"ietf.md", "ietf-mailarchive"}, {"postgresql.md", "postgresql"}, {"sourcehut.md", "lists.sr.ht"},
 }
 
-// pageArchives returns the archives that a page's configuration has.
+// pageArchives returns the archives that a page's configuration has; none for a
+// page without one.
 func pageArchives(t *testing.T, page string) []config.Archive {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("archivers", page))
@@ -27,30 +28,46 @@ func pageArchives(t *testing.T, page string) []config.Archive {
 		t.Fatal(err)
 	}
 	_, block, found := strings.Cut(string(data), "```toml\n")
-	block, _, closed := strings.Cut(block, "```")
-	if !found || !closed {
-		t.Fatalf("%s has no ```toml block", page)
+	if !found {
+		return nil
 	}
+	block, _, _ = strings.Cut(block, "```")
 	return load(t, block).Archives
+}
+
+// pageTemplate returns the template of a page that has one.
+func pageTemplate(t *testing.T, page string) hashheader.Template {
+	t.Helper()
+	archives := pageArchives(t, page)
+	if len(archives) != 1 {
+		t.Fatalf("%s has %d archives", page, len(archives))
+	}
+	template, err := hashheader.ParseTemplate(archives[0].URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return template
 }
 
 func TestTheConfigurationOfEachArchiverPageLoads(t *testing.T) {
 	pages, err := filepath.Glob("archivers/*.md")
-	if err != nil || len(pages) < 10 {
-		t.Fatal(pages, err)
+	if err != nil {
+		t.Fatal(err)
 	}
 	index, err := os.ReadFile("archivers/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
+	loaded := 0
 	for _, page := range pages {
 		name := filepath.Base(page)
-		if archives := pageArchives(t, name); len(archives) != 1 {
-			t.Errorf("%s: %+v", name, archives)
-		}
+		loaded += len(pageArchives(t, name))
 		if name != "README.md" && !strings.Contains(string(index), "]("+name+")") {
 			t.Errorf("README.md has no link to %s", name)
 		}
+	}
+	if loaded < 12 {
+		t.Errorf("the pages have %d archives, there are more", loaded)
 	}
 }
 
@@ -75,10 +92,7 @@ func (a *agreement) String() string { return fmt.Sprintf("%d of %d | %d", a.same
 // archive, by the class of the vectors.
 func compare(t *testing.T, page, peer string) map[string]*agreement {
 	t.Helper()
-	template, err := hashheader.ParseTemplate(pageArchives(t, page)[0].URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	template := pageTemplate(t, page)
 	ids := make(map[string][]byte)
 	for _, v := range vectors.Read(t, "../testdata") {
 		ids[v.Name] = v.Canonical
@@ -121,10 +135,7 @@ func TestTheTemplatesOfArchiverPagesMakeWhatTheArchivesMake(t *testing.T) {
 // Two posts to the IETF's list bpf, with the Archived-At that the IETF's archive
 // gave them.
 func TestTheIETFsOwnFieldsAreReproduced(t *testing.T) {
-	template, err := hashheader.ParseTemplate(pageArchives(t, "ietf.md")[0].URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	template := pageTemplate(t, "ietf.md")
 	for id, want := range map[string]string{
 		"CADx9qWj0fWWhT4OBLqy9MJ=hSZwSfdWvsn+9AqxmvE_DuEGCTg@mail.gmail.com": "https://mailarchive.ietf.org/arch/msg/bpf/pwqEECoNbGCB5xt9EOcMr1TVIX4",
 		"CAADnVQL69iqzxsNRDLKW22B=3sJpO0Yy2yHzioWZmhtQvUwtTQ@mail.gmail.com": "https://mailarchive.ietf.org/arch/msg/bpf/uiDbLYYDolIaEx0-VkPSgT70KCU",

@@ -1,6 +1,7 @@
 package hashheader
 
 import (
+	"bytes"
 	"regexp"
 	"slices"
 	"strconv"
@@ -24,12 +25,12 @@ var months = []string{"jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "s
 var zones = map[string]int{"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
 
 // ParseDate returns the moment that a Date field names, in UTC. It reports false
-// for what it cannot read and for years outside 1900 to 9999. Package net/mail
-// is not used: its answer for a name such as EST depends on the zone of the
-// host.
+// for what it cannot read, for years outside 1900 to 9999, and for a Date that a
+// filter added, which differs from copy to copy. Package net/mail is not used:
+// its answer for a name such as EST depends on the zone of the host.
 func ParseDate(value string) (at time.Time, ok bool) {
 	m := dateForm.FindStringSubmatch(value)
-	if m == nil {
+	if m == nil || isAddedDate(appendStripped(nil, value)) {
 		return at, false
 	}
 	n := func(i int) int { v, _ := strconv.Atoi(m[i]); return v } // digits, or nothing
@@ -59,3 +60,36 @@ func fullYear(digits string) int {
 	}
 	return year
 }
+
+// dateField is the name of the field of RFC 5322, section 3.6.1, among
+// IdentityFields.
+const dateField = "date"
+
+// dateAdded is the comment (RFC 5322, section 3.2.2) behind a Date that a
+// filter added.
+const dateAdded = "(added in transit)"
+
+// AddedDate returns the value of the Date field that a filter adds to a message
+// without one, so that no MTA or list manager behind it adds a Date that would
+// make another message of it. An Identity takes no account of it: the time
+// differs from copy to copy.
+func AddedDate(t time.Time) string { return t.UTC().Format(time.RFC1123Z) + " " + dateAdded }
+
+// identityValue returns the value of a field as an Identity covers it: the
+// first field's, without white space. A Date that a filter added counts as
+// missing.
+func identityValue(text []byte, h Header, name string) []byte {
+	value, _ := h.First(name)
+	start := len(text)
+	text = appendStripped(text, value)
+	if name == dateField && isAddedDate(text[start:]) {
+		return text[:start]
+	}
+	return text
+}
+
+// isAddedDate reports whether a Date without its white space is one that a
+// filter added.
+func isAddedDate(stripped []byte) bool { return bytes.HasSuffix(stripped, strippedDateAdded) }
+
+var strippedDateAdded = appendStripped(nil, dateAdded)

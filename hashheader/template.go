@@ -51,7 +51,7 @@ func ParseTemplate(text string) (Template, error) {
 	}
 	prefix := t.Prefix()
 	u, err := url.Parse(prefix)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Path == "" {
+	if err != nil || !IsWeb(u) || u.Path == "" {
 		return t, fmt.Errorf("%q: write an absolute URL whose scheme and host have no placeholder, as https://lists.example.org/{token}", text)
 	}
 	for _, c := range []byte(strings.Join(t.literals, "")) {
@@ -73,6 +73,9 @@ func ParseTemplate(text string) (Template, error) {
 	}
 	return t, nil
 }
+
+// IsWeb reports whether a URL is an absolute one of http or https.
+func IsWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
 // CheckTemplate returns ParseTemplate's error.
 func CheckTemplate(text string) error {

@@ -27,6 +27,7 @@ type daemon struct {
 	metrics  *metrics
 	registry registry.Registry
 	sockets  *sockets
+	lowered  map[string]int // bounds on connections, see lowerBounds
 	services []service
 	ready    atomic.Bool // serving and not shutting down
 }
@@ -86,6 +87,7 @@ func (d *daemon) open(ctx context.Context, policy *stamp.Policy) (err error) {
 	if d.registry, err = d.openGuarded(ctx, policy.OnFailure); err != nil {
 		return err
 	}
+	d.lowered = d.lowerBounds()
 	if d.sockets, err = newSockets(d.config.Milter); err == nil {
 		err = d.openServices(policy)
 	}

@@ -51,7 +51,7 @@ func TestDaemonReloadsAndStops(t *testing.T) {
 func TestMessageInProgressEndsBeforeTheDaemon(t *testing.T) {
 	admin := "127.0.0.1:" + freePort(t)
 	p := start(t, "log.format = \"json\"\nadmin.listen = \""+admin+"\"\n"+archive("one.example"))
-	m := connect(t, "unix", p.socket()).begin(messageID, listID)
+	m := connect(t, "unix", p.socket()).begin(messageID, listID, dateField)
 	p.signal(t, syscall.SIGTERM)
 	p.log.wait(t, `"msg":"stopping"`)
 	if code, body := get(t, "http://"+admin+"/readyz"); code != http.StatusServiceUnavailable {
@@ -128,7 +128,7 @@ func TestGeneratedMessageIDsAreUnique(t *testing.T) {
 func TestDaemonInFIPSMode(t *testing.T) {
 	fips := func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "GODEBUG=fips140=only") }
 	p := start(t, "[header]\nalgorithm = \"sha256\"\nemit = [\"Message-ID-SHA256\"]\n"+archive("one.example"), fips)
-	fields := connect(t, "unix", p.socket()).begin(messageID, listID).end()
+	fields := connect(t, "unix", p.socket()).begin(messageID, listID, dateField).end()
 	hash, _ := fields.First("Message-ID-SHA256")
 	if err := hashheader.Verify(hashheader.SHA256, hash, []byte("abc@example.org")); err != nil || len(fields) != 2 {
 		t.Errorf("%q, %v", fields, err)

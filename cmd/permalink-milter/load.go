@@ -15,7 +15,7 @@ func load(file string) (*config.Config, *stamp.Policy, error) {
 	if c == nil {
 		return nil, nil, problems.Err()
 	}
-	problems.Add("registry.url", setup.CheckStore(c.Registry))
+	setup.CheckStore(problems, c.Registry)
 	archives := setup.Archives(c)
 	for i, d := range c.LMTP.Domains {
 		checkDomain(problems, fmt.Sprintf("lmtp.domain[%d]", i), d, archives)

@@ -178,6 +178,7 @@ func (m mail) end() (fields hashheader.Header) {
 const (
 	messageID = "Message-ID: <abc@example.org>"
 	listID    = "List-Id: Devel <devel.lists.example.org>"
+	dateField = "Date: Tue, 24 Nov 2026 11:00:00 +0000"
 	md5Hash   = "VP3JZR3MSKY5TQSMS5FHURHQXI"
 )
 

@@ -27,28 +27,34 @@ var openers = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHT
 
 // listen opens the addresses of a service and bounds its connections. MakeRoom
 // ends idle ones while another waits.
-func (d *daemon) listen(service string, max int, makeRoom func(), addresses ...config.Address) ([]net.Listener, error) {
+func (d *daemon) listen(service string, most int, makeRoom func(), addresses ...config.Address) ([]net.Listener, error) {
 	listeners, err := d.sockets.open(service+".listen", addresses...)
 	if err != nil {
 		return nil, err
 	}
-	bounded := door.New(door.Options{Service: service, Max: max, Log: d.log, MakeRoom: makeRoom,
+	return d.bound(service, most, makeRoom, listeners), nil
+}
+
+// bound bounds the connections of a service's listeners.
+func (d *daemon) bound(service string, most int, makeRoom func(), listeners []net.Listener) []net.Listener {
+	if lowered, ok := d.lowered[service]; ok {
+		most = lowered
+	}
+	bounded := door.New(door.Options{Service: service, Max: most, Log: d.log, MakeRoom: makeRoom,
 		Waiting: func() { d.metrics.Refused(service + ".max_connections") }})
 	for i, ln := range listeners {
 		listeners[i] = bounded.Listen(ln)
 	}
-	return listeners, nil
+	return listeners
 }
 
 // openMilter opens the service for MTAs.
 func openMilter(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.Milter
-	listeners, err := d.sockets.open("milter.listen", c.Listen...)
 	server := milter.NewServer(milter.Options{
 		Policy: policy, Reserve: d.metrics.countCollisions(d.registry.Reserve), Log: d.log, Observe: d.metrics,
-		MaxConnections: c.MaxConnections, IdleTimeout: time.Duration(c.IdleTimeout),
-		MessageBudget: time.Duration(c.MessageBudget),
-	})
+		IdleTimeout: time.Duration(c.IdleTimeout), MessageBudget: time.Duration(c.MessageBudget)})
+	listeners, err := d.listen("milter", c.MaxConnections, server.DropIdlest, c.Listen...)
 	reload := func(_ *config.Config, p *stamp.Policy) {
 		next := *p
 		next.OnFailure = policy.OnFailure // the guard's journal is open for this one

@@ -39,7 +39,7 @@ func serveAPI(t *testing.T, store registry.Store, scopes string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, err := httpapi.New(httpapi.Options{Registry: registry.New(store, registry.Options{}), Policy: &stamp.Policy{}, Tokens: tokens, Rate: -1})
+	handler, err := httpapi.New(httpapi.Options{Registry: registry.New(store, registry.Options{}), Policy: &stamp.Policy{}, Tokens: tokens})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,10 +6,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/internal/setup"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/progress"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry/stamp"
 )
 

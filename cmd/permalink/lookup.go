@@ -13,10 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/query"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )
@@ -152,7 +152,7 @@ func queries(ctx context.Context, arg string, p *stamp.Policy, stdin io.Reader) 
 		source := mailbox.Options{Stdin: stdin, Wants: func(name []byte) bool { return p.Wants(string(name)) }}
 		for m := range mailbox.Map(ctx, []string{arg}, source, func(m *mailbox.Message) mailbox.Message { return *m }) {
 			q, err := query.OfMessage(m.Header, p)
-			if m.Err != nil && !errors.Is(m.Err, mailbox.ErrNUL) {
+			if !m.Whole() {
 				err = m.Err
 			}
 			if !yield(q, err) {

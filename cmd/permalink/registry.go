@@ -19,6 +19,7 @@ import (
 	"permalink-milter/cmd/internal/setup"
 	"permalink-milter/cmd/permalink/examine"
 	"permalink-milter/config"
+	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
 	"permalink-milter/registry/httpapi"
@@ -97,7 +98,7 @@ func reserveWithin(ctx context.Context, reg registry.Registry, r registry.Reques
 // unencrypted to another host.
 func (f registryFlags) client() (registry.Registry, error) {
 	u, err := url.Parse(f.api)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+	if err != nil || !hashheader.IsWeb(u) {
 		return nil, fmt.Errorf("--api %q: write the base_url of permalink-milter, as https://permalink.example.org", f.api)
 	}
 	token, err := f.token()

@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/permalink/backfill"
-	"permalink-milter/cmd/permalink/inorder"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
+	"permalink-milter/hashheader/mailbox"
+	"permalink-milter/hashheader/mailbox/inorder"
 	"permalink-milter/registry"
 )
 

@@ -19,7 +19,7 @@ import (
 	"permalink-milter/registry/boltreg/salvage"
 )
 
-const registryLong = `Check, save and move a whole registry. A registry file must not be in use, so
+const registryLong = `Check, save, move and prune a whole registry. A registry file must not be in use, so
 stop permalink-milter first. A registry in Redis may be in use meanwhile.
 
 Run these verbs as the user of permalink-milter, so that it can write to the
@@ -28,18 +28,21 @@ files that they create.`
 const registryExample = `  permalink registry check --config /etc/permalink-milter/permalink-milter.toml
   permalink registry export --registry bolt:permalinks.db > saved.jsonl
   permalink registry import --registry redis://redis.example.org saved.jsonl
-  permalink registry copy bolt:permalinks.db redis://redis.example.org`
+  permalink registry copy bolt:permalinks.db redis://redis.example.org
+  permalink registry prune --registry bolt:permalinks.db > removed.jsonl`
 
 func newRegistry(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "registry",
-		Short:   "Check, save and move a registry",
+		Short:   "Check, save, move and prune a registry",
 		Long:    registryLong,
 		Example: registryExample,
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return errors.New("name a verb: check, export, import or copy") },
+		RunE: func(*cobra.Command, []string) error {
+			return errors.New("name a verb: check, export, import, copy or prune")
+		},
 	}
-	cmd.AddCommand(newRegistryCheck(std), newRegistryExport(std), newRegistryImport(std), newRegistryCopy(std))
+	cmd.AddCommand(newRegistryCheck(std), newRegistryExport(std), newRegistryImport(std), newRegistryCopy(std), newRegistryPrune(std))
 	return cmd
 }
 
@@ -93,12 +96,10 @@ func recordsOf(ctx context.Context, url string, login config.Registry) iter.Seq2
 func ending(err error) error {
 	var exit *exitError
 	switch {
-	case err == nil, errors.Is(err, boltreg.ErrDamaged):
+	case err == nil, errors.Is(err, boltreg.ErrDamaged), errors.Is(err, registry.ErrCorrupt):
 		return nil
 	case errors.As(err, &exit):
 		return err
-	case errors.Is(err, registry.ErrCorrupt):
-		return &exitError{exitFailed, err}
 	case errors.Is(err, boltreg.ErrInUse), errors.Is(err, registry.ErrUnavailable), errors.Is(err, context.Canceled):
 		return &exitError{exitTemporary, err}
 	}

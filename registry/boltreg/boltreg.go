@@ -134,7 +134,7 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 			prefix = []byte(list + "\x00")
 		}
 		for next := prefix; next != nil || len(prefix) == 0; {
-			var records []registry.Record
+			var records []scanned
 			var err error
 			records, next, err = s.step(ctx, prefix, next)
 			if err != nil {
@@ -142,7 +142,7 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 				return
 			}
 			for _, r := range records {
-				if !yield(r, nil) {
+				if !yield(r.Record, r.err) {
 					return
 				}
 			}
@@ -153,13 +153,19 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 	}
 }
 
+// A scanned record, or why it cannot be read.
+type scanned struct {
+	registry.Record
+	err error
+}
+
 // step reads records, beginning at the key from. Next is the key to go on
 // with, nil at the end.
-func (s *Store) step(ctx context.Context, prefix, from []byte) ([]registry.Record, []byte, error) {
+func (s *Store) step(ctx context.Context, prefix, from []byte) ([]scanned, []byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	var records []registry.Record
+	var records []scanned
 	var next []byte
 	err := s.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(entriesBucket).Cursor()
@@ -170,9 +176,9 @@ func (s *Store) step(ctx context.Context, prefix, from []byte) ([]registry.Recor
 			}
 			e, err := registry.DecodeEntry(value)
 			if err != nil {
-				return fmt.Errorf("key %q: %w", key, err)
+				err = unavailable(fmt.Errorf("key %q: %w", key, err))
 			}
-			records = append(records, registry.Record{Key: parseKey(key), Entry: e})
+			records = append(records, scanned{registry.Record{Key: parseKey(key), Entry: e}, err})
 		}
 		return nil
 	})

@@ -84,7 +84,7 @@ func (x *exchange) readReference(text string) (list string, ref hashheader.Refer
 		if list, text = l.List, l.Reference(); text == "" {
 			return "", ref, errShowsNoToken
 		}
-	} else if u, err := url.Parse(text); err == nil && isWeb(u) {
+	} else if u, err := url.Parse(text); err == nil && hashheader.IsWeb(u) {
 		list, text = splitPermalink(u)
 	}
 	ref, err = hashheader.ParseReference(text)

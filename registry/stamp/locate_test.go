@@ -12,6 +12,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
 	"permalink-milter/registry/stamp"
+	"permalink-milter/registry/stamp/stamptest"
 )
 
 // archivesOf returns a change that makes archives of these templates, each with
@@ -54,12 +55,12 @@ func TestWhatIsStampedIsLocatedAndRight(t *testing.T) {
 		"https://g.example/{sha256(message_id,list)}":                        "",
 	}
 	for text := range templates {
-		p := policy(t, archivesOf(t, text))
+		p := stamptest.Policy(t, archivesOf(t, text))
 		for _, v := range vectors.Read(t, "../../testdata") {
 			if v.Class != "mailer" {
 				continue
 			}
-			h := header(date, listID, "Message-ID: <"+string(v.Canonical)+">")
+			h := stamptest.Header(date, listID, "Message-ID: <"+string(v.Canonical)+">")
 			d, reg := decide(t, p, h)
 			s := d.Stamps[0]
 			l, ok := p.Locate(s.URL)
@@ -89,7 +90,7 @@ func TestWhatIsStampedIsLocatedAndRight(t *testing.T) {
 }
 
 func TestATokenIsLocatedBeforeADigestThatShowsNone(t *testing.T) {
-	p := policy(t, archivesOf(t, "https://a.example/{sha1(message_id,list)}", "https://a.example/{sha1}"))
+	p := stamptest.Policy(t, archivesOf(t, "https://a.example/{sha1(message_id,list)}", "https://a.example/{sha1}"))
 	l, ok := p.Locate("https://a.example/" + sha1("abc@example.org"))
 	if !ok || l.Token != sha1("abc@example.org") || l.Archive != &p.Archives[1] {
 		t.Errorf("%+v", l)
@@ -111,7 +112,7 @@ func TestTheHostOfAListIsThatOfTheArchive(t *testing.T) {
 		{[]string{"*@*.example.org"}, nil, "", ""},
 		{[]string{"*"}, nil, "", ""},
 	} {
-		p := policy(t, archivesOf(t, "https://a.example/{listname}/{token}"))
+		p := stamptest.Policy(t, archivesOf(t, "https://a.example/{listname}/{token}"))
 		p.Archives[0].Lists, p.Archives[0].Except, p.Archives[0].List = c.lists, c.except, c.fixed
 		if l, ok := p.Locate("https://a.example/Devel/" + abcHash); !ok || l.List != c.want {
 			t.Errorf("%v except %v, %q: %q, want %q", c.lists, c.except, c.fixed, l.List, c.want)
@@ -120,10 +121,10 @@ func TestTheHostOfAListIsThatOfTheArchive(t *testing.T) {
 }
 
 func TestAMessageWithoutADateGetsNoURLThatShowsOne(t *testing.T) {
-	p := policy(t, archivesOf(t, "https://a.example/{year}/{token}", "https://b.example/{token}"))
+	p := stamptest.Policy(t, archivesOf(t, "https://a.example/{year}/{token}", "https://b.example/{token}"))
 	for _, date := range []string{"Subject: none", "Date: today", "Date: 31 Nov 2026 11:00:00 +0000"} {
 		forged := "Archived-At: <https://a.example/2026/" + abcHash + ">"
-		d, _ := decide(t, p, header(abc, listID, date, forged))
+		d, _ := decide(t, p, stamptest.Header(abc, listID, date, forged))
 		want := []string{"delete Archived-At 1", stamped, "add Archived-At 0 <https://b.example/" + abcHash + ">"}
 		if diff := cmp.Diff(want, edits(d)); diff != "" {
 			t.Errorf("%s:\n%s", date, diff)

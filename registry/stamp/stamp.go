@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
@@ -27,12 +28,16 @@ import (
 type Message struct {
 	Header   hashheader.Header // the fields that Policy.Wants, in order
 	Envelope *Envelope         // nil where the caller sees none
+	Client   *Client           // nil where the caller sees none
 	// Lists are the lists that the message is for, where the caller knows
 	// better than the message; else empty.
 	Lists []string
 	// MTAMessageID is the Message-ID that the MTA adds after the filter to a
 	// message without one (Sendmail's macro {msg_id}).
 	MTAMessageID string
+	// Received is when an MTA received the message, zero where none waits for
+	// the decision. A message without a Date gets this one.
+	Received time.Time
 }
 
 // An Envelope is that of an SMTP transaction (RFC 5321, section 2.3.1), without
@@ -68,7 +73,7 @@ type Decision struct {
 	Err       error    // why the registry did not serve
 
 	matched bool   // an archive holds a list of the message
-	date    string // the value of the Date field
+	sent    string // the value of the Date field
 }
 
 // Reserve asks the registry for a permalink; see registry.Registry.
@@ -92,14 +97,27 @@ func Decide(m *Message, p *Policy, reserve Reserve) Decision {
 	if err := d.reserveAll(p, targets, reserve); err != nil {
 		return Decision{TempFail: p.OnFailure == FailureTempfail, MessageID: d.MessageID, Hash: d.Hash, Notes: d.Notes, Err: err}
 	}
+	d.date(m, p)
 	d.finish(m, p)
 	return d
+}
+
+// date adds a Date to a message that has a permalink and none. Otherwise an MTA
+// or list manager behind the filter would add one, and the next filter would
+// take it for another message.
+func (d *Decision) date(m *Message, p *Policy) {
+	if len(d.Stamps) == 0 || m.Received.IsZero() || m.Header.Count("Date") > 0 || !slices.Contains(p.Identity, "date") {
+		return
+	}
+	d.note("no Date, one was added")
+	d.Edits = append(d.Edits, Edit{Op: Add, Name: "Date", Value: hashheader.AddedDate(m.Received)})
 }
 
 // targets returns the lists that the message is for, none where no archive
 // keeps it.
 func (d *Decision) targets(m *Message, p *Policy) []target {
-	targets, cut := p.targets(m)
+	header := d.believed(m, p)
+	targets, cut := p.targets(m, header)
 	d.matched = len(targets) > 0
 	if !d.matched {
 		d.note("no archive holds a list of this message")
@@ -107,7 +125,7 @@ func (d *Decision) targets(m *Message, p *Policy) []target {
 	if cut {
 		d.note("more than %d lists, the first ones count", maxLists)
 	}
-	if reason := unarchived(m.Header); reason != "" && d.matched {
+	if reason := unarchived(header, targets); reason != "" && d.matched {
 		d.note("%s", reason)
 		return nil
 	}
@@ -117,12 +135,12 @@ func (d *Decision) targets(m *Message, p *Policy) []target {
 // dated returns the targets without those whose URL the message's Date cannot
 // fill. A date that a host makes up would differ from host to host.
 func (d *Decision) dated(targets []target, h hashheader.Header) []target {
-	d.date, _ = h.First("Date")
+	d.sent, _ = h.First("Date")
 	return slices.DeleteFunc(targets, func(t target) bool {
 		if !t.archive.URL.NeedsDate() {
 			return false
 		}
-		_, ok := hashheader.ParseDate(d.date)
+		_, ok := hashheader.ParseDate(d.sent)
 		if !ok {
 			d.note("no permalink on %s of the archive %s: %v", t.list, t.archive.Name, hashheader.ErrNoDate)
 		}
@@ -236,6 +254,6 @@ func (d *Decision) stamp(p *Policy, t target, r registry.Result) (Stamp, error) 
 		token = r.Hash
 	}
 	url, err := t.archive.URL.Expand(hashheader.Permalink{
-		List: t.list, ListID: t.listID, Token: token, MessageID: d.MessageID, Date: d.date, Identity: d.Identity, Algorithm: p.Algorithm})
+		List: t.list, ListID: t.listID, Token: token, MessageID: d.MessageID, Date: d.sent, Identity: d.Identity, Algorithm: p.Algorithm})
 	return Stamp{t.archive, t.list, token, url, t.algorithm, r}, err
 }

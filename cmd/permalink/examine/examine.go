@@ -9,18 +9,18 @@ import (
 	"slices"
 
 	"permalink-milter/cmd/permalink/follow"
-	"permalink-milter/cmd/permalink/inorder"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
+	"permalink-milter/hashheader/mailbox/inorder"
 )
 
 // An Examiner holds what messages are checked against.
 type Examiner struct {
 	Site        hashheader.Site
 	SiteWants   func(name string) bool // of the policy that the site is of
-	Required    []string       // the methods of which one check must pass
-	Reservation *Reservation   // nil: reservations are not looked up
-	Follow      *follow.Client // nil: Archived-At is not followed
+	Required    []string               // the methods of which one check must pass
+	Reservation *Reservation           // nil: reservations are not looked up
+	Follow      *follow.Client         // nil: Archived-At is not followed
 }
 
 // Close closes the registry and the connections to archives.
@@ -126,7 +126,7 @@ func (f Finding) Result() hashheader.Result {
 			worst = c.Result
 		}
 	}
-	if f.Err != nil && rank(worst) < rank(hashheader.PermError) {
+	if f.Err != nil && !errors.Is(f.Err, mailbox.ErrUnended) && rank(worst) < rank(hashheader.PermError) {
 		worst = hashheader.PermError
 	}
 	return worst

@@ -24,6 +24,10 @@ MAX_ID = 998
 # that a template or a token shows.
 MIN_CLAIM = 8
 
+# How a Date ends that a filter added to a message without one, white space
+# deleted.
+_DATE_ADDED = b"(addedintransit)"
+
 # The fields that an identity may use, in the order in which they are digested.
 IDENTITY_FIELDS = ("from", "to", "cc", "date", "message-id", "subject")
 
@@ -69,14 +73,23 @@ def message_hash(algorithm: Algorithm, message_id: bytes) -> str:
 def identity(found: Iterable[Field], names: Collection[str]) -> str:
     """Return the identity of a message, which distinguishes it from others with
     the same hash: the first 128 bits, as hexadecimal digits, of a SHA-256 over
-    the named fields (of IDENTITY_FIELDS), white space deleted."""
+    the named fields (of IDENTITY_FIELDS), white space deleted.  A Date that a
+    filter added counts as missing."""
     header = list(found)
     text = b""
     for name in IDENTITY_FIELDS:
         if name in names:
             value = message_id_of(header) if name == "message-id" else first(header, name).translate(None, _WHITE_SPACE)
+            if name == "date" and is_added_date(value):
+                value = b""
             text += name.encode("ascii") + b":" + value + b"\n"
     return hashlib.sha256(text).hexdigest()[:32]
+
+
+def is_added_date(value: bytes) -> bool:
+    """Report whether the value of a Date field is one that a filter added, which
+    differs from copy to copy."""
+    return value.translate(None, _WHITE_SPACE).endswith(_DATE_ADDED)
 
 
 def field_algorithm(name: str) -> Algorithm:

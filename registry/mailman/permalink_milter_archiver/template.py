@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Callable, Dict, Optional, Tuple
 from urllib.parse import quote, urlsplit
 
-from .message_id import Algorithm
+from .message_id import Algorithm, is_added_date
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -52,9 +52,10 @@ class NoDate(ValueError):
 
 def year_and_month(date: bytes) -> Optional[Tuple[str, str]]:
     """Return the year and the month in UTC of a Date field's value, or None if
-    it cannot be read or the year is outside 1900 to 9999."""
+    it cannot be read, if the year is outside 1900 to 9999, or if a filter added
+    it."""
     match = _DATE.match(date)
-    if match is None:
+    if match is None or is_added_date(date):
         return None
     day, name, year, hour, minute, second, sign, hours, minutes, zone = ((g or b"").decode("ascii") for g in match.groups())
     if name.lower() not in _MONTHS or int(second or 0) > 60 or int(minutes or 0) > 59:

@@ -30,22 +30,57 @@ type splitter struct {
 	landed    int64 // where a Content-Length led to last
 }
 
-// mbox scans an mbox. At reads the same bytes as r; without it they are kept
-// where they must be looked at. Its error is the reader's.
-func (s *scanner) mbox(source string, r io.Reader, at io.ReaderAt, length lengths) error {
+// mbox scans an mbox from a point on, where r is. At reads the same bytes as r;
+// without it they are kept where they must be looked at. Its error is the
+// reader's.
+func (s *scanner) mbox(source string, r io.Reader, at io.ReaderAt, length lengths, p Point) error {
 	s.flush()
 	if at == nil {
 		l := &lookahead{r: r}
 		r, at = l, l
 	}
-	m := &splitter{scanner: s, r: r, at: at, length: length, lineStart: true, first: true, summary: Summary{Source: source, Format: Mbox}}
+	m := &splitter{scanner: s, r: r, at: at, length: length, base: p.Offset, lineStart: true, first: true,
+		summary: Summary{Source: source, Format: Mbox, Messages: max(p.Index-1, 0)}}
 	err := m.split()
 	m.suspect()
-	if m.length == lengthsTrusted {
-		m.summary.Format = MboxCL
-	}
+	m.summary.Format = m.format()
 	s.ended(m.summary)
 	return err
+}
+
+// format returns the kind of mbox that was found.
+func (s *splitter) format() Format {
+	if s.length == lengthsTrusted {
+		return MboxCL
+	}
+	return Mbox
+}
+
+// Split returns the messages of a text: those of an mbox, each with its From_
+// lines, or else the text itself. The first one begins where the text does.
+func Split(text []byte) [][]byte {
+	if len(text) == 0 || detect(text[:min(len(text), peekSize)]) != Mbox {
+		return [][]byte{text}
+	}
+	var starts []int64
+	s := &scanner{yield: func(b *batch) bool {
+		for _, m := range b.spans {
+			if m.Index > 0 {
+				starts = append(starts, m.Start)
+			}
+		}
+		return true
+	}}
+	s.b = newBatch(nil)
+	_ = s.mbox("", bytes.NewReader(text), bytes.NewReader(text), lengthsUnknown, Point{}) // memory does not fail
+	s.flush()
+	var messages [][]byte
+	begin := int64(0)
+	for _, start := range starts[min(1, len(starts)):] {
+		messages = append(messages, text[begin:start])
+		begin = start
+	}
+	return append(messages, text[begin:])
 }
 
 // split sends all messages of the mbox. Its error is the reader's.
@@ -218,7 +253,7 @@ func (s *splitter) closeLast(end int, ended bool) {
 	data := s.b.buf[m.from:end]
 	switch {
 	case ended || holdsSection(data):
-		m.to, m.last = end, end == len(s.b.buf)
+		m.to, m.last, m.Format = end, end == len(s.b.buf), s.format()
 	default:
 		s.pos, s.lineStart = m.from, true
 		s.summary.Messages--

@@ -69,13 +69,29 @@ func TestFromLines(t *testing.T) {
 	}
 	for text, want := range undated {
 		check(text, afterEmpty, false, want)
-		if !hasDate([]byte(text)) {
+		if !hasDate([]byte(text)) && !strings.HasPrefix(text, "From \n") && !strings.HasPrefix(text, "From -") {
 			check(text, inText, false, no)
 		}
 		if want == more {
 			want = no
 		}
 		check(text, afterEmpty, true, want)
+	}
+}
+
+// Netscape's mailboxes have no empty line between messages.
+func TestBareFromLinesNeedNoEmptyLine(t *testing.T) {
+	for text, want := range map[string]verdict{
+		"From - \nMessage-ID: <1@x>\n\n":  yes,
+		"From -\r\nFrom: a\r\nTo: b\r\n":  yes,
+		"From \nMIME-Version: 1.0\n":      yes,
+		"From -\nNote: prose\n\n":         no,
+		"From - a\nMessage-ID: <1@x>\n\n": no,
+		"From a@b\nMessage-ID: <1@x>\n\n": no,
+	} {
+		if got, _ := judgeFrom([]byte(text), inText, true); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
 	}
 }
 

@@ -17,9 +17,11 @@
 //     it need not be empty then, and what follows need only be a field.
 //   - An empty line stands before it, and the header section has a field that
 //     prose has no use for, such as Message-ID or Received, or two of those that
-//     it may quote, such as Subject and Date. So bare From_ lines, which
-//     Thunderbird and Google's exports write, separate messages; sentences that
-//     begin with "From" do not.
+//     it may quote, such as Subject and Date. So the From_ lines without a date
+//     that Google's exports have separate messages; sentences that begin with
+//     "From" do not.
+//   - It is bare, "From" or "From -" alone, as Mozilla's programs write it, and
+//     the header section is as above. The line before it need not be empty.
 //
 // All other lines are text. Summary counts those of them that begin with "From ".
 //
@@ -37,8 +39,8 @@ import (
 	"iter"
 	"runtime"
 
-	"permalink-milter/cmd/permalink/inorder"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox/inorder"
 )
 
 // Errors of messages and of sources.
@@ -47,7 +49,9 @@ var (
 	ErrEmpty   = errors.New("empty: no message")
 	ErrNoFrom  = errors.New("no From_ line at the start of the mbox; skipped up to the first")
 	ErrCut     = errors.New("ends in the middle of a header line: cut off?")
+	ErrUnended = errors.New("no line end behind the last line of the header: if the message is cut off, it may be named wrongly")
 	ErrNUL     = errors.New("NUL in the header section")
+	ErrFolder  = errors.New("a symbolic link to a folder: not followed; name the folder itself")
 	ErrOutside = errors.New("a symbolic link that leads out of the folder: not followed")
 )
 
@@ -59,8 +63,14 @@ type Message struct {
 	// from the start of the source, decompressed. Offset is the same, or that of
 	// what Err is about.
 	Start, Offset int64
+	Format        Format            // of the source: Single, Mbox or MboxCL
 	Header        hashheader.Header // the fields that Options.Wants, top down
 	Err           error             // the header may hold what came before the trouble
+}
+
+// Whole reports whether the header section is whole, whatever Err warns of.
+func (m *Message) Whole() bool {
+	return m.Err == nil || errors.Is(m.Err, ErrNUL) || errors.Is(m.Err, ErrUnended)
 }
 
 // ID returns the canonical Message-ID, "" for a message that has none or whose
@@ -79,7 +89,8 @@ type Options struct {
 	Stdin  io.Reader // what the input - is
 	// Wants selects the fields to keep; nil keeps all. It is called by several
 	// goroutines.
-	Wants func(name []byte) bool
+	Wants  func(name []byte) bool
+	Memory Memory // nil: all is read
 	// Progress is called with the number of bytes read, before decompression; one
 	// goroutine calls it.
 	Progress func(n int)
@@ -122,6 +133,7 @@ type span struct {
 	Message
 	from, to int
 	last     bool // to is the end of the source
+	torn     bool // the source cannot be read on
 }
 
 func (s span) read(buf []byte, wants func(name []byte) bool) *Message {
@@ -140,15 +152,30 @@ func (s span) read(buf []byte, wants func(name []byte) bool) *Message {
 	case m.Err != nil:
 	case nul >= 0:
 		m.Err, m.Offset = ErrNUL, m.Offset+int64(nul)
-	case s.last && IsCut(data, &section):
+	case s.torn && endsInLine(data, &section):
 		m.Err = ErrCut
+	case s.last:
+		m.Err = Ending(data, &section, s.Format)
 	}
 	return &m
 }
 
-// IsCut reports whether data, a whole input, ends within a line of its header
-// section.
-func IsCut(data []byte, section *hashheader.Section) bool {
+// Ending returns what is to be said of the end of data, the rest of a source. A
+// header section may end where its input does, also within a line: a file that is
+// one message is taken at its word, with ErrUnended as a warning. An mbox ends in
+// a line end, so there the last message is cut: ErrCut.
+func Ending(data []byte, section *hashheader.Section, format Format) error {
+	switch {
+	case !endsInLine(data, section):
+		return nil
+	case format == Single:
+		return ErrUnended
+	}
+	return ErrCut
+}
+
+// endsInLine reports whether data ends within a line of its header section.
+func endsInLine(data []byte, section *hashheader.Section) bool {
 	rest := data[section.End:]
 	if len(rest) == 0 {
 		return section.End > 0 && data[section.End-1] != '\n'

@@ -46,7 +46,7 @@ func judgeFrom(data []byte, p place, last bool) (v verdict, size int) {
 	switch {
 	case whole == more:
 		return more, 0
-	case whole == no, hashheader.IsFieldLine(first), p == inText && !dated:
+	case whole == no, hashheader.IsFieldLine(first), p == inText && !dated && !isBare(first):
 		return no, 0
 	}
 	size, v = headerBehind(data, len(first), last)
@@ -109,6 +109,12 @@ var mailFields = map[string]int{
 	"message-id": 2, "received": 2, "return-path": 2, "delivered-to": 2, "mime-version": 2, "content-type": 2,
 	"x-mozilla-status": 2, "x-gm-thrid": 2, "list-id": 2, "list-post": 2, "in-reply-to": 2, "references": 2,
 	"from": 1, "sender": 1, "reply-to": 1, "to": 1, "cc": 1, "bcc": 1, "subject": 1, "date": 1,
+}
+
+// isBare reports whether a From_ line says nothing, as Mozilla's programs write
+// it: "From" or "From -". No sentence ends there.
+func isBare(line []byte) bool {
+	return len(bytes.TrimSpace(bytes.TrimPrefix(line[len(fromPrefix):], []byte{'-'}))) == 0
 }
 
 // hasDate reports whether a From_ line has a time (9:05) and behind it a year:

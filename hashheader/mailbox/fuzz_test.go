@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/hashheader/mailbox"
 )
 
 // FuzzMap feeds junk to each format. Whatever it is, it ends, and each

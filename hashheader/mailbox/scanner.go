@@ -3,6 +3,7 @@ package mailbox
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,10 +69,12 @@ func (s *scanner) folder(dir string) {
 			return
 		case err != nil:
 			s.fail(path, 0, Reason(err))
-		case info.Mode()&os.ModeSymlink != 0 && isDir(path): // may lead in a circle
-		case maildir && (name == "cur" || name == "new"):
-			s.maildir(path)
-		case maildir && (name == "tmp" || !info.IsDir()): // undelivered mail, and the indexes of mail programs
+		case name == ".mh_sequences": // of MH
+		case maildir && name == "cur":
+			s.maildir(dir)
+		case maildir && (name == "new" || name == "tmp" || !info.IsDir() && !isDir(path)): // undelivered mail, and the indexes of mail programs
+		case info.Mode()&os.ModeSymlink != 0 && isDir(path):
+			s.fail(path, 0, ErrFolder) // it may lead in a circle
 		case info.IsDir():
 			s.folder(path)
 		default:
@@ -80,25 +83,65 @@ func (s *scanner) folder(dir string) {
 	}
 }
 
-// maildir scans one of a Maildir's folders: each file is a message.
+// maildir scans the messages of a Maildir, each of which is a file. Mail programs
+// may be moving them from new to cur meanwhile, so new is listed first.
 func (s *scanner) maildir(dir string) {
-	names, err := readNames(dir)
-	if err != nil {
-		s.fail(dir, 0, Reason(err))
-	}
-	for _, name := range names {
-		if s.stopped {
-			return
+	var names [2][]string
+	folders := [2]string{filepath.Join(dir, "cur"), filepath.Join(dir, "new")}
+	for i := range slices.Backward(folders[:]) {
+		var err error
+		if names[i], err = readNames(folders[i]); err != nil {
+			s.fail(folders[i], 0, Reason(err))
 		}
-		if !strings.HasPrefix(name, ".") {
-			s.entry(filepath.Join(dir, name), Single)
+	}
+	for i, folder := range folders {
+		for _, name := range names[i] {
+			if s.stopped {
+				return
+			}
+			if !strings.HasPrefix(name, ".") {
+				s.delivered(folder, name, names[0])
+			}
 		}
 	}
 }
 
+// delivered scans a message of a Maildir, under its new name where it was renamed
+// meanwhile. Read has the names in cur that are read in any case.
+func (s *scanner) delivered(folder, name string, read []string) {
+	path := filepath.Join(folder, name)
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		cur := filepath.Join(filepath.Dir(folder), "cur")
+		now, _ := readNames(cur)
+		same := func(other string) bool { return UniqueName(other) == UniqueName(name) }
+		i := slices.IndexFunc(now, same)
+		switch {
+		case i >= 0 && filepath.Base(folder) == "new" && slices.ContainsFunc(read, same):
+			return
+		case i >= 0:
+			path = filepath.Join(cur, now[i])
+		}
+	}
+	if s.Memory == nil || !s.Memory.Delivered(path) {
+		s.entry(path, Single)
+	}
+}
+
+// UniqueName returns what stays of a message's name in a Maildir when its flags
+// change.
+func UniqueName(name string) string {
+	name, _, _ = strings.Cut(name, ":")
+	return name
+}
+
 // IsMaildir reports whether a folder is a Maildir.
 func IsMaildir(dir string) bool {
-	return isDir(filepath.Join(dir, "cur")) && isDir(filepath.Join(dir, "new"))
+	for _, name := range []string{"cur", "new"} {
+		if info, err := os.Lstat(filepath.Join(dir, name)); err != nil || !info.IsDir() {
+			return false
+		}
+	}
+	return true
 }
 
 // isDir reports whether a name leads to a folder, behind symbolic links or not.
@@ -159,6 +202,9 @@ func (s *scanner) file(name string, format Format) {
 	var at io.ReaderAt
 	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
 		at = f // a pipe's bytes can be read only once
+		if s.resume(name, f) {
+			return
+		}
 	}
 	s.stream(name, f, at, format)
 }
@@ -202,11 +248,11 @@ func (s *scanner) content(name string, r io.Reader, at io.ReaderAt, format Forma
 		s.ended(sum)
 		return err
 	case MboxCL, MboxCL2:
-		return s.mbox(name, r, at, lengthsTrusted)
+		return s.mbox(name, r, at, lengthsTrusted, Point{})
 	case MboxO, MboxRD:
-		return s.mbox(name, r, at, lengthsIgnored)
+		return s.mbox(name, r, at, lengthsIgnored, Point{})
 	case Mbox:
-		return s.mbox(name, r, at, lengthsUnknown)
+		return s.mbox(name, r, at, lengthsUnknown, Point{})
 	}
 	_, err = Kind(head)
 	s.fail(name, 0, err)
@@ -235,7 +281,7 @@ func startsSection(head []byte) bool {
 func (s *scanner) single(name string, r io.Reader) error {
 	const step = 16 << 10
 	from := len(s.b.buf)
-	m := span{Message: Message{Source: name, Index: 1}, from: from}
+	m := span{Message: Message{Source: name, Index: 1, Format: Single}, from: from}
 	section := hashheader.Section{Wants: func([]byte) bool { return false }}
 	for {
 		s.b.buf = slices.Grow(s.b.buf, step)
@@ -245,7 +291,7 @@ func (s *scanner) single(name string, r io.Reader) error {
 		if !ended {
 			continue
 		}
-		m.last = err != nil
+		m.last, m.torn = err != nil, err != nil && !errors.Is(err, io.EOF)
 		if section.Err() != nil {
 			m.Err = section.Err()
 			s.b.buf = s.b.buf[:from]

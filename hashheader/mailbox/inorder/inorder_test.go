@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"permalink-milter/cmd/permalink/inorder"
+	"permalink-milter/hashheader/mailbox/inorder"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

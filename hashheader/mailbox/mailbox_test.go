@@ -3,6 +3,8 @@ package mailbox_test
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,8 +19,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"go.uber.org/goleak"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -144,7 +146,7 @@ func TestBadInputIsToldOf(t *testing.T) {
 		"empty":                           {"", "", []string{"f#0@0 ! empty: no message"}},
 		"binary junk":                     {"", "\x7fELF\x00\x01", []string{"f#0@0 ! neither a message nor an mbox"}},
 		"text":                            {"", "Just some text\n", []string{"f#0@0 ! neither a message nor an mbox"}},
-		"a message cut in its header":     {"", "Message-ID: <1@x>\nSubj", []string{"f#1@0 1@x ! ends in the middle of a header line: cut off?"}},
+		"a message cut in its header":     {"", "Message-ID: <1@x>\nSubj", []string{"f#1@0 1@x ! no line end behind the last line of the header: if the message is cut off, it may be named wrongly"}},
 		"an mbox cut in its header":       {"", sep + one + sep + "Message-ID: <2@x", []string{"f#1@0 1@x", "f#2@83 <2@x ! ends in the middle of a header line: cut off?"}},
 		"NUL in a header":                 {"", sep + "Message-ID: <1@x>\nA: \x00\n\n" + sep + two, []string{"f#1@69 1@x ! NUL in the header section", "f#2@72 2@x"}},
 		"NUL in a body":                   {"", sep + one + "\x00\x00\n" + sep + two, []string{"f#1@0 1@x", "f#2@86 2@x"}},
@@ -164,6 +166,19 @@ func TestBadInputIsToldOf(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// What is known to be torn is no whole message.
+func TestTornHeaderIsCut(t *testing.T) {
+	var subject strings.Builder
+	for i := range 2000 { // it does not compress
+		fmt.Fprintf(&subject, "%x", sha256.Sum256([]byte{byte(i), byte(i >> 8)}))
+	}
+	text := zip("Message-ID: <1@x>\nSubject: " + subject.String())
+	got := readText(t, "", cut(text, len(text)/2))
+	if len(got) != 2 || got[0] != "f#1@0 1@x ! "+mailbox.ErrCut.Error() {
+		t.Errorf("%.200q", got)
 	}
 }
 
@@ -227,14 +242,62 @@ func TestFolders(t *testing.T) {
 	os.Symlink("../secret", dir+"/tree/e")
 	os.Symlink("nowhere", dir+"/tree/f")
 	want := []string{"5#1@0 1@x", "2:2,S#1@0 2@x", "3#1@0 1@x", "1#1@0 1@x", "b.mbox#1@0 1@x", "b.mbox#2@83 2@x",
-		"c#0@0 ! neither a message nor an mbox", "d#1@0 1@x",
+		"c#0@0 ! neither a message nor an mbox", "circle#0@0 ! a symbolic link to a folder: not followed; name the folder itself", "d#1@0 1@x",
 		"e#0@0 ! a symbolic link that leads out of the folder: not followed", "f#0@0 ! no such file or directory", "none#0@0 ! no such file or directory"}
 	if diff := cmp.Diff(want, read(t, mailbox.Options{}, dir+"/maildir", dir+"/tree", dir+"/none")); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// Blocks end anywhere: in bodies, headers, From_ lines and line ends.
+// While a mailbox is read, mail programs move its messages and set their flags:
+// each is read once. One that is gone is told of.
+func TestMessagesThatMoveInAMaildir(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"cur/1:2,", "cur/2:2,", "cur/3:2,", "new/4", "new/5"} {
+		write(t, dir+"/"+name, "Message-ID: <"+name[4:5]+"@x>\n\n")
+	}
+	moved := false
+	o := mailbox.Options{Ended: func(mailbox.Summary) {
+		if moved {
+			return
+		}
+		moved = true
+		os.Rename(dir+"/cur/2:2,", dir+"/cur/2:2,FS")
+		os.Remove(dir + "/cur/3:2,")
+		os.Rename(dir+"/new/4", dir+"/cur/4:2,S")
+	}}
+	want := []string{"1:2,#1@0 1@x", "2:2,FS#1@0 2@x", "3:2,#0@0 ! no such file or directory", "4:2,S#1@0 4@x", "5#1@0 5@x"}
+	if diff := cmp.Diff(want, read(t, o, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What cannot be read is told of by its name, and the rest is read.
+func TestWhatOthersMayNotRead(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a/1", "b/1", "c/1", "d", "e", "m/cur/1", "m/new/2", "m/.Sent/cur/3", "m/.Sent/new/4", "n/cur/5", "n/new/6"} {
+		write(t, dir+"/"+name, one)
+	}
+	for name, mode := range map[string]os.FileMode{"b": 0, "c": 0o444, "d": 0, "m/new": 0, "m/.Sent/cur/3": 0, "n": 0o444} {
+		if err := os.Chmod(dir+"/"+name, mode); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Chmod(dir+"/"+name, 0o755)
+	}
+	if os.Getuid() == 0 { // who may read all
+		if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), syscall.Setreuid(-1, 65534)); err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Setreuid(-1, 0)
+	}
+	const denied = "#0@0 ! permission denied"
+	want := []string{"1#1@0 1@x", "b" + denied, "1" + denied, "d" + denied, "e#1@0 1@x",
+		"3" + denied, "4#1@0 1@x", "new" + denied, "1#1@0 1@x", "cur" + denied, "new" + denied}
+	if diff := cmp.Diff(want, read(t, mailbox.Options{}, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A pipe in a folder would be waited for; one that is named is read once.
 func TestPipes(t *testing.T) {
 	dir := t.TempDir()
@@ -255,6 +318,7 @@ func TestPipes(t *testing.T) {
 	}
 }
 
+// Blocks end anywhere: in bodies, headers, From_ lines and line ends.
 func TestMessagesAcrossBlocks(t *testing.T) {
 	var b strings.Builder
 	var want []string
@@ -316,7 +380,7 @@ func TestContentLengthThatLeadsAstray(t *testing.T) {
 // The mailboxes in testdata/mbox hold as many messages as want.tsv says, from a
 // file, a pipe, and out of gzip.
 func TestOddMailboxes(t *testing.T) {
-	const dir = "../../../testdata/mbox/"
+	const dir = "../../testdata/mbox/"
 	want, err := os.ReadFile(dir + "want.tsv")
 	if err != nil {
 		t.Fatal(err)
@@ -330,6 +394,9 @@ func TestOddMailboxes(t *testing.T) {
 		}
 		for _, text := range []string{string(data), zip(string(data)), "\xef\xbb\xbf" + string(data)} {
 			got := slices.DeleteFunc(readText(t, "", text), func(line string) bool { return strings.HasPrefix(line, "f#0@") })
+			if !strings.HasPrefix(text, "\x1f") && len(mailbox.Split([]byte(text))) != max(len(got), 1) {
+				t.Errorf("%s: Split finds %d messages, not %d", file, len(mailbox.Split([]byte(text))), len(got))
+			}
 			if strconv.Itoa(len(got)) != number || strings.Contains(strings.Join(got, ""), "!") {
 				t.Errorf("%s: %q, want %s", file, got, number)
 			}
@@ -337,6 +404,26 @@ func TestOddMailboxes(t *testing.T) {
 	}
 	if len(lines) < 26 {
 		t.Errorf("%d mailboxes", len(lines))
+	}
+}
+
+// What Split returns is the text.
+func TestSplitCutsAtFromLines(t *testing.T) {
+	prose := "From here\nNote: no\n\n"
+	big := strings.Repeat("x", 600000) + "\n"
+	for _, want := range [][]string{
+		{""}, {"text\n"}, {one}, {one + "\n" + sep + two},
+		{"\n\n" + sep + one + prose, sep + two, "From -\n" + two},
+		{sep + cl(len(prose+sep+two), prose+sep+two) + "\n", sep + two},
+		{sep + one + big, sep + two + big, sep + one},
+	} {
+		var got []string
+		for _, text := range mailbox.Split([]byte(strings.Join(want, ""))) {
+			got = append(got, string(text))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%.2000s", diff)
+		}
 	}
 }
 
