@@ -39,7 +39,7 @@ import (
 // Config is the whole file. Every key has a default.
 type Config struct {
 	Hostname string    `toml:"hostname" reload:"yes" default:"the host's own name" comment:"The name of this host, used in generated Message-IDs and in replies."`
-	StateDir string    `toml:"state_dir" default:"/var/lib/permalink-milter, or ~/.local/state/permalink-milter unless run by root" comment:"Directory of the embedded registry and the journal. The default is systemd's StateDirectory= if there is one."`
+	StateDir string    `toml:"state_dir" default:"/var/lib/permalink-milter, or ~/.local/state/permalink-milter unless run by root" comment:"Directory of the embedded registry, of the journal, and of control.sock, by which the tool permalink asks the daemon. The default is systemd's StateDirectory= if there is one."`
 	Log      Log       `toml:"log"`
 	Milter   Milter    `toml:"milter"`
 	Header   Header    `toml:"header"`

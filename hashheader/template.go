@@ -77,12 +77,6 @@ func ParseTemplate(text string) (Template, error) {
 // IsWeb reports whether a URL is an absolute one of http or https.
 func IsWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
-// CheckTemplate returns ParseTemplate's error.
-func CheckTemplate(text string) error {
-	_, err := ParseTemplate(text)
-	return err
-}
-
 func split(text string) (Template, error) {
 	var t Template
 	for rest := text; ; {

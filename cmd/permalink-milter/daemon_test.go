@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"permalink-milter/cmd/internal/version"
 	"permalink-milter/hashheader"
 )
 
@@ -45,6 +46,25 @@ func TestDaemonReloadsAndStops(t *testing.T) {
 	p.stop(t)
 	if _, err := os.Stat(p.socket()); err == nil {
 		t.Error("the socket is still there")
+	}
+}
+
+func TestDaemonSaysWhatItStartsWith(t *testing.T) {
+	p := start(t, "[registry]\nurl = \"bolt:r.db\"\n"+archive("one.example")+strings.Replace(archive("two.example"), "hk", "mhonarc", 1))
+	first, _, _ := strings.Cut(p.log.String(), "\n")
+	want := `msg=starting version="` + version.String() + `" config=` + p.file() + ` registry=bolt:` + p.dir + `/r.db archives="[hk mhonarc]"`
+	if !strings.HasSuffix(first, want) {
+		t.Errorf("the log begins %s\nwant %s", first, want)
+	}
+	p.configure(t, "")
+	p.signal(t, syscall.SIGHUP)
+	p.log.wait(t, `any more" archives=0 were=2 dropped="[hk mhonarc]"`)
+	p.configure(t, archive("one.example"))
+	p.signal(t, syscall.SIGHUP)
+	p.log.wait(t, `msg="configuration reloaded" archives=[hk]`)
+	p.stop(t)
+	if n := strings.Count(p.log.String(), "fewer archives"); n != 1 {
+		t.Errorf("%d warnings:\n%s", n, &p.log)
 	}
 }
 

@@ -32,14 +32,14 @@ func demands(c *config.Config) (all []demand) {
 	add(c.HTTP.Listen, demand{"http", c.HTTP.MaxConnections, 1})
 	add(c.LMTP.Listen, demand{"lmtp", c.LMTP.MaxConnections, 4})
 	add(c.Admin.Listen, demand{"admin", maxAdminConnections, 1})
-	return all
+	return append(all, demand{"control", maxControlConnections, 1})
 }
 
-// share returns the bounds on connections that must be lower than the services
+// fit returns the bounds on connections that must be lower than the services
 // ask for, so that no more than a number of files are open at once: first those
 // of the services beside the milter, so that strangers never use what MTAs need.
 // Needed is how many files would do for all.
-func share(files, milter int, others []demand) (lowered map[string]int, needed int) {
+func fit(files, milter int, others []demand) (lowered map[string]int, needed int) {
 	wanted, least := 0, 0
 	for _, d := range others {
 		wanted += d.connections * d.files
@@ -72,7 +72,7 @@ func (d *daemon) lowerBounds() map[string]int {
 		own += redisFiles * runtime.GOMAXPROCS(0)
 	}
 	files := int(min(uint64(limit.Cur), 1<<30))
-	lowered, needed := share(files-own, d.config.Milter.MaxConnections, demands(d.config))
+	lowered, needed := fit(files-own, d.config.Milter.MaxConnections, demands(d.config))
 	if len(lowered) > 0 {
 		d.log.Warn("the limit of open files is too low for all connections, fewer are served; raise it",
 			"limit", files, "needed", own+needed, "max_connections", lowered)

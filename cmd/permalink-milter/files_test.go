@@ -106,12 +106,12 @@ func TestStrangersAreLoweredBeforeTheMilter(t *testing.T) {
 		{500, limits{"http": 1, "lmtp": 1, "milter": 495}, 1900},
 		{-10, limits{"http": 1, "lmtp": 1, "milter": 1}, 1900},
 	} {
-		got, needed := share(c.files, 500, others)
+		got, needed := fit(c.files, 500, others)
 		if !maps.Equal(got, c.want) || needed != c.needed {
 			t.Errorf("%d files: %v, %d needed; want %v, %d", c.files, got, needed, c.want, c.needed)
 		}
 	}
-	if got, _ := share(100, 500, nil); got["milter"] != 100 {
+	if got, _ := fit(100, 500, nil); got["milter"] != 100 {
 		t.Errorf("the milter alone: %v", got)
 	}
 }

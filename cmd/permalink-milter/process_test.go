@@ -45,7 +45,13 @@ type process struct {
 // in the text stands for the directory. Prepare may change the command.
 func start(t *testing.T, text string, prepare ...func(*exec.Cmd)) *process {
 	t.Helper()
-	p := &process{dir: t.TempDir(), exited: make(chan struct{})}
+	return startIn(t, t.TempDir(), text, prepare...)
+}
+
+// startIn is start with a directory that is there.
+func startIn(t *testing.T, dir, text string, prepare ...func(*exec.Cmd)) *process {
+	t.Helper()
+	p := &process{dir: dir, exited: make(chan struct{})}
 	p.configure(t, text)
 	p.Cmd = exec.Command("permalink-milter", "--config", p.file())
 	p.Env = append(os.Environ(), quickExit)

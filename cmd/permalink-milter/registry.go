@@ -27,6 +27,7 @@ func (d *daemon) openGuarded(ctx context.Context, onFailure stamp.FailureMode) (
 	if err := d.examine(ctx, store); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	d.store = store
 	inner := registry.New(store, registry.Options{TTL: time.Duration(c.ReservationTTL)})
 	g, err := guard.New(inner, guard.Options{
 		Dir: filepath.Join(d.config.StateDir, "journal"), Stamp: onFailure == stamp.FailureStamp, Timeout: time.Duration(c.Timeout),

@@ -23,24 +23,24 @@ type service struct {
 
 // openers open the services, in the order in which they are shut down. Health
 // checks are answered to the end.
-var openers = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openAdmin}
+var openers = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openControl, openAdmin}
 
 // listen opens the addresses of a service and bounds its connections. MakeRoom
 // ends idle ones while another waits.
-func (d *daemon) listen(service string, most int, makeRoom func(), addresses ...config.Address) ([]net.Listener, error) {
+func (d *daemon) listen(service string, max int, makeRoom func(), addresses ...config.Address) ([]net.Listener, error) {
 	listeners, err := d.sockets.open(service+".listen", addresses...)
 	if err != nil {
 		return nil, err
 	}
-	return d.bound(service, most, makeRoom, listeners), nil
+	return d.bound(service, max, makeRoom, listeners), nil
 }
 
 // bound bounds the connections of a service's listeners.
-func (d *daemon) bound(service string, most int, makeRoom func(), listeners []net.Listener) []net.Listener {
+func (d *daemon) bound(service string, max int, makeRoom func(), listeners []net.Listener) []net.Listener {
 	if lowered, ok := d.lowered[service]; ok {
-		most = lowered
+		max = lowered
 	}
-	bounded := door.New(door.Options{Service: service, Max: most, Log: d.log, MakeRoom: makeRoom,
+	bounded := door.New(door.Options{Service: service, Max: max, Log: d.log, MakeRoom: makeRoom,
 		Waiting: func() { d.metrics.Refused(service + ".max_connections") }})
 	for i, ln := range listeners {
 		listeners[i] = bounded.Listen(ln)

@@ -62,7 +62,7 @@ func (a archiveFlags) config() (*config.Config, error) {
 	}
 	c := config.Default()
 	for _, text := range a.templates {
-		if err := hashheader.CheckTemplate(text); err != nil {
+		if _, err := hashheader.ParseTemplate(text); err != nil {
 			return nil, fmt.Errorf("--archive: %w", err)
 		}
 		c.Archives = append(c.Archives, a.archive(text))

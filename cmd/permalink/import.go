@@ -204,7 +204,7 @@ func (o *importOptions) remember(memory *resume.Memory, all bool, std stdio) {
 func (o *importOptions) policy(c *config.Config) (*stamp.Policy, error) {
 	one := *c
 	if o.url != "" {
-		if err := hashheader.CheckTemplate(o.url); err != nil {
+		if _, err := hashheader.ParseTemplate(o.url); err != nil {
 			return nil, fmt.Errorf("--url: %w", err)
 		}
 		one.Archives = []config.Archive{archiveFlags{list: o.list}.archive(o.url)}

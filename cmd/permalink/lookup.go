@@ -35,8 +35,8 @@ A line is LIST TOKEN STATE SINCE URL SUBJECT, "-" for what is not known. With
 --json, one object a line: list, token, identity, state (reserved or archived),
 since, expires, url, subject; 'permalink registry import' restores it.
 
-A registry file that a running permalink-milter holds cannot be read meanwhile:
-ask through its API, with --api.
+A permalink-milter that holds the registry is asked through control.sock in its
+state_dir, which its group may open.
 
 With --conflicts, messages are listed that were stamped while the registry did
 not answer, and whose permalink it then gave to another: a line is LIST, the

@@ -61,16 +61,16 @@ func newRegistryPrune(std stdio) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		url, login, err := f.resolve()
+		from, err := f.resolve()
 		if err != nil {
 			return err
 		}
-		store, err := openStore(url, login, false)
+		opened, err := from.openStore(false)
 		if err != nil {
 			return err
 		}
-		defer store.Close()
-		return prune(cmd.Context(), std, store, sweep)
+		defer opened.Close()
+		return prune(cmd.Context(), std, opened, sweep)
 	}
 	return cmd
 }

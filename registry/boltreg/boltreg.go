@@ -48,7 +48,7 @@ type Store struct {
 }
 
 // Open opens or creates the file, mode 0640. One process at a time can hold
-// it. A file that exists is checked first, in a time that grows with its size:
+// it. One that root creates gets the owner of its folder. A file that exists is checked first, in a time that grows with its size:
 // see filecheck.
 func Open(name string) (*Store, error) {
 	s := &Store{name: name, failed: make(chan struct{})}
@@ -69,12 +69,12 @@ func (s *Store) open() error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	openFile := func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
-		s.file, err = os.OpenFile(name, flag, mode)
+	keep := func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		s.file, err = openFile(name, flag, mode)
 		return s.file, err
 	}
 	err := s.survive(func() (err error) {
-		s.db, err = bbolt.Open(s.name, 0o640, &bbolt.Options{FreelistType: bbolt.FreelistMapType, Timeout: filecheck.LockWait, OpenFile: openFile})
+		s.db, err = bbolt.Open(s.name, 0o640, &bbolt.Options{FreelistType: bbolt.FreelistMapType, Timeout: filecheck.LockWait, OpenFile: keep})
 		return err
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {

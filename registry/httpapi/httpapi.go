@@ -32,8 +32,16 @@ type Options struct {
 	Policy   *stamp.Policy
 	// Tokens says who may use the API; nil lets nobody. See LoadTokens.
 	Tokens *Tokens
-	// BaseURL is the URL of the handler's / from outside, without a query, such
-	// as https://permalink.example.org. Without one, permalinks are paths.
+	// Store, unless nil, is the store behind Registry. The handler is then for
+	// a socket that only the store's owner may open: every client may do
+	// everything, without a token, and read and change whole records.
+	Store registry.Store
+	// StoreName tells such a client which store it is. It is the client's to
+	// compare.
+	StoreName string
+	// BaseURL is the URL of the handler's / from outside, such as
+	// https://permalink.example.org. It has no query. Without a URL, permalinks
+	// are paths.
 	BaseURL string
 	Log     *slog.Logger
 	// MaxBody bounds a message that is sent in with a token, in bytes; 0: no

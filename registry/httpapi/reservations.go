@@ -164,7 +164,7 @@ func (x *exchange) confirm() error {
 	if err != nil {
 		return err
 	}
-	x.o.Log.Info("confirmed", "list", list, "token", done.Token(), "url", done.URL)
+	x.o.Log.Log(ctx, x.confirmedLevel(), "confirmed", "list", list, "token", done.Token(), "url", done.URL)
 	writeJSON(x, "application/json", http.StatusOK, x.reservation(done))
 	return nil
 }

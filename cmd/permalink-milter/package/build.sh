@@ -53,13 +53,13 @@ completions() {
 	done
 }
 
-# configuration prints the example with all settings commented out, so that the
-# installed file changes no default.
+# configuration prints the example with all settings but one commented out. That
+# one is the default of the daemon's unit, and makes it the tool's, too.
 configuration() {
 	echo '# Settings after # are examples, most of them the defaults: permalink-milter.toml(5).'
 	echo '# permalink-milter --config FILE --check reports every problem of a file.'
 	echo
-	sed -E 's/^([a-z_]+ = |\[\[)/#\1/' config/example.toml
+	sed -E '/^state_dir = /! s/^([a-z_]+ = |\[\[)/#\1/' config/example.toml
 }
 
 # licences prints the licences of what is linked into the programs, as they

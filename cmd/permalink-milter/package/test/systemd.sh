@@ -12,7 +12,8 @@ address() { (exec 3<>/dev/tcp/127.0.0.1/8899) 2>/dev/null; }
 
 ok "the old version installs" quiet dpkg -i /mnt/packages/old/*_"$architecture".deb
 ok "it is started" active
-ok "it says what it does" equal 'serving milter on 127.0.0.1:8899' property StatusText
+status="serving milter on 127.0.0.1:8899, control on $state/control.sock"
+ok "it says what it does" equal "$status" property StatusText
 ok "its address is open" address
 daemon=$(property MainPID)
 ok "it runs as an unprivileged user" grep -q "^Uid:	$(id -u $user)	" "/proc/$daemon/status"
@@ -42,7 +43,7 @@ sed -i "s/^#listen = \['inet:127.*/listen = ['systemd:milter']/" $config
 systemctl stop $unit
 ok "the socket's unit takes the address" systemctl enable --quiet --now permalink-milter.socket
 ok "the daemon starts with it" systemctl start $unit
-ok "and serves it" equal 'serving milter on 127.0.0.1:8899' property StatusText
+ok "and serves it" equal "$status" property StatusText
 systemctl stop $unit
 ok "the address stays open without the daemon" address
 ok "a client brings the daemon back" eval 'sleep 1; active'
