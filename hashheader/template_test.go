@@ -123,7 +123,7 @@ func TestWrongTemplatesSayWhatToWrite(t *testing.T) {
 		"https://a.example/md5}":                     "a } without its {",
 		"https://{host}/{md5}":                       "whose scheme and host have no placeholder",
 	} {
-		if err := hashheader.CheckTemplate(text); err == nil || !strings.Contains(err.Error(), hint) {
+		if _, err := hashheader.ParseTemplate(text); err == nil || !strings.Contains(err.Error(), hint) {
 			t.Errorf("%s: %v; want %q", text, err, hint)
 		}
 	}
