@@ -3,7 +3,6 @@ package main
 import (
 	"net"
 	"net/netip"
-	"path/filepath"
 
 	"permalink-milter/config"
 	"permalink-milter/registry/httpapi"
@@ -24,7 +23,7 @@ func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 	listeners, err := d.listen("http", c.MaxConnections, closeIdle(server), c.Listen)
 	serve := server.Serve
 	if c.TLSCert != "" {
-		serve = func(ln net.Listener) error { return server.ServeTLS(ln, d.beside(c.TLSCert), d.beside(c.TLSKey)) }
+		serve = func(ln net.Listener) error { return server.ServeTLS(ln, c.TLSCert, c.TLSKey) }
 	}
 	reload := func(next *config.Config, p *stamp.Policy) {
 		handler.SetPolicy(p)
@@ -58,16 +57,7 @@ func (d *daemon) loadTokens(file string) (*httpapi.Tokens, error) {
 	if file == "" {
 		return nil, nil
 	}
-	return httpapi.LoadTokens(d.beside(file))
-}
-
-// beside returns the path of a file that the configuration names. A relative
-// path begins in the directory of the configuration file.
-func (d *daemon) beside(file string) string {
-	if filepath.IsAbs(file) {
-		return file
-	}
-	return filepath.Join(filepath.Dir(d.file), file)
+	return httpapi.LoadTokens(file)
 }
 
 // prefixes returns the networks of a checked configuration, nil for none.

@@ -5,6 +5,7 @@ import (
 
 	"permalink-milter/cmd/internal/setup"
 	"permalink-milter/config"
+	"permalink-milter/registry/httpapi"
 	"permalink-milter/registry/stamp"
 )
 
@@ -24,5 +25,11 @@ func load(file string) (*config.Config, *stamp.Policy, error) {
 		return nil, nil, err
 	}
 	policy, err := setup.Policy(c)
-	return c, policy, err
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range policy.Archives {
+		problems.Add(fmt.Sprintf("archive[%d].url", i), httpapi.CheckArchive(c.HTTP.BaseURL, policy, &policy.Archives[i]))
+	}
+	return c, policy, problems.Err()
 }

@@ -44,7 +44,8 @@ permalink-milter.toml - the configuration of permalink-milter(8)
 # DESCRIPTION
 
 A file in TOML. Every key has a default. A table [[NAME]] may occur several times. Durations are numbers with a unit,
-such as "500ms" or "2h"; sizes are numbers of B, KiB, MiB or GiB, such as "1MiB". Unknown keys are errors.
+such as "500ms" or "2h"; sizes are numbers of B, KiB, MiB or GiB, such as "1MiB". The relative path of a file begins in
+the directory of the configuration file. Unknown keys are errors.
 **permalink-milter --check** reports every problem of a file, each with its line and column, and **--print-config**
 prints the values in force.
 

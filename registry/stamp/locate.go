@@ -1,6 +1,7 @@
 package stamp
 
 import (
+	"cmp"
 	"strings"
 
 	"permalink-milter/hashheader"
@@ -38,10 +39,10 @@ func (p *Policy) Locate(rawURL string) (Location, bool) {
 // that the archive can mean.
 func listOf(a *Archive, values map[string]string) string {
 	list := values["list"]
-	if list == "" && values["listname"] != "" && values["host"] != "" {
-		list = values["listname"] + "@" + values["host"]
+	if host := cmp.Or(values["host"], a.host()); list == "" && values["listname"] != "" && host != "" {
+		list = values["listname"] + "@" + host
 	}
-	if list == "" && len(a.Lists) == 1 && !strings.ContainsAny(a.Lists[0], `*?[\`) {
+	if list == "" && len(a.Lists) == 1 && !strings.ContainsAny(a.Lists[0], glob) {
 		list = a.Lists[0]
 	}
 	if list == "" && len(a.Lists) == 0 {
@@ -52,6 +53,25 @@ func listOf(a *Archive, values map[string]string) string {
 		return ""
 	}
 	return list
+}
+
+// glob are the characters with a meaning in patterns (path.Match).
+const glob = `*?[\`
+
+// host returns the host of all lists of the archive, "" if they may differ in
+// it.
+func (a *Archive) host() (host string) {
+	for i, pattern := range append([]string{a.List}, a.Lists...) {
+		_, of, _ := strings.Cut(pattern, "@")
+		switch {
+		case i == 0 && pattern == "":
+		case of == "" || strings.ContainsAny(of, glob) || host != "" && !strings.EqualFold(of, host):
+			return ""
+		default:
+			host = of
+		}
+	}
+	return host
 }
 
 // tokenOf returns the token that the values of a URL show, as it was reserved.
