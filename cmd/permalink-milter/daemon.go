@@ -78,7 +78,7 @@ func setLevel(level *slog.LevelVar, name string) {
 // configuration.
 func greet(w io.Writer, c *config.Config) {
 	fmt.Fprintf(w, "No --config: the daemon uses its defaults. Connect your MTA to it. Postfix:\n\n%s\nSendmail, in sendmail.mc:\n\n%s\n",
-		postfixLines(c.Milter.Listen[0]), sendmailLines(c.Milter.Listen[0]))
+		postfixLines(c.Milter.Listen), sendmailLines(c.Milter.Listen))
 }
 
 // open opens the registry and all listeners. After an error, none is open.

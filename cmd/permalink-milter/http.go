@@ -27,7 +27,7 @@ func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 	}
 	reload := func(next *config.Config, p *stamp.Policy) {
 		handler.SetPolicy(p)
-		tokens, err := d.loadTokens(next.HTTP.TokensFile)
+		tokens, err := loadTokens(next.HTTP.TokensFile)
 		if err != nil {
 			d.log.Error("tokens not reloaded, the old ones stay in force", "error", err)
 			return
@@ -39,7 +39,7 @@ func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 
 func (d *daemon) newHandler(policy *stamp.Policy) (*httpapi.Handler, error) {
 	c := d.config.HTTP
-	tokens, err := d.loadTokens(c.TokensFile)
+	tokens, err := loadTokens(c.TokensFile)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func (d *daemon) newHandler(policy *stamp.Policy) (*httpapi.Handler, error) {
 }
 
 // loadTokens reads the tokens file. Without one, nobody may use the API.
-func (d *daemon) loadTokens(file string) (*httpapi.Tokens, error) {
+func loadTokens(file string) (*httpapi.Tokens, error) {
 	if file == "" {
 		return nil, nil
 	}
