@@ -59,6 +59,7 @@ type Log struct {
 
 // Milter is the table [milter].
 type Milter struct {
+	Mode           string    `toml:"mode" reload:"yes" oneof:"stamp observe" comment:"stamp gives messages their permalinks. observe tries the configuration on live mail: it decides, logs and counts, and changes nothing, neither messages nor the registry."`
 	Listen         []Address `toml:"listen" comment:"Addresses where MTAs connect: inet:HOST:PORT, inet6:[HOST]:PORT, unix:/PATH, or systemd:NAME for a socket that systemd passes."`
 	SocketMode     string    `toml:"socket_mode" comment:"Permissions of unix sockets, in octal."`
 	SocketOwner    string    `toml:"socket_owner" comment:"Owner of unix sockets. If empty, the user that runs the daemon."`
@@ -102,7 +103,7 @@ type Registry struct {
 	TLSCert         string   `toml:"tls_cert" path:"yes" comment:"Redis: file of the client certificate. Requires tls_key."`
 	TLSKey          string   `toml:"tls_key" path:"yes" comment:"Redis: file of the key of the client certificate."`
 	Username        string   `toml:"username" comment:"Redis: name of the ACL user."`
-	PasswordFile    string   `toml:"password_file" path:"yes" comment:"Redis: file whose first line is the password."`
+	PasswordFile    string   `toml:"password_file" path:"yes" reload:"yes" comment:"Redis: file whose first line is the password."`
 	KeyPrefix       string   `toml:"key_prefix" comment:"Redis: prefix of all keys."`
 }
 
@@ -116,8 +117,8 @@ type HTTP struct {
 	Listen         Address   `toml:"listen" comment:"Address of the server: HOST:PORT, or any address that milter.listen allows."`
 	BaseURL        string    `toml:"base_url" comment:"The URL by which clients reach the server."`
 	TokensFile     string    `toml:"tokens_file" path:"yes" reload:"yes" comment:"File of the hashed bearer tokens and their scopes."`
-	TLSCert        string    `toml:"tls_cert" path:"yes" comment:"File of the certificate chain. If empty, the server speaks plain HTTP."`
-	TLSKey         string    `toml:"tls_key" path:"yes" comment:"File of the key of the certificate."`
+	TLSCert        string    `toml:"tls_cert" path:"yes" reload:"yes" comment:"File of the certificate chain. If empty, the server speaks plain HTTP."`
+	TLSKey         string    `toml:"tls_key" path:"yes" reload:"yes" comment:"File of the key of the certificate."`
 	MaxConnections int       `toml:"max_connections" min:"1" comment:"Maximum number of connections from clients. Further connections wait."`
 	MaxBody        Size      `toml:"max_body" min:"1" comment:"Maximum size of the body of a request with a token. Without one, it is 64 KiB."`
 	Rate           int       `toml:"rate" min:"1" comment:"Requests per second that a client without a token may make."`
@@ -155,7 +156,7 @@ func Default() *Config {
 		Hostname: host,
 		StateDir: stateDir(),
 		Log:      Log{Level: "info", Format: "text"},
-		Milter: Milter{Listen: []Address{"inet:127.0.0.1:8899"}, SocketMode: "0660", MaxConnections: 500, IdleTimeout: Duration(2 * time.Hour),
+		Milter: Milter{Mode: "stamp", Listen: []Address{"inet:127.0.0.1:8899"}, SocketMode: "0660", MaxConnections: 500, IdleTimeout: Duration(2 * time.Hour),
 			MessageBudget: Duration(5 * time.Second), ShutdownBudget: Duration(10 * time.Second)},
 		Header: Header{Algorithm: "md5", Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"},
 			MissingMessageID: "derive", Unmatched: "hash", Identity: []string{"message-id", "date"}},

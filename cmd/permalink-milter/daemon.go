@@ -15,6 +15,7 @@ import (
 
 	"permalink-milter/config"
 	"permalink-milter/registry"
+	"permalink-milter/registry/redisreg"
 	"permalink-milter/registry/stamp"
 )
 
@@ -26,6 +27,8 @@ type daemon struct {
 	level    slog.LevelVar
 	metrics  *metrics
 	registry registry.Registry
+	redis    *redisreg.Store        // under registry; nil for another store
+	evicts   atomic.Pointer[string] // what Redis is told of its eviction; nil if nothing
 	sockets  *sockets
 	services []service
 	ready    atomic.Bool // serving and not shutting down
@@ -43,6 +46,9 @@ func serve(ctx context.Context, file string, c *config.Config, policy *stamp.Pol
 	if err := d.open(ctx, policy); err != nil {
 		return err
 	}
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go d.watchEviction(watching)
 	ended := startAll(d.services)
 	for _, s := range d.services {
 		for _, ln := range s.listeners {
@@ -143,13 +149,14 @@ func (d *daemon) reload() {
 		return
 	}
 	setLevel(&d.level, c.Log.Level)
+	d.reloadPassword(c)
 	for _, s := range d.services {
 		if s.reload != nil {
 			s.reload(c, policy)
 		}
 	}
 	d.log.Info("configuration reloaded")
-	if keys := config.Restart(d.config, c); len(keys) > 0 {
+	if keys := d.restart(c); len(keys) > 0 {
 		d.log.Warn("these keys differ from those at the start; restart the daemon to change them", "keys", keys)
 	}
 }

@@ -20,13 +20,23 @@ func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 		return service{}, err
 	}
 	server := httpapi.NewServer(handler, d.log)
-	listeners, err := d.listen("http", c.MaxConnections, closeIdle(server), c.Listen)
+	shown := new(certificate)
 	serve := server.Serve
 	if c.TLSCert != "" {
-		serve = func(ln net.Listener) error { return server.ServeTLS(ln, c.TLSCert, c.TLSKey) }
+		if err := shown.load(c.TLSCert, c.TLSKey); err != nil {
+			return service{}, err
+		}
+		server.TLSConfig = shown.config()
+		serve = func(ln net.Listener) error { return server.ServeTLS(ln, "", "") }
 	}
+	listeners, err := d.listen("http", c.MaxConnections, closeIdle(server), c.Listen)
 	reload := func(next *config.Config, p *stamp.Policy) {
 		handler.SetPolicy(p)
+		if c.TLSCert != "" && next.HTTP.TLSCert != "" {
+			if err := shown.load(next.HTTP.TLSCert, next.HTTP.TLSKey); err != nil {
+				d.log.Error("certificate not reloaded, the old one stays in force", "error", err)
+			}
+		}
 		tokens, err := loadTokens(next.HTTP.TokensFile)
 		if err != nil {
 			d.log.Error("tokens not reloaded, the old ones stay in force", "error", err)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,7 +26,13 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	password := new(atomic.Pointer[string])
+	password.Store(&client.Password)
+	user := client.Username
+	client.CredentialsProvider = func() (string, string) { return user, *password.Load() }
 	s := &Store{
+		password:    password,
+		urlPassword: urlPassword(o.URL),
 		client:      redis.NewUniversalClient(client),
 		prefix:      o.prefix(),
 		timeout:     cmp.Or(o.Timeout, defaultTimeout),
@@ -41,6 +48,18 @@ func Open(o Options) (*Store, error) {
 		}
 	}
 	return s, nil
+}
+
+// SetPassword makes the connections that are opened from now on log in with a
+// password. Those that are open stay so. An empty one means that of the URL.
+func (s *Store) SetPassword(password string) {
+	password = cmp.Or(password, s.urlPassword)
+	s.password.Store(&password)
+}
+
+func urlPassword(url string) string {
+	c, _, _ := parseURL(url) // Open has parsed it
+	return c.Password
 }
 
 func (o Options) prefix() string { return cmp.Or(o.KeyPrefix, defaultPrefix) }

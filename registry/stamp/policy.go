@@ -82,6 +82,7 @@ type Policy struct {
 	Archives      []Archive
 	OnFailure     FailureMode
 	Hostname      string // for generated Message-IDs
+	Observe       bool   // the milter decides, and changes nothing
 
 	wanted []string
 }
