@@ -54,12 +54,14 @@ completions() {
 }
 
 # configuration prints the example with all settings commented out, so that the
-# installed file changes no default.
+# installed file changes no default but the addresses: unix sockets, which only
+# the MTA may open. The first is inside the chroot of Debian's Postfix.
 configuration() {
 	echo '# Settings after # are examples, most of them the defaults: permalink-milter.toml(5).'
 	echo '# permalink-milter --config FILE --check reports every problem of a file.'
 	echo
-	sed -E 's/^([a-z_]+ = |\[\[)/#\1/' config/example.toml
+	sed -E -e 's/^([a-z_]+ = |\[\[)/#\1/' \
+		-e "s|^#listen = \\['inet:.*|listen = ['unix:/var/spool/postfix/permalink-milter/milter.sock', 'unix:/run/permalink-milter/milter.sock']|" config/example.toml
 }
 
 # licences prints the licences of what is linked into the programs, as they
@@ -81,8 +83,20 @@ changelog() {
 	printf ' -- %s  %s\n' "$PACKAGER" "$(date -R -d "@$SOURCE_DATE_EPOCH")"
 }
 
+# documents copies the documents as they lie beside each other, so that their
+# links work.
+documents() {
+	local file
+	for file in README.md CONTRIBUTING.md config/{README,OPERATING,SCALE}.md config/example.toml config/{postfix,sendmail,monitoring,archivers} \
+		cmd/internal/bench/RESULTS.md registry/{httpapi,mailman}/README.md registry/httpapi/openapi.json hashheader/draft/draft-hashed-message-id-00.md; do
+		mkdir -p "$1/$(dirname "$file")"
+		cp -r "$file" "$1/$file"
+	done
+}
+
 manuals
 completions
+documents "$stage/doc"
 configuration >"$stage/permalink-milter.toml"
 pack <CHANGELOG.md >"$stage/changelog.gz"
 changelog | pack >"$stage/changelog.Debian.gz"
