@@ -110,7 +110,7 @@ kept() { equal "$reserved" as_daemon permalink registry export --config $config;
 links() {
 	local file target
 	find /usr/share/doc/permalink-milter -name '*.md' | while read -r file; do
-		grep -oE '\]\([^)#: ]+' "$file" | sed 's/^](//' | while read -r target; do
+		grep -oE '\]\([^)]+' "$file" | sed 's/^](//; s/#.*//' | grep -v '://' | grep . | while read -r target; do
 			[ -e "$(dirname "$file")/$target" ] || echo "$file: $target"
 		done
 	done
