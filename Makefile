@@ -1,9 +1,9 @@
 # The two commands of a newcomer are `make demo` and `make test`.
 # The Debian packages that the tests drive.
-DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus
+DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus spin gcc libc6-dev
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: go build demo demo-sendmail test quick check install man draft bench bench-redis bench-verify demo-mailman mailman soak demo-redis proof
+.PHONY: go build demo demo-sendmail test quick check install man draft bench bench-redis bench-sweep bench-verify demo-mailman mailman soak fuzz demo-redis proof
 
 build: go ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/permalink-milter ./cmd/permalink
@@ -25,6 +25,7 @@ check: ## gofmt, go vet, staticcheck
 install: mailman ## the programs that the tests drive
 	testdata/install.sh $(DEBIAN)
 	testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf
+	testdata/unpack.sh mlmmj mlmmj
 
 mailman: # unpacked, not installed
 	testdata/install.sh python3
@@ -33,6 +34,10 @@ mailman: # unpacked, not installed
 man: ## what is generated from the schema and the flags: manual pages, example.toml, the table of config/README.md
 	go test ./config ./cmd/permalink-milter -update
 	go test ./cmd/permalink -run TestManPages -update
+
+.PHONY: archive
+archive: ## a generated archive of a million messages in all kinds of mailboxes: each is found once
+	go test -count 1 -v -timeout 30m ./hashheader/mailbox/mailboxtest -messages 1000000
 
 .PHONY: package test-package image vulncheck
 package: ## Debian and RPM packages of the last commit in dist/
@@ -63,16 +68,21 @@ demo-redis: go ## one message through two mail hosts on one Redis, which is then
 	go run ./cmd/internal/demo -redis
 
 PROOF_MESSAGES = 3000
-proof: ## thousands of messages through two mail hosts while Redis fails in every way; prints the tables
+PROOF_SCHEDULES = 100
+proof: ## mail hosts and registries while Redis fails in every way; prints tables and checks histories (registry/PROOF.md)
 	testdata/install.sh postfix redis-server redis-sentinel redis-tools
 	go test -count=1 -timeout 60m -v -run '^Test(HostsAgree|OutagesDelay)' ./cmd/internal/hosts -messages $(PROOF_MESSAGES)
+	go test -count=1 -v ./registry/model
+	go test -count=1 -v -run 'LosesAnswers|PlantedFaults' ./registry/registrytest/history
+	go test -count=1 -timeout 12h -v -run 'Histor|IsFound' ./registry/guard ./registry/redisreg -schedules $(PROOF_SCHEDULES)
 
 demo-mailman: go mailman ## posts through Mailman 3 into HyperKitty, both private
 	testdata/install.sh postfix
 	go run ./cmd/internal/demo/mailman
 
-draft: ## the Internet-Draft: its examples made anew, then XML, HTML and text in dist/draft
+draft: ## the Internet-Draft: its examples made anew, then XML, HTML and text in dist/draft, checked by idnits
 	testdata/install.sh mmark w3m python3
+	command -v npm >/dev/null || testdata/install.sh npm
 	go test ./hashheader/draft -update
 	hashheader/draft/build.sh hashheader/draft/draft-hashed-message-id-00.md dist/draft
 
@@ -85,9 +95,17 @@ bench-redis: ## memory of a reservation in Redis, and reservations a second besi
 	testdata/install.sh redis-server redis-tools
 	go test -run '^$$' -bench . -benchtime $(BENCH_RESERVATIONS)x -timeout 60m ./registry/redisreg
 
+bench-sweep: ## what a reservation feels of the removal of expired ones beside it, bolt and Redis: ratios
+	testdata/install.sh redis-server redis-tools
+	go test -run '^$$' -bench BesideASweep -benchtime 3000x ./registry/boltreg ./registry/redisreg
+
 bench-verify: ## permalink verify beside grep and Python on one generated mbox of 1 GB
 	testdata/install.sh libmilter-dev libssl-dev python3
 	go run ./cmd/internal/bench -full verify
+
+FUZZTIME = 1m
+fuzz: ## each fuzz target for FUZZTIME; prints executions and coverage; FUZZ names some of them
+	testdata/fuzz.sh $(FUZZTIME) $(FUZZ)
 
 SOAK = 10m
 soak: ## full load through all doors for SOAK; fails if the daemon's memory, goroutines or descriptors grow

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/url"
 	"path"
 	"reflect"
 	"slices"
@@ -69,9 +68,20 @@ func (c *Config) checkMilter(p *Problems) {
 	if len(c.Milter.Listen) == 0 {
 		p.addf("milter.listen", "no address: %s", addressHint)
 	}
+	p.checkEach("milter.list_fields_from", c.Milter.ListFieldsFrom, checkClient)
 	if c.Milter.MessageBudget < c.Registry.Timeout {
 		p.addf("milter.message_budget", "%v is less than registry.timeout, %v: write at least that", c.Milter.MessageBudget, c.Registry.Timeout)
 	}
+}
+
+func checkClient(text string) error {
+	if text == Authenticated {
+		return nil
+	}
+	if _, err := Network(text).Prefix(); err != nil {
+		return fmt.Errorf("%w, or %s", err, Authenticated)
+	}
+	return nil
 }
 
 // checkListeners finds addresses that are configured twice.
@@ -103,17 +113,9 @@ func (c *Config) checkHeader(p *Problems) {
 		err = algorithm.Allowed()
 	}
 	p.Add("header.algorithm", err)
-	p.checkEach("header.emit", c.Header.Emit, checkEmitted)
+	p.checkEach("header.emit", c.Header.Emit, hashheader.CheckEmittedName)
 	p.checkEach("header.remove", c.Header.Remove, hashheader.CheckFieldName)
 	p.checkEach("header.identity", c.Header.Identity, checkIdentityField)
-}
-
-func checkEmitted(name string) error {
-	if err := hashheader.CheckEmittedName(name); err != nil {
-		return err
-	}
-	a, _ := hashheader.FieldAlgorithm(name)
-	return a.Allowed()
 }
 
 func checkIdentityField(name string) error {
@@ -201,6 +203,16 @@ func (c *Config) checkRegistry(p *Problems) {
 	_, err := StoreKind(c.Registry.URL)
 	p.Add("registry.url", err)
 	checkPair(p, "registry", c.Registry.TLSCert, c.Registry.TLSKey)
+	if strings.ContainsAny(c.Registry.KeyPrefix, "{}") {
+		p.addf("registry.key_prefix", "%.80q: leave out the braces, which would put all keys into one hash slot of a Cluster", c.Registry.KeyPrefix)
+	}
+	if c.Registry.TLSCA+c.Registry.TLSCert != "" && !strings.HasPrefix(c.Registry.URL, "rediss") {
+		key := "registry.tls_ca"
+		if c.Registry.TLSCA == "" {
+			key = "registry.tls_cert"
+		}
+		p.addf(key, "it has no effect unless registry.url begins with rediss")
+	}
 }
 
 func (c *Config) checkHTTP(p *Problems) {
@@ -208,8 +220,8 @@ func (c *Config) checkHTTP(p *Problems) {
 	if c.HTTP.BaseURL == "" {
 		return
 	}
-	u, err := url.Parse(c.HTTP.BaseURL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+	_, err := hashheader.ParseTemplate(c.HTTP.BaseURL + "/{token}") // as the URLs of the resolver are
+	if err != nil || strings.ContainsAny(c.HTTP.BaseURL, "?#{") {
 		p.addf("http.base_url", "%.200q: write an absolute URL, such as https://permalink.example.org", c.HTTP.BaseURL)
 	}
 }

@@ -13,9 +13,9 @@
 //
 // What only another package can judge is checked there, and the caller adds the
 // error under its key with [Problems.Add] before it calls [Problems.Err]. These
-// are the syntax of Redis URLs (package redisreg), the deliveries of LMTP
-// (package lmtp), and whether an archive holds the list of an [[lmtp.domain]]
-// (package stamp).
+// are the syntax of Redis URLs and the files of its password and certificates
+// (package redisreg), the deliveries of LMTP (package lmtp), and the archive that
+// holds the list of an [[lmtp.domain]] (package stamp).
 //
 // # The schema
 //
@@ -40,7 +40,7 @@ import (
 // Config is the whole file. Every key has a default.
 type Config struct {
 	Hostname string    `toml:"hostname" reload:"yes" default:"the host's own name" comment:"The name of this host, used in generated Message-IDs and in replies."`
-	StateDir string    `toml:"state_dir" path:"yes" default:"/var/lib/permalink-milter, or ~/.local/state/permalink-milter unless run by root" comment:"Directory of the embedded registry and the journal. The default is systemd's StateDirectory= if there is one."`
+	StateDir string    `toml:"state_dir" path:"yes" default:"/var/lib/permalink-milter, or ~/.local/state/permalink-milter unless run by root" comment:"Directory of the embedded registry, of the journal, and of control.sock, by which the tool permalink asks the daemon. The default is systemd's StateDirectory= if there is one."`
 	Log      Log       `toml:"log"`
 	Milter   Milter    `toml:"milter"`
 	Header   Header    `toml:"header"`
@@ -64,11 +64,16 @@ type Milter struct {
 	SocketMode     string    `toml:"socket_mode" comment:"Permissions of unix sockets, in octal."`
 	SocketOwner    string    `toml:"socket_owner" comment:"Owner of unix sockets. If empty, the user that runs the daemon."`
 	SocketGroup    string    `toml:"socket_group" comment:"Group of unix sockets, which lets the MTA connect. If empty, the group of the daemon."`
-	MaxConnections int       `toml:"max_connections" min:"1" comment:"Maximum number of connections from MTAs. Further connections wait."`
+	MaxConnections int       `toml:"max_connections" min:"1" comment:"Maximum number of connections from MTAs. Further connections wait, and idle ones give way to them."`
 	IdleTimeout    Duration  `toml:"idle_timeout" min:"1" comment:"How long a connection may be idle. Must be longer than the MTA's own timeout."`
 	MessageBudget  Duration  `toml:"message_budget" min:"1" comment:"Time limit of all registry calls for one message. Must be shorter than the MTA's own timeout."`
+	ListFieldsFrom []string  `toml:"list_fields_from" reload:"yes" comment:"Clients whose List-Post and List-Id name the list of a message: addresses and networks, such as 127.0.0.0/8 and ::1, and authenticated for those that logged in. From others these fields do not count, as if they were missing. If empty, they count from everyone."`
 	ShutdownBudget Duration  `toml:"shutdown_budget" min:"1" comment:"How long the daemon waits for messages in progress after SIGTERM."`
 }
+
+// Authenticated is the entry of milter.list_fields_from for clients that logged
+// in.
+const Authenticated = "authenticated"
 
 // Header is the table [header].
 type Header struct {
@@ -88,14 +93,14 @@ type Archive struct {
 	List        string   `toml:"list" reload:"yes" comment:"List of the messages that name no list. May be empty."`
 	URL         string   `toml:"url" reload:"yes" comment:"Template of its permalinks, with {token} {hash} {md5} {sha1} {sha256} {message_id} {list} {listname} {host} {list_id} {claim}."`
 	Target      string   `toml:"target" reload:"yes" comment:"Template of the URLs to which the resolver of [http] redirects, if url is that of the resolver itself. Permalinks then survive a move of the archive. If empty, url."`
-	OnCollision string   `toml:"on_collision" reload:"yes" oneof:"suffix share" comment:"What a second message with the same hash gets: suffix gives it HASH-2; share gives it HASH too, for archivers that keep one message per Message-ID."`
+	OnCollision string   `toml:"on_collision" reload:"yes" oneof:"suffix share" comment:"What a second message with the same hash gets: suffix gives it HASH-2; share gives it HASH too, for archivers that keep one message per Message-ID. Lists of an [[lmtp.domain]] need suffix."`
 }
 
 // Registry is the table [registry].
 type Registry struct {
 	URL             string   `toml:"url" comment:"The registry: bolt:FILE (a relative FILE is in state_dir), a Redis URL that begins with redis:// rediss:// unix:// redis+sentinel:// rediss+sentinel:// redis+cluster:// or rediss+cluster://, or memory: for a trial."`
 	Timeout         Duration `toml:"timeout" min:"1" comment:"Time limit of one registry call."`
-	ReservationTTL  Duration `toml:"reservation_ttl" comment:"A reservation that no archiver confirms expires after this time. If 0s, never."`
+	ReservationTTL  Duration `toml:"reservation_ttl" comment:"A reservation that no archiver confirms expires after this time, and is removed a day later. If 0s, never."`
 	OnFailure       string   `toml:"on_failure" oneof:"stamp tempfail accept" comment:"What a message gets while the registry does not answer: stamp adds the permalink of the bare hash and journals the reservation, tempfail answers 451 4.7.1, accept adds nothing."`
 	JournalMaxBytes Size     `toml:"journal_max_bytes" min:"1" comment:"Maximum size of the journal of reservations that wait for the registry."`
 	MinReplicas     int      `toml:"min_replicas" min:"0" comment:"Redis: number of replicas that must acknowledge a reservation (WAIT)."`
@@ -119,7 +124,7 @@ type HTTP struct {
 	TokensFile     string    `toml:"tokens_file" path:"yes" reload:"yes" comment:"File of the hashed bearer tokens and their scopes."`
 	TLSCert        string    `toml:"tls_cert" path:"yes" reload:"yes" comment:"File of the certificate chain. If empty, the server speaks plain HTTP."`
 	TLSKey         string    `toml:"tls_key" path:"yes" reload:"yes" comment:"File of the key of the certificate."`
-	MaxConnections int       `toml:"max_connections" min:"1" comment:"Maximum number of connections from clients. Further connections wait."`
+	MaxConnections int       `toml:"max_connections" min:"1" comment:"Maximum number of connections from clients. Further connections wait, and idle ones give way to them."`
 	MaxBody        Size      `toml:"max_body" min:"1" comment:"Maximum size of the body of a request with a token. Without one, it is 64 KiB."`
 	Rate           int       `toml:"rate" min:"1" comment:"Requests per second that a client without a token may make."`
 	TrustedProxies []Network `toml:"trusted_proxies" comment:"Addresses or networks of reverse proxies whose X-Forwarded-For names the client. If empty, those on this host."`
@@ -131,7 +136,7 @@ type LMTP struct {
 	Hostname       string   `toml:"hostname" default:"hostname" comment:"Name of the server in its replies."`
 	MaxMessage     Size     `toml:"max_message" min:"1" comment:"Maximum size of a message (SIZE)."`
 	MaxRecipients  int      `toml:"max_recipients" min:"1" comment:"Maximum number of recipients of one transaction. RFC 5321 requires at least 100."`
-	MaxConnections int      `toml:"max_connections" min:"1" comment:"Maximum number of connections from clients. Further connections wait."`
+	MaxConnections int      `toml:"max_connections" min:"1" comment:"Maximum number of connections from clients. Further connections wait, and idle ones give way to them."`
 	Timeout        Duration `toml:"timeout" min:"1" comment:"How long the server waits for the client."`
 	Domains        []Domain `toml:"domain"`
 }
@@ -168,13 +173,19 @@ func Default() *Config {
 }
 
 // DefaultExcept returns the default of archive.except: the addresses that list
-// managers use beside a list's own, each with and without +detail. Mail to them
-// is not a post, and the detail may be a subscriber's address or a cookie.
+// managers use beside a list's own. Mail to them is not a post, and mail from
+// them is a list manager's own. Those of Mailman may have a +detail, those of
+// mlmmj a -detail, which may be a cookie; where it encodes a subscriber's
+// address, it has a = in place of the @.
 func DefaultExcept() (patterns []string) {
 	for _, suffix := range []string{"bounces", "request", "owner", "join", "leave", "subscribe", "unsubscribe", "confirm"} {
 		patterns = append(patterns, "*-"+suffix+"@*", "*-"+suffix+"+*@*")
 	}
-	return patterns
+	for _, suffix := range []string{"bounces", "owner", "help", "faq", "list", "get", "subscribe", "unsubscribe", "confsub", "confunsub",
+		"moderate", "release", "reject", "permit", "obstruct"} {
+		patterns = append(patterns, "*+"+suffix+"@*", "*+"+suffix+"-*@*")
+	}
+	return append(patterns, "*=*@*")
 }
 
 // Example returns the configuration of example.toml: the defaults, and one of

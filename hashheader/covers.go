@@ -3,18 +3,22 @@ package hashheader
 import (
 	"net/url"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // A place is where a URL points, in a form in which the spellings of one place
 // are equal (RFC 3986, section 6): the scheme left out, since http and https
 // lead to the same archive, the host in lower case without a final dot or a
-// default port, the path and query decoded, without dot segments and empty
+// default port and as it is looked up, the path and query decoded, without dot segments and empty
 // segments. User information does not count.
 type place struct{ host, path string }
 
 func newPlace(u *url.URL) place {
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	if port := u.Port(); port != "" && port != "80" && port != "443" {
+	host := strings.TrimSuffix(foldHost(u.Hostname()), ".")
+	if port := strings.TrimLeft(u.Port(), "0"); port != "" && port != "80" && port != "443" {
 		host += ":" + port
 	}
 	path := cleanPath(u.Path)
@@ -26,6 +30,26 @@ func newPlace(u *url.URL) place {
 		path += "?" + query
 	}
 	return place{host, path}
+}
+
+// foldHost returns a text in which hosts are as browsers look them up (UTS #46):
+// in lower case, with the ASCII form of characters that have one, such as wide
+// letters and the ideographic full stop, and without those that nobody sees.
+func foldHost(text string) string {
+	if strings.IndexFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
+		text = strings.Map(visible, norm.NFKC.String(text))
+	}
+	return strings.ToLower(text)
+}
+
+func visible(r rune) rune {
+	switch {
+	case r == '\u3002': // what the half-width one becomes, too
+		return '.'
+	case unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point):
+		return -1
+	}
+	return r
 }
 
 // cleanPath resolves dot segments (RFC 3986, section 5.2.4) and drops empty
@@ -58,11 +82,11 @@ func (t Template) Covers(value string) bool {
 	if err == nil {
 		return t.coversURL(rawURL)
 	}
-	text := strings.ToLower(stripped(value))
+	text := stripped(value)
 	if decoded, err := url.PathUnescape(text); err == nil {
 		text = decoded
 	}
-	return strings.Contains(text, t.base.hostname())
+	return strings.Contains(foldHost(text), t.base.hostname())
 }
 
 // coversURL is Covers for a URL.
@@ -75,7 +99,7 @@ func (t Template) coversURL(rawURL string) bool {
 		return false // Parse returns schemes in lower case
 	}
 	if err != nil || u.Host == "" {
-		return strings.Contains(strings.ToLower(rawURL), t.base.hostname())
+		return strings.Contains(foldHost(rawURL), t.base.hostname())
 	}
 	p := newPlace(u)
 	return p.host == t.base.host && strings.HasPrefix(p.path, t.base.path)

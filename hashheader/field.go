@@ -103,12 +103,17 @@ func CheckFieldName(name string) error {
 }
 
 // CheckEmittedName is CheckFieldName for a field to be written. It refuses X-,
-// which RFC 6648 retired.
+// which RFC 6648 retired, and returns ErrFIPS, wrapped, where the algorithm must
+// not be used.
 func CheckEmittedName(name string) error {
 	if strings.HasPrefix(strings.ToUpper(name), "X-") {
 		return fmt.Errorf("%q is never written (RFC 6648): leave out the X-", name)
 	}
-	return CheckFieldName(name)
+	if err := CheckFieldName(name); err != nil {
+		return err
+	}
+	a, _ := FieldAlgorithm(name)
+	return a.Allowed()
 }
 
 // Verify checks the value of a hash field against a canonical Message-ID. It

@@ -36,7 +36,7 @@ var IdentityFields = []string{"from", "to", "cc", "date", "message-id", "subject
 // message with this header and canonical Message-ID. For each field, in the
 // order of IdentityFields, the digest takes the lower-case name, a colon, the
 // first field's value without its white space (refolding changes nothing),
-// and LF. A missing field counts as empty.
+// and LF. A missing field counts as empty, and so does an AddedDate.
 func Identify(h Header, canonical []byte, fields []string) Identity {
 	var room [512]byte
 	text := room[:0]
@@ -48,8 +48,7 @@ func Identify(h Header, canonical []byte, fields []string) Identity {
 		if name == "message-id" {
 			text = append(text, canonical...)
 		} else {
-			value, _ := h.First(name)
-			text = appendStripped(text, value)
+			text = identityValue(text, h, name)
 		}
 		text = append(text, '\n')
 	}
@@ -66,11 +65,10 @@ var derivedFields = []string{"from", "to", "cc", "date", "subject"}
 // false where both From and Date are missing or empty, since what is left does
 // not distinguish messages.
 func DeriveID(h Header) (canonical []byte, ok bool) {
-	from, _ := h.First("from")
-	date, _ := h.First("date")
-	if len(appendStripped(nil, from+date)) == 0 {
+	if len(identityValue(identityValue(nil, h, "from"), h, dateField)) == 0 {
 		return nil, false
 	}
+	from, _ := h.First("from")
 	sum := Identify(h, nil, derivedFields)
 	hash := base32Hash.EncodeToString(sum[:])
 	return []byte(hash + ".derived@" + originDomain(from)), true

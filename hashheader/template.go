@@ -50,7 +50,7 @@ func ParseTemplate(text string) (Template, error) {
 	}
 	prefix := t.Prefix()
 	u, err := url.Parse(prefix)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.Path == "" {
+	if err != nil || !IsWeb(u) || u.Path == "" {
 		return t, fmt.Errorf("%q: write an absolute URL whose scheme and host have no placeholder, as https://lists.example.org/{token}", text)
 	}
 	for _, c := range []byte(strings.Join(t.literals, "")) {
@@ -70,11 +70,8 @@ func ParseTemplate(text string) (Template, error) {
 	return t, nil
 }
 
-// CheckTemplate returns ParseTemplate's error.
-func CheckTemplate(text string) error {
-	_, err := ParseTemplate(text)
-	return err
-}
+// IsWeb reports whether a URL is an absolute one of http or https.
+func IsWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
 func split(text string) (Template, error) {
 	var t Template

@@ -47,7 +47,7 @@ func TestExpandWithAClaim(t *testing.T) {
 	if err != nil || !reference.Claims(id) {
 		t.Errorf("%v does not claim the message: %v", reference, err)
 	}
-	if err := hashheader.CheckTemplate("https://a.example/{claim}"); err == nil {
+	if _, err := hashheader.ParseTemplate("https://a.example/{claim}"); err == nil {
 		t.Error("a template of the claim alone is taken: its 32 bits do not distinguish messages")
 	}
 }

@@ -46,6 +46,7 @@ type conn struct {
 	draining    *atomic.Bool
 	busy        atomic.Bool  // a message is in progress
 	idleSince   atomic.Int64 // when the last message ended, in Unix nanoseconds
+	silentSince atomic.Int64 // when the MTA was last waited for
 	dropped     atomic.Bool  // another connection needs the slot
 	acknowledge func()       // see acknowledger
 	log         *slog.Logger
@@ -65,6 +66,15 @@ func newConn(nc net.Conn, s *Server, log *slog.Logger) *conn {
 func (c *conn) rest() {
 	c.idleSince.Store(time.Now().UnixNano())
 	c.busy.Store(false)
+}
+
+// waitedSince returns since when the MTA has sent nothing in a message, or no
+// message.
+func (c *conn) waitedSince(inMessage bool) int64 {
+	if inMessage {
+		return c.silentSince.Load()
+	}
+	return c.idleSince.Load()
 }
 
 // next reads a packet. Its data is valid until the next call. Its memory grows
@@ -114,7 +124,9 @@ func (c waiter) Read(p []byte) (int, error) {
 	}
 	c.acknowledge()
 	if c.until.IsZero() {
-		c.until = time.Now().Add(c.idle)
+		now := time.Now()
+		c.silentSince.Store(now.UnixNano())
+		c.until = now.Add(c.idle)
 	}
 	c.SetReadDeadline(c.until)
 	if c.draining.Load() && !c.busy.Load() {

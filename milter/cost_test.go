@@ -20,6 +20,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
 	"permalink-milter/registry/stamp"
+	"permalink-milter/registry/stamp/stamptest"
 )
 
 // A replay is an MTA that sends the same bytes for each message and only
@@ -34,8 +35,8 @@ type replay struct {
 // level info.
 func replayer(t testing.TB, fields int) *replay {
 	t.Helper()
-	s := milter.NewServer(milter.Options{Policy: policy(t, nil), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), MaxConnections: 10, IdleTimeout: time.Minute,
+	s := milter.NewServer(milter.Options{Policy: stamptest.Policy(t, nil), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), IdleTimeout: time.Minute,
 		MessageBudget: 5 * time.Second, MaxHeaderFields: 1000, MaxHeaderBytes: 1 << 20})
 	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
@@ -59,7 +60,7 @@ func replayer(t testing.TB, fields int) *replay {
 // listMessage is what an MTA sends of a list message with a forged hash, where
 // MAIL, RCPT and fields want no reply.
 func listMessage(fields int) (out []byte) {
-	header := header(abc, "Message-ID-MD5: FORGED", "Date: Tue, 24 Nov 2026 11:00:00 +0000", listID, "From: Alice <alice@example.org>")
+	header := stamptest.Header(abc, "Message-ID-MD5: FORGED", "Date: Tue, 24 Nov 2026 11:00:00 +0000", listID, "From: Alice <alice@example.org>")
 	for n := len(header); n < fields; n++ {
 		header = append(header, hashheader.Field{Name: fmt.Sprintf("X-Field-%d", n), Value: strings.Repeat("value ", 10)})
 	}
@@ -141,14 +142,14 @@ func held(r registry.Request) (registry.Result, error) {
 }
 
 func TestAllocationsOfADecision(t *testing.T) {
-	p := policy(t, nil)
+	p := stamptest.Policy(t, nil)
 	for name, c := range map[string]struct {
 		header hashheader.Header
 		want   float64
 	}{
-		"stamped":   {header(abc, listID), 30},
-		"unchanged": {header(abc, listID, "Message-ID-MD5: "+abcHash, "Archived-At: <"+abcURL+abcHash+">"), 27},
-		"no list":   {header(abc), 12},
+		"stamped":   {stamptest.Header(abc, listID), 30},
+		"unchanged": {stamptest.Header(abc, listID, "Message-ID-MD5: "+abcHash, "Archived-At: <"+abcURL+abcHash+">"), 27},
+		"no list":   {stamptest.Header(abc), 12},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := &stamp.Message{Header: c.header}
@@ -158,7 +159,7 @@ func TestAllocationsOfADecision(t *testing.T) {
 }
 
 func BenchmarkDecide(b *testing.B) {
-	p, m := policy(b, nil), &stamp.Message{Header: header(abc, listID, "Message-ID-MD5: FORGED")}
+	p, m := stamptest.Policy(b, nil), &stamp.Message{Header: stamptest.Header(abc, listID, "Message-ID-MD5: FORGED")}
 	b.ReportAllocs()
 	for b.Loop() {
 		stamp.Decide(m, p, held)

@@ -33,12 +33,11 @@ func ExampleServer() {
 		return
 	}
 	server := milter.NewServer(milter.Options{
-		Policy:         policy,
-		Reserve:        registry.New(memreg.New(), registry.Options{}).Reserve,
-		Log:            slog.New(slog.DiscardHandler),
-		MaxConnections: 500,
-		IdleTimeout:    2 * time.Hour,
-		MessageBudget:  5 * time.Second,
+		Policy:        policy,
+		Reserve:       registry.New(memreg.New(), registry.Options{}).Reserve,
+		Log:           slog.New(slog.DiscardHandler),
+		IdleTimeout:   2 * time.Hour,
+		MessageBudget: 5 * time.Second,
 	})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -75,7 +74,8 @@ func sendOne(address string) ([]gomilter.ModifyAction, error) {
 	defer session.Close()
 	_, from := session.Mail("a@example.org", nil)
 	_, to := session.Rcpt("devel@lists.example.org", nil)
-	_, field := session.HeaderField("Message-ID", "<abc@example.org>")
+	_, id := session.HeaderField("Message-ID", "<abc@example.org>")
+	_, date := session.HeaderField("Date", "Tue, 24 Nov 2026 11:00:00 +0000")
 	edits, _, end := session.End()
-	return edits, errors.Join(from, to, field, end)
+	return edits, errors.Join(from, to, id, date, end)
 }

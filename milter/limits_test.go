@@ -2,12 +2,13 @@ package milter_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,49 +19,80 @@ import (
 	"permalink-milter/registry"
 )
 
-func TestFloodOfConnectionsWaitsItsTurn(t *testing.T) {
-	const most, clients = 3, 40
-	s := start(t, func(o *milter.Options) { o.MaxConnections = most })
-	var all sync.WaitGroup
-	for range clients {
-		all.Go(func() {
-			session := dial(t, s.addr)
-			if got := send(t, session, first); len(got) != 2 {
-				t.Errorf("edits: %+v", got)
-			}
-			session.Close()
-		})
-	}
-	all.Wait()
-	s.untilFree(t)
-	if _, highest := s.load.read(); highest > most {
-		t.Errorf("%d connections at once", highest)
-	}
-	s.checkLog(t, "raise milter.max_connections")
-}
-
-// Clients that hold all connections and send nothing must not keep an MTA out.
+// The connection that has been idle the longest goes first, and none in the
+// middle of a message.
 func TestIdleConnectionsGiveWay(t *testing.T) {
-	const most = 3
-	s := newRunning(t, func(o *milter.Options) { o.MaxConnections = most })
+	s := newRunning(t, nil)
 	s.SetMinIdle(50 * time.Millisecond)
 	s.serve(t, listen(t))
 	inMessage := dialOffering(t, s.addr, 0)
 	if _, err := inMessage.Mail("a@example.org", nil); err != nil {
 		t.Fatal(err)
 	}
-	for range most - 1 {
-		defer dial(t, s.addr).Close()
+	first, second := raw(t, s.addr), raw(t, s.addr)
+	s.DropIdlest() // too early
+	time.Sleep(60 * time.Millisecond)
+	s.DropIdlest()
+	if _, err := first.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the first: %v", err)
 	}
-	for range 5 {
-		if got := send(t, dial(t, s.addr), first); len(got) != 2 {
-			t.Errorf("edits: %+v", got)
-		}
+	second.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := second.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the second: %v", err)
 	}
+	s.DropIdlest()
+	s.DropIdlest()
 	if _, err := inMessage.Rcpt("devel@lists.example.org", nil); err != nil {
 		t.Errorf("the message in progress was cut off: %v", err)
 	}
 	inMessage.Close()
+}
+
+// A client that begins a message and then sends nothing gives way, too, but
+// later, and only where no other does.
+func TestMessagesThatStandStillGiveWay(t *testing.T) {
+	s := newRunning(t, nil)
+	s.SetMinIdle(50 * time.Millisecond)
+	s.SetMinSilent(100 * time.Millisecond)
+	s.serve(t, listen(t))
+	silent := dialOffering(t, s.addr, 0)
+	defer silent.Close()
+	if _, err := silent.Mail("a@example.org", nil); err != nil {
+		t.Fatal(err)
+	}
+	idle := raw(t, s.addr)
+	time.Sleep(150 * time.Millisecond)
+	s.DropIdlest()
+	if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the idle one: %v", err)
+	}
+	time.Sleep(10 * time.Millisecond) // until the server has forgotten it
+	s.DropIdlest()
+	if _, err := silent.Rcpt("devel@lists.example.org", nil); err == nil {
+		t.Error("the silent one is still served")
+	}
+	s.checkLog(t, "in_message=true")
+}
+
+// raw negotiates over a connection of its own.
+func raw(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if _, err := io.WriteString(c, negotiation); err != nil {
+		t.Fatal(err)
+	}
+	head := make([]byte, 4)
+	if _, err := io.ReadFull(c, head); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(io.Discard, c, int64(binary.BigEndian.Uint32(head))); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // pipes is a listener of one connection without any buffer, so that a client that does not read is felt at once.
@@ -164,7 +196,8 @@ func TestRegistryThatHangsHoldsNoMessage(t *testing.T) {
 	})
 	session := dial(t, s.addr)
 	for _, err := range []error{second(session.Mail("a@example.org", nil)), second(session.Rcpt("x@lists.example.org", nil)),
-		second(session.Rcpt("y@lists.example.org", nil)), second(session.HeaderField("To", "x@lists.example.org, y@lists.example.org")), second(session.HeaderField("Message-ID", "<abc@example.org>"))} {
+		second(session.Rcpt("y@lists.example.org", nil)), second(session.HeaderField("To", "x@lists.example.org, y@lists.example.org")), second(session.HeaderField("Message-ID", "<abc@example.org>")),
+		second(session.HeaderField("Date", first[1].Value))} {
 		if err != nil {
 			t.Fatal(err)
 		}

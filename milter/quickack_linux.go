@@ -11,6 +11,9 @@ import (
 // and the kernel would hold it back for 40 ms (RFC 1122, section 4.2.3.2). The
 // kernel forgets the option, so it is set anew before each wait.
 func acknowledger(nc net.Conn) func() {
+	if wrapped, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = wrapped.NetConn()
+	}
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
 		return func() {}

@@ -13,6 +13,7 @@ import (
 	"permalink-milter/milter/mtatest/output"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
+	"permalink-milter/registry/stamp/stamptest"
 )
 
 // A running server is one that a test serves, with what it counts and logs.
@@ -25,16 +26,15 @@ type running struct {
 
 // counter implements milter.Observer.
 type counter struct {
-	mu            sync.Mutex
-	open, highest int
-	refused       map[string]int
+	mu      sync.Mutex
+	open    int
+	refused map[string]int
 }
 
 func (c *counter) Connection(delta int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open += delta
-	c.highest = max(c.highest, c.open)
 }
 
 func (c *counter) Refused(reason string) {
@@ -46,10 +46,10 @@ func (c *counter) Refused(reason string) {
 func (*counter) Message(string, time.Duration)     {}
 func (*counter) Reservation(string, time.Duration) {}
 
-func (c *counter) read() (open, highest int) {
+func (c *counter) isFree() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.open, c.highest
+	return c.open == 0
 }
 
 // loud returns the lines above level info.
@@ -88,8 +88,8 @@ func listen(t *testing.T) net.Listener {
 func newRunning(t *testing.T, change func(*milter.Options)) *running {
 	t.Helper()
 	s := &running{load: counter{refused: make(map[string]int)}}
-	o := milter.Options{Policy: policy(t, nil), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve,
-		Log: slog.New(slog.NewTextHandler(&s.log, nil)), Observe: &s.load, MaxConnections: 10, IdleTimeout: time.Minute,
+	o := milter.Options{Policy: stamptest.Policy(t, nil), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve,
+		Log: slog.New(slog.NewTextHandler(&s.log, nil)), Observe: &s.load, IdleTimeout: time.Minute,
 		MessageBudget: 5 * time.Second, MaxHeaderFields: 100, MaxHeaderBytes: 1 << 20}
 	if change != nil {
 		change(&o)
@@ -120,7 +120,7 @@ func (s *running) serve(t *testing.T, ln net.Listener) {
 func (s *running) untilFree(t *testing.T) {
 	t.Helper()
 	for range 1000 {
-		if open, _ := s.load.read(); open == 0 {
+		if s.load.isFree() {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)

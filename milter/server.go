@@ -6,11 +6,9 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"permalink-milter/hashheader"
@@ -40,9 +38,8 @@ type Options struct {
 	Log     *slog.Logger
 	Observe Observer // may be nil
 
-	MaxConnections int
-	IdleTimeout    time.Duration // between two packets of an MTA
-	MessageBudget  time.Duration // for the decision about one message
+	IdleTimeout   time.Duration // between two packets of an MTA
+	MessageBudget time.Duration // for the decision about one message
 
 	// MaxHeaderFields and MaxHeaderBytes bound a header section; a message over
 	// them passes unmarked. Zero means the bounds of package hashheader, which
@@ -55,11 +52,9 @@ type Server struct {
 	o        Options
 	policy   atomic.Pointer[stamp.Policy]
 	draining atomic.Bool
-	slots    chan struct{}
-	warned   atomic.Int64 // when it was last logged that slots ran out, in Unix seconds
 	names    atomic.Uint64
 
-	negotiationWait, writeWait, minIdle time.Duration
+	negotiationWait, writeWait, minIdle, minSilent time.Duration
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
@@ -74,7 +69,7 @@ func NewServer(o Options) *Server {
 	}
 	o.MaxHeaderFields = cmp.Or(o.MaxHeaderFields, hashheader.MaxSectionFields)
 	o.MaxHeaderBytes = cmp.Or(o.MaxHeaderBytes, hashheader.MaxSectionSize)
-	s := &Server{o: o, slots: make(chan struct{}, o.MaxConnections), negotiationWait: negotiationWait, writeWait: writeWait, minIdle: minIdle,
+	s := &Server{o: o, negotiationWait: negotiationWait, writeWait: writeWait, minIdle: minIdle, minSilent: minSilent,
 		listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool)}
 	s.policy.Store(o.Policy)
 	return s
@@ -90,9 +85,9 @@ func (ignore) Refused(string)                    {}
 // SetPolicy sets the policy of the messages that begin from now on.
 func (s *Server) SetPolicy(p *stamp.Policy) { s.policy.Store(p) }
 
-// Serve accepts connections until Shutdown, and closes the listener. It serves
-// at most MaxConnections at once. The next one then waits until another ends; a
-// connection that has been idle between messages for minIdle gives way to it.
+// Serve serves the connections of a listener until Shutdown, and closes the
+// listener. It also stops when Accept fails. It serves all connections at once:
+// a listener that bounds them can call DropIdlest while one waits.
 func (s *Server) Serve(ln net.Listener) error {
 	defer ln.Close()
 	if !s.track(ln) {
@@ -103,73 +98,50 @@ func (s *Server) Serve(ln net.Listener) error {
 		switch {
 		case err != nil && s.draining.Load():
 			return ErrServerClosed
-		case isTemporary(err):
-			s.o.Log.Error("accept failed, trying again in a second; raise the limit of open files if this lasts",
-				"listener", ln.Addr(), "error", err)
-			time.Sleep(time.Second)
 		case err != nil:
 			return err
-		default:
-			s.takeSlot(ln)
-			s.start(nc)
 		}
+		s.start(nc)
 	}
 }
-
-// warnEvery is how often a flood of connections is logged, in seconds.
-const warnEvery = 60
 
 // minIdle is how long a connection must have been idle before it gives way. An
 // MTA that keeps its connections sends the next message sooner, or reconnects.
 const minIdle = 5 * time.Second
 
-// takeSlot waits until one more connection may be served.
-func (s *Server) takeSlot(ln net.Listener) {
-	select {
-	case s.slots <- struct{}{}:
-		return
-	default:
-	}
-	s.o.Observe.Refused("max_connections")
-	if now, last := time.Now().Unix(), s.warned.Load(); now-last >= warnEvery && s.warned.CompareAndSwap(last, now) {
-		s.o.Log.Warn("all connections are in use, the MTA has to wait; raise milter.max_connections",
-			"listener", ln.Addr(), "max_connections", s.o.MaxConnections)
-	}
-	retry := time.NewTicker(s.minIdle / 5)
-	defer retry.Stop()
-	for {
-		s.dropIdlest()
-		select {
-		case s.slots <- struct{}{}:
-			return
-		case <-retry.C:
-		}
-	}
-}
+// minSilent is how long a client must have sent nothing in a message before it
+// gives way, where none is idle between messages. The MTA then tells its own
+// client to try again.
+const minSilent = time.Minute
 
-// dropIdlest ends the connection that has been idle between messages for the
-// longest time, if that is minIdle at least. So clients that only hold
-// connections cannot keep an MTA out.
-func (s *Server) dropIdlest() {
+// DropIdlest ends the connection that has been idle between messages for the
+// longest time, if that is five seconds at least, or else one that has stood
+// still in a message for a minute. So clients that only hold connections cannot
+// keep an MTA out.
+func (s *Server) DropIdlest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var idlest *conn
-	for c := range s.conns {
-		if !c.busy.Load() && (idlest == nil || c.idleSince.Load() < idlest.idleSince.Load()) {
-			idlest = c
-		}
-	}
-	if idlest != nil && time.Since(time.Unix(0, idlest.idleSince.Load())) >= s.minIdle {
-		idlest.dropped.Store(true)
-		idlest.SetReadDeadline(time.Now())
+	if !s.dropLongest(false, s.minIdle) {
+		s.dropLongest(true, s.minSilent)
 	}
 }
 
-// isTemporary reports whether a later Accept may succeed: the connection was
-// closed before it was accepted, or the system is out of descriptors or memory.
-func isTemporary(err error) bool {
-	passing := []error{syscall.ECONNABORTED, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}
-	return slices.ContainsFunc(passing, func(e error) bool { return errors.Is(err, e) })
+// dropLongest ends the connection that is waited for since the longest time, in
+// a message or between messages.
+func (s *Server) dropLongest(inMessage bool, atLeast time.Duration) bool {
+	var longest *conn
+	oldest := time.Now().Add(-atLeast).UnixNano()
+	for c := range s.conns {
+		if since := c.waitedSince(inMessage); c.busy.Load() == inMessage && since < oldest {
+			longest, oldest = c, since
+		}
+	}
+	if longest == nil {
+		return false
+	}
+	longest.dropped.Store(true)
+	longest.SetReadDeadline(time.Now())
+	return true
 }
 
 func (s *Server) track(ln net.Listener) bool {
@@ -186,13 +158,11 @@ func (s *Server) track(ln net.Listener) bool {
 // to one message take a few hundred bytes.
 const readRoom, writeRoom = 4096, 1024
 
-// start serves a connection in its own goroutine and gives its slot back at
-// the end.
+// start serves a connection in its own goroutine.
 func (s *Server) start(nc net.Conn) {
 	c := newConn(nc, s, s.o.Log.With("conn", strconv.FormatUint(s.names.Add(1), 36)))
 	if !s.add(c) {
 		nc.Close()
-		<-s.slots
 		return
 	}
 	s.o.Observe.Connection(1)
@@ -202,7 +172,6 @@ func (s *Server) start(nc net.Conn) {
 		delete(s.conns, c)
 		s.mu.Unlock()
 		s.o.Observe.Connection(-1)
-		<-s.slots
 		s.all.Done()
 	}()
 }

@@ -19,7 +19,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	gomilter "github.com/emersion/go-milter"
@@ -38,16 +40,17 @@ const codeUnknown gomilter.Code = 'U'
 // What a session asks of the MTA. It agrees on the part that the MTA offers.
 const (
 	wantedActions  = gomilter.OptAddHeader | gomilter.OptChangeHeader | gomilter.OptSetSymList
-	wantedProtocol = gomilter.OptNoConnect | gomilter.OptNoHelo | gomilter.OptNoData | gomilter.OptNoEOH |
-		gomilter.OptNoBody | gomilter.OptNoUnknown | gomilter.OptNoMailReply | gomilter.OptNoRcptReply | gomilter.OptNoHeaderReply
+	wantedProtocol = gomilter.OptNoHelo | gomilter.OptNoData | gomilter.OptNoEOH | gomilter.OptNoBody | gomilter.OptNoUnknown |
+		gomilter.OptNoConnReply | gomilter.OptNoMailReply | gomilter.OptNoRcptReply | gomilter.OptNoHeaderReply
 )
 
-// wantedMacros are the macros that the MTA is asked for: the queue id, and the
-// Message-ID that Sendmail adds after the filter.
+// wantedMacros are the macros that the MTA is asked for: the queue id, the name
+// of a client that logged in, and the Message-ID that Sendmail adds after the
+// filter.
 var wantedMacros = []struct {
 	stage gomilter.Stage
 	names string
-}{{gomilter.StageMailFrom, "i"}, {gomilter.StageRcptTo, "i"}, {gomilter.StageEOM, "i {msg_id}"}}
+}{{gomilter.StageMailFrom, "i {auth_authen}"}, {gomilter.StageRcptTo, "i"}, {gomilter.StageEOM, "i {msg_id}"}}
 
 // A session is one MTA's connection: any number of messages, one by one.
 type session struct {
@@ -56,6 +59,8 @@ type session struct {
 	actions  gomilter.OptAction
 	protocol gomilter.OptProtocol
 
+	addr netip.Addr // of the client; invalid where the MTA tells none
+
 	policy   *stamp.Policy
 	header   hashheader.Header // the fields that the policy wants
 	from     string
@@ -63,9 +68,10 @@ type session struct {
 	macros   macros // of the last macro packet, until its command comes
 	queueID  string
 	mtaID    string
-	fields   int // of the header section
-	size     int // of the header section, as hashheader counts it
-	envelope int // bytes in from and to
+	auth     bool // the client logged in
+	fields   int  // of the header section
+	size     int  // of the header section, as hashheader counts it
+	envelope int  // bytes in from and to
 }
 
 // errQuit is returned for SMFIC_QUIT.
@@ -138,7 +144,13 @@ func (s *session) command(code gomilter.Code, data []byte) error {
 		s.begin()
 		s.macros = macros{}
 		s.conn.rest()
-	case gomilter.CodeConn, gomilter.CodeHelo, gomilter.CodeData, gomilter.CodeEOH, gomilter.CodeBody, codeUnknown:
+		if code == gomilter.CodeQuitNewConn {
+			s.addr = netip.Addr{}
+		}
+	case gomilter.CodeConn:
+		s.addr = clientAddr(data)
+		s.goOn(gomilter.OptNoConnReply)
+	case gomilter.CodeHelo, gomilter.CodeData, gomilter.CodeEOH, gomilter.CodeBody, codeUnknown:
 		s.goOn(0)
 	case gomilter.CodeOptNeg:
 		return errors.New("the MTA negotiated twice")
@@ -164,7 +176,19 @@ func (s *session) begin() {
 	clear(s.header)
 	s.header, s.from, s.to = s.header[:0], "", s.to[:0]
 	s.policy = s.server.policy.Load()
-	s.queueID, s.mtaID, s.fields, s.size, s.envelope = "", "", 0, 0, 0
+	s.queueID, s.mtaID, s.auth, s.fields, s.size, s.envelope = "", "", false, 0, 0, 0
+}
+
+// clientAddr reads the address of SMFIC_CONNECT: a host name, NUL, the family
+// (4 or 6 where there is an address), a port of two bytes, and the address.
+func clientAddr(data []byte) netip.Addr {
+	_, rest, _ := bytes.Cut(data, []byte{0})
+	if len(rest) < 3 || rest[0] != '4' && rest[0] != '6' {
+		return netip.Addr{}
+	}
+	text, _, _ := bytes.Cut(rest[3:], []byte{0})
+	addr, _ := netip.ParseAddr(strings.TrimPrefix(string(text), "IPv6:"))
+	return addr
 }
 
 // address returns the path of a MAIL or RCPT command without its angle
@@ -204,7 +228,8 @@ func (s *session) end() {
 		s.refuse(reason)
 		return
 	}
-	m := stamp.Message{Header: s.header, Envelope: &stamp.Envelope{From: s.from, To: s.to}, MTAMessageID: s.mtaID}
+	m := stamp.Message{Header: s.header, Envelope: &stamp.Envelope{From: s.from, To: s.to}, MTAMessageID: s.mtaID,
+		Client: &stamp.Client{Addr: s.addr, Authenticated: s.auth}, Received: start}
 	d := stamp.Decide(&m, s.policy, s.reserver())
 	if s.policy.Observe {
 		s.report(d, time.Since(start))
@@ -282,6 +307,7 @@ type macros struct {
 	command   gomilter.Code
 	queueID   string // i
 	messageID string // {msg_id}
+	user      string // {auth_authen}
 }
 
 // macro reads SMFIC_MACRO: the code of a command, then names and values that
@@ -304,6 +330,8 @@ func (s *session) macro(data []byte) error {
 			s.macros.queueID = string(value)
 		case "{msg_id}":
 			s.macros.messageID = string(value)
+		case "{auth_authen}":
+			s.macros.user = string(value)
 		}
 	}
 	return nil
@@ -317,6 +345,7 @@ func (s *session) notice(code gomilter.Code) {
 	}
 	s.queueID = cmp.Or(s.macros.queueID, s.queueID)
 	s.mtaID = cmp.Or(s.macros.messageID, s.mtaID)
+	s.auth = s.auth || s.macros.user != ""
 	s.macros = macros{}
 }
 

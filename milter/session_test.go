@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"go.uber.org/goleak"
 
 	"permalink-milter/hashheader"
-	"permalink-milter/registry/stamp"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -23,36 +21,6 @@ const (
 	listID  = "List-Id: Dev <devel.lists.example.org>"
 	abcURL  = "https://lists.example.org/devel@lists.example.org/"
 )
-
-// header makes a header of lines; a LF inside one is a fold.
-func header(lines ...string) (h hashheader.Header) {
-	for _, line := range lines {
-		name, value, _ := strings.Cut(line, ":")
-		h = append(h, hashheader.Field{Name: name, Value: strings.TrimPrefix(value, " ")})
-	}
-	return h
-}
-
-func policy(t testing.TB, change func(*stamp.Policy)) *stamp.Policy {
-	t.Helper()
-	url, err := hashheader.ParseTemplate("https://lists.example.org/{list}/{token}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := stamp.Policy{
-		Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"}, Missing: stamp.MissingDerive,
-		HashUnmatched: true, Identity: []string{"message-id", "date"}, OnFailure: stamp.FailureStamp, Hostname: "mx.example.org",
-		Archives: []stamp.Archive{{Name: "hk", Lists: []string{"*@lists.example.org"}, URL: url}},
-	}
-	if change != nil {
-		change(&p)
-	}
-	out, err := stamp.NewPolicy(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
 
 // send plays an MTA: one message on a session of its own or a given one.
 func send(t *testing.T, s *gomilter.ClientSession, header hashheader.Header) []gomilter.ModifyAction {

@@ -92,12 +92,17 @@ func expiry(now time.Time, ttl time.Duration) int64 {
 	return now.Add(ttl).Unix()
 }
 
-// trim drops the trailing slots that no message holds. A slot in the middle
-// stays: a token is given to another message only if no later ordinal of its
-// hash is held, since readers may know those as its successors.
+// trim drops the trailing slots that no message holds.
 func (e Entry) trim(now time.Time) Entry {
+	return e.drop(func(s Slot) bool { return !s.held(now) })
+}
+
+// drop drops the trailing slots that are free. A slot in the middle stays: a
+// token is given to another message only if no later ordinal of its hash is
+// held, since readers may know those as its successors.
+func (e Entry) drop(free func(Slot) bool) Entry {
 	slots := slices.Clone(e.Slots)
-	for len(slots) > 0 && !slots[len(slots)-1].held(now) {
+	for len(slots) > 0 && free(slots[len(slots)-1]) {
 		slots = slots[:len(slots)-1]
 	}
 	return Entry{slots}

@@ -50,8 +50,8 @@ type Request struct {
 	Share bool
 }
 
-// A Body is a digest of a message's body, for those who see it. The zero Body
-// is unknown.
+// A Body is a digest of a message's body, and of what belongs to it, for those
+// who see it. The zero Body is unknown.
 type Body [16]byte
 
 // An Outcome is how a request was met.
@@ -154,7 +154,9 @@ type Store interface {
 	// several times, even after Update returned an error. If it returns false,
 	// nothing is written. An entry that becomes empty is deleted.
 	Update(ctx context.Context, k Key, change func(Entry) (Entry, bool)) error
-	// Scan yields the records of a list, or of all for "".
+	// Scan yields the records of a list, or of all for "". An entry that cannot
+	// be read is an error that wraps ErrCorrupt, after which Scan goes on if it
+	// is asked to.
 	Scan(ctx context.Context, list string) iter.Seq2[Record, error]
 	Close() error
 }

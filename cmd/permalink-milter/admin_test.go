@@ -138,6 +138,7 @@ func TestMetricNames(t *testing.T) {
 	m.Reservation("reserved", time.Second)
 	m.Refused("header_limit")
 	newGuardMetrics(m.registry).Breaker("open")
+	newSweptCounter(m.registry)
 	families, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)

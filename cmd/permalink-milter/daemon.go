@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,11 +9,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"permalink-milter/cmd/internal/version"
 	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
@@ -23,13 +26,16 @@ import (
 type daemon struct {
 	file     string         // of the configuration; may be empty
 	config   *config.Config // in force since the start
+	archives []string       // names of those in force
 	log      *slog.Logger
 	level    slog.LevelVar
 	metrics  *metrics
+	store    registry.Store // behind registry, without the guard
 	registry registry.Registry
 	redis    *redisreg.Store        // under registry; nil for another store
 	evicts   atomic.Pointer[string] // what Redis is told of its eviction; nil if nothing
 	sockets  *sockets
+	lowered  map[string]int // bounds on connections, see lowerBounds
 	services []service
 	ready    atomic.Bool // serving and not shutting down
 }
@@ -43,6 +49,7 @@ func serve(ctx context.Context, file string, c *config.Config, policy *stamp.Pol
 	d := &daemon{file: file, config: c, metrics: newMetrics()}
 	d.log = newLog(c.Log, &d.level, std.err)
 	slog.SetDefault(d.log) // for libraries that log through package log
+	d.announce()
 	if err := d.open(ctx, policy); err != nil {
 		return err
 	}
@@ -60,6 +67,32 @@ func serve(ctx context.Context, file string, c *config.Config, policy *stamp.Pol
 	}
 	err := d.wait(ctx, ended, hup)
 	return errors.Join(err, d.shutdown())
+}
+
+// announce logs what the daemon starts with.
+func (d *daemon) announce() {
+	d.archives = archiveNames(d.config)
+	d.log.Info("starting", "version", version.String(), "config", cmp.Or(d.file, "none"),
+		"registry", config.MaskURL(config.InStateDir(d.config.Registry.URL, d.config.StateDir)), "archives", d.archives)
+}
+
+func archiveNames(c *config.Config) []string {
+	names := make([]string, 0, len(c.Archives))
+	for _, a := range c.Archives {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
+// compareArchives warns of a reload that drops archives, which may be a slip of
+// who edits or installs the file.
+func (d *daemon) compareArchives(next []string) {
+	dropped := slices.DeleteFunc(slices.Clone(d.archives), func(name string) bool { return slices.Contains(next, name) })
+	if len(dropped) > 0 {
+		d.log.Warn("the configuration has fewer archives than before; messages for the dropped ones get no permalink of theirs any more",
+			"archives", len(next), "were", len(d.archives), "dropped", dropped)
+	}
+	d.archives = next
 }
 
 // newLog returns a log in the configured format, whose level follows level.
@@ -92,6 +125,7 @@ func (d *daemon) open(ctx context.Context, policy *stamp.Policy) (err error) {
 	if d.registry, err = d.openGuarded(ctx, policy.OnFailure); err != nil {
 		return err
 	}
+	d.lowered = d.lowerBounds()
 	if d.sockets, err = newSockets(d.config.Milter); err == nil {
 		err = d.openServices(policy)
 	}
@@ -155,7 +189,8 @@ func (d *daemon) reload() {
 			s.reload(c, policy)
 		}
 	}
-	d.log.Info("configuration reloaded")
+	d.log.Info("configuration reloaded", "archives", archiveNames(c))
+	d.compareArchives(archiveNames(c))
 	if keys := d.restart(c); len(keys) > 0 {
 		d.log.Warn("these keys differ from those at the start; restart the daemon to change them", "keys", keys)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"permalink-milter/cmd/internal/version"
 	"permalink-milter/hashheader"
 )
 
@@ -48,10 +49,29 @@ func TestDaemonReloadsAndStops(t *testing.T) {
 	}
 }
 
+func TestDaemonSaysWhatItStartsWith(t *testing.T) {
+	p := start(t, "[registry]\nurl = \"bolt:r.db\"\n"+archive("one.example")+strings.Replace(archive("two.example"), "hk", "mhonarc", 1))
+	first, _, _ := strings.Cut(p.log.String(), "\n")
+	want := `msg=starting version="` + version.String() + `" config=` + p.file() + ` registry=bolt:` + p.dir + `/r.db archives="[hk mhonarc]"`
+	if !strings.HasSuffix(first, want) {
+		t.Errorf("the log begins %s\nwant %s", first, want)
+	}
+	p.configure(t, "")
+	p.signal(t, syscall.SIGHUP)
+	p.log.wait(t, `any more" archives=0 were=2 dropped="[hk mhonarc]"`)
+	p.configure(t, archive("one.example"))
+	p.signal(t, syscall.SIGHUP)
+	p.log.wait(t, `msg="configuration reloaded" archives=[hk]`)
+	p.stop(t)
+	if n := strings.Count(p.log.String(), "fewer archives"); n != 1 {
+		t.Errorf("%d warnings:\n%s", n, &p.log)
+	}
+}
+
 func TestMessageInProgressEndsBeforeTheDaemon(t *testing.T) {
 	admin := "127.0.0.1:" + freePort(t)
 	p := start(t, "log.format = \"json\"\nadmin.listen = \""+admin+"\"\n"+archive("one.example"))
-	m := connect(t, "unix", p.socket()).begin(messageID, listID)
+	m := connect(t, "unix", p.socket()).begin(messageID, listID, dateField)
 	p.signal(t, syscall.SIGTERM)
 	p.log.wait(t, `"msg":"stopping"`)
 	if code, body := get(t, "http://"+admin+"/readyz"); code != http.StatusServiceUnavailable {
@@ -128,7 +148,7 @@ func TestGeneratedMessageIDsAreUnique(t *testing.T) {
 func TestDaemonInFIPSMode(t *testing.T) {
 	fips := func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "GODEBUG=fips140=only") }
 	p := start(t, "[header]\nalgorithm = \"sha256\"\nemit = [\"Message-ID-SHA256\"]\n"+archive("one.example"), fips)
-	fields := connect(t, "unix", p.socket()).begin(messageID, listID).end()
+	fields := connect(t, "unix", p.socket()).begin(messageID, listID, dateField).end()
 	hash, _ := fields.First("Message-ID-SHA256")
 	if err := hashheader.Verify(hashheader.SHA256, hash, []byte("abc@example.org")); err != nil || len(fields) != 2 {
 		t.Errorf("%q, %v", fields, err)

@@ -166,7 +166,11 @@ func (h *host) checkSocketAccess() {
 // checkRegistry asks the servers of a shared registry what the start would.
 func (h *host) checkRegistry(ctx context.Context) {
 	r := h.c.Registry
-	if kind, err := config.StoreKind(r.URL); err != nil || kind != config.Redis || setup.CheckStore(r) != nil {
+	if kind, err := config.StoreKind(r.URL); err != nil || kind != config.Redis {
+		return // the file's own problem, or a store of this host
+	}
+	own := new(config.Problems)
+	if setup.CheckStore(own, r); own.Err() != nil {
 		return // the file's own problem
 	}
 	store, err := setup.OpenStore(r.URL, r, time.Duration(r.Timeout), false)

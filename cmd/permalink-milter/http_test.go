@@ -175,21 +175,3 @@ func issue(t *testing.T, dir string) *x509.CertPool {
 	roots.AppendCertsFromPEM(chain)
 	return roots
 }
-
-// A flood of connections must not take the descriptors that MTAs need, and
-// those that are only held must not keep others out.
-func TestConnectionsOverTheBoundWaitForIdleOnes(t *testing.T) {
-	addr := "127.0.0.1:" + freePort(t)
-	p := start(t, "[http]\nlisten = \""+addr+"\"\nmax_connections = 1\n")
-	held := &http.Client{Transport: &http.Transport{}}
-	for _, client := range []*http.Client{held, {Transport: &http.Transport{}, Timeout: patience}} {
-		r, err := client.Get("http://" + addr + "/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.Copy(io.Discard, r.Body)
-		r.Body.Close() // the connection is kept
-	}
-	p.log.wait(t, `msg="all connections are in use, clients have to wait; raise max_connections of this service" service=http`)
-	p.stop(t)
-}

@@ -18,17 +18,25 @@ import (
 	"permalink-milter/config"
 )
 
+// access says who may open a unix socket.
+type access struct {
+	mode         os.FileMode
+	owner, group int // -1 for the daemon's own
+}
+
+// private is for a socket of the daemon's own user and group.
+var private = access{0o660, -1, -1}
+
 // sockets opens the listeners of all services.
 type sockets struct {
-	mode         os.FileMode // of unix sockets
-	owner, group int         // of unix sockets; -1 for the daemon's own
-	passed       map[string][]net.Listener
-	opened       []net.Listener
+	access
+	passed map[string][]net.Listener
+	opened []net.Listener
 }
 
 // newSockets takes over the sockets that systemd passes (sd_listen_fds(3)).
 func newSockets(c config.Milter) (*sockets, error) {
-	s := &sockets{owner: -1, group: -1}
+	s := &sockets{access: private}
 	mode, err := strconv.ParseUint(c.SocketMode, 8, 9)
 	if err != nil {
 		return s, fmt.Errorf("milter.socket_mode: %w", err)
@@ -144,7 +152,7 @@ const maxSocketPath = 107
 
 // listenUnix listens on a unix socket, which may remain from a daemon that
 // crashed. The umask denies all access until the owner and the mode are set.
-func (s *sockets) listenUnix(path string) (net.Listener, error) {
+func (s access) listenUnix(path string) (net.Listener, error) {
 	if err := checkSocketPath(path); err != nil {
 		return nil, err
 	}
@@ -157,7 +165,7 @@ func (s *sockets) listenUnix(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = os.Chown(path, s.owner, s.group); err == nil {
+	if err = os.Lchown(path, s.owner, s.group); err == nil {
 		err = os.Chmod(path, s.mode)
 	}
 	if err != nil {

@@ -13,21 +13,21 @@ import (
 // openLMTP opens the service for archivers that negotiate permalinks.
 func openLMTP(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.LMTP
-	listeners, err := d.sockets.open("lmtp.listen", c.Listen)
-	if err != nil || len(listeners) == 0 {
-		return service{}, err
+	if c.Listen == "" {
+		return service{}, nil
 	}
 	domains, err := lmtpDomains(c.Domains, policy.Archives)
 	if err != nil {
 		return service{}, err
 	}
 	server, err := lmtp.NewServer(lmtp.Options{Domains: domains, Registry: d.registry, Identity: policy.Identity, Hostname: c.Hostname, Log: d.log,
-		MaxMessage: int64(c.MaxMessage), MaxRecipients: c.MaxRecipients, MaxConnections: c.MaxConnections,
+		MaxMessage: int64(c.MaxMessage), MaxRecipients: c.MaxRecipients,
 		Timeout: time.Duration(c.Timeout), RegistryTimeout: time.Duration(d.config.Registry.Timeout)})
 	if err != nil {
 		return service{}, err
 	}
-	return service{"lmtp", listeners, server.Serve, server.Shutdown, nil}, nil
+	listeners, err := d.listen("lmtp", c.MaxConnections, server.DropIdlest, c.Listen)
+	return service{"lmtp", listeners, server.Serve, server.Shutdown, nil}, err
 }
 
 // lmtpDomains returns the domains of a configuration, which load has checked.
@@ -63,7 +63,10 @@ func archiveOf(list string, archives []stamp.Archive) (*stamp.Archive, error) {
 // checkDomain adds the problems of one table [[lmtp.domain]] that config cannot
 // find.
 func checkDomain(problems *config.Problems, key string, d config.Domain, archives []stamp.Archive) {
-	_, err := archiveOf(d.List, archives)
+	archive, err := archiveOf(d.List, archives)
+	if err == nil && archive.Share {
+		err = fmt.Errorf("archive %q, which holds this list, has on_collision = \"share\", and LMTP gives each message a token of its own: write \"suffix\" there, or leave out this table", archive.Name)
+	}
 	problems.Add(key+".list", err)
 	_, err = lmtp.ParseDelivery(d.Deliver)
 	problems.Add(key+".deliver", err)

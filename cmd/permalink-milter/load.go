@@ -26,7 +26,7 @@ func loadAll(file string) (*config.Config, *stamp.Policy, *config.Problems) {
 	if c == nil {
 		return nil, nil, problems
 	}
-	problems.Add("registry.url", setup.CheckStore(c.Registry))
+	setup.CheckStore(problems, c.Registry)
 	archives := setup.Archives(c)
 	for i, d := range c.LMTP.Domains {
 		checkDomain(problems, fmt.Sprintf("lmtp.domain[%d]", i), d, archives)

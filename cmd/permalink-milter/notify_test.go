@@ -48,7 +48,7 @@ func (m manager) next() string {
 func TestSystemdIsToldOfTheState(t *testing.T) {
 	m := newManager(t)
 	p := start(t, "", func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "NOTIFY_SOCKET="+m.path) })
-	if got, want := m.next(), "READY=1\nSTATUS=serving milter on "+p.socket(); got != want {
+	if got, want := m.next(), "READY=1\nSTATUS=serving milter on "+p.socket()+", control on "+p.controlSocket(); got != want {
 		t.Errorf("at the start: %q", got)
 	}
 	p.signal(t, syscall.SIGHUP)

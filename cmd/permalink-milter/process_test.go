@@ -45,7 +45,13 @@ type process struct {
 // in the text stands for the directory. Prepare may change the command.
 func start(t *testing.T, text string, prepare ...func(*exec.Cmd)) *process {
 	t.Helper()
-	p := &process{dir: t.TempDir(), exited: make(chan struct{})}
+	return startIn(t, t.TempDir(), text, prepare...)
+}
+
+// startIn is start with a directory that is there.
+func startIn(t *testing.T, dir, text string, prepare ...func(*exec.Cmd)) *process {
+	t.Helper()
+	p := &process{dir: dir, exited: make(chan struct{})}
 	p.configure(t, text)
 	p.Cmd = exec.Command("permalink-milter", "--config", p.file())
 	p.Env = append(os.Environ(), quickExit)
@@ -178,6 +184,7 @@ func (m mail) end() (fields hashheader.Header) {
 const (
 	messageID = "Message-ID: <abc@example.org>"
 	listID    = "List-Id: Devel <devel.lists.example.org>"
+	dateField = "Date: Tue, 24 Nov 2026 11:00:00 +0000"
 	md5Hash   = "VP3JZR3MSKY5TQSMS5FHURHQXI"
 )
 

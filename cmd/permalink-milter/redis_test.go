@@ -12,7 +12,6 @@ import (
 	gomilter "github.com/emersion/go-milter"
 
 	"permalink-milter/milter/mtatest/need"
-	"permalink-milter/registry/redisreg"
 	"permalink-milter/registry/redisreg/redistest"
 )
 
@@ -96,21 +95,6 @@ func TestDaemonStartsWhileRedisIsDown(t *testing.T) {
 		t.Errorf("Archived-At: %s", got)
 	}
 	p.stop(t)
-}
-
-func TestBadRedisURLIsFoundByTheCheck(t *testing.T) {
-	p := &process{dir: t.TempDir()}
-	p.configure(t, "[registry]\nurl = \"redis+sentinel://h:1\"\n")
-	out, err := exec.Command("permalink-milter", "--check", "--config", p.file()).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "c.toml:4:1: registry.url:") {
-		t.Errorf("%v: %s", err, out)
-	}
-	t.Setenv(redisreg.PasswordVariable, "secret")
-	p.configure(t, "[registry]\nurl = \"redis://127.0.0.1:1\"\npassword_file = \"/nowhere\"\n")
-	out, err = exec.Command("permalink-milter", "--check", "--config", p.file()).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "/nowhere") || strings.Contains(string(out), "secret") {
-		t.Errorf("%v: %s", err, out)
-	}
 }
 
 // A reload takes the changed password for the connections that come after it.

@@ -16,7 +16,7 @@ import (
 )
 
 // openGuarded opens the registry behind the guard that keeps mail flowing while
-// the registry does not answer.
+// the registry does not answer, and has what expired removed from it.
 func (d *daemon) openGuarded(ctx context.Context, onFailure stamp.FailureMode) (registry.Registry, error) {
 	redisreg.LogTo(d.log)
 	c := d.config.Registry
@@ -27,6 +27,7 @@ func (d *daemon) openGuarded(ctx context.Context, onFailure stamp.FailureMode) (
 	if err := d.examine(ctx, store); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
+	d.store = store
 	inner := registry.New(store, registry.Options{TTL: time.Duration(c.ReservationTTL)})
 	g, err := guard.New(inner, guard.Options{
 		Dir: filepath.Join(d.config.StateDir, "journal"), Stamp: onFailure == stamp.FailureStamp, Timeout: time.Duration(c.Timeout),
@@ -34,7 +35,10 @@ func (d *daemon) openGuarded(ctx context.Context, onFailure stamp.FailureMode) (
 	if err != nil {
 		return nil, errors.Join(err, inner.Close())
 	}
-	return g, nil
+	if c.ReservationTTL == 0 { // then nothing expires
+		return g, nil
+	}
+	return d.swept(g, store), nil
 }
 
 // examine logs how the settings of Redis servers endanger reservations. It
@@ -55,7 +59,7 @@ func (d *daemon) examine(ctx context.Context, store registry.Store) error {
 		return nil
 	}
 	if err != nil {
-		return &exitError{exitConfig, fmt.Errorf("registry.url: %w", err)}
+		return &exitError{exitConfig, fmt.Errorf("registry: %w", err)}
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ type service struct {
 
 // openers open the services, in the order in which they are shut down. Health
 // checks are answered to the end.
-var openers = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openAdmin}
+var openers = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openControl, openAdmin}
 
 // listen opens the addresses of a service and bounds its connections. MakeRoom
 // ends idle ones while another waits.
@@ -33,24 +33,30 @@ func (d *daemon) listen(service string, max int, makeRoom func(), addresses ...c
 	if err != nil {
 		return nil, err
 	}
+	return d.bound(service, max, makeRoom, listeners), nil
+}
+
+// bound bounds the connections of a service's listeners.
+func (d *daemon) bound(service string, max int, makeRoom func(), listeners []net.Listener) []net.Listener {
+	if lowered, ok := d.lowered[service]; ok {
+		max = lowered
+	}
 	bounded := door.New(door.Options{Service: service, Max: max, Log: d.log, MakeRoom: makeRoom,
 		Waiting: func() { d.metrics.Refused(service + ".max_connections") }})
 	for i, ln := range listeners {
 		listeners[i] = bounded.Listen(ln)
 	}
-	return listeners, nil
+	return listeners
 }
 
 // openMilter opens the service for MTAs.
 func openMilter(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.Milter
-	listeners, err := d.sockets.open("milter.listen", c.Listen...)
 	d.noteMode(policy)
 	server := milter.NewServer(milter.Options{
 		Policy: policy, Reserve: d.metrics.countCollisions(d.registry.Reserve), Offer: d.offer, Log: d.log, Observe: d.metrics,
-		MaxConnections: c.MaxConnections, IdleTimeout: time.Duration(c.IdleTimeout),
-		MessageBudget: time.Duration(c.MessageBudget),
-	})
+		IdleTimeout: time.Duration(c.IdleTimeout), MessageBudget: time.Duration(c.MessageBudget)})
+	listeners, err := d.listen("milter", c.MaxConnections, server.DropIdlest, c.Listen...)
 	reload := func(_ *config.Config, p *stamp.Policy) {
 		next := *p
 		next.OnFailure = policy.OnFailure // the guard's journal is open for this one

@@ -10,7 +10,6 @@ import (
 
 	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
-	"permalink-milter/registry/boltreg"
 	"permalink-milter/registry/httpapi"
 	"permalink-milter/registry/memreg"
 	"permalink-milter/registry/redisreg/redistest"
@@ -20,11 +19,6 @@ import (
 // startAPI serves a registry as the daemon does, and returns the flags that
 // lead to it.
 func startAPI(t *testing.T, scopes string) []string {
-	t.Helper()
-	return serveAPI(t, memreg.New(), scopes)
-}
-
-func serveAPI(t *testing.T, store registry.Store, scopes string) []string {
 	t.Helper()
 	dir := t.TempDir()
 	token, sum := httpapi.NewToken()
@@ -39,7 +33,7 @@ func serveAPI(t *testing.T, store registry.Store, scopes string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, err := httpapi.New(httpapi.Options{Registry: registry.New(store, registry.Options{}), Policy: &stamp.Policy{}, Tokens: tokens, Rate: -1})
+	handler, err := httpapi.New(httpapi.Options{Registry: registry.New(memreg.New(), registry.Options{}), Policy: &stamp.Policy{}, Tokens: tokens, Rate: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,34 +61,6 @@ func TestTheAPIServesEachVerb(t *testing.T) {
 	expect(message, exitOK, "1 message: 1 archived", "import", "--list", "devel@lists.example.org", "--url", stampTemplate)
 	expect(message, exitOK, "1 message: 0 archived, 1 held already", "import", "--list", "devel@lists.example.org", "--url", stampTemplate)
 	expect("", exitOK, "VP3JZR3MSKY5TQSMS5FHURHQXI archived", "lookup", "--list", "devel@lists.example.org", "<abc@example.org>")
-}
-
-func TestAFileThatTheDaemonHoldsIsAskedThroughIt(t *testing.T) {
-	dir := t.TempDir()
-	store, err := boltreg.Open(filepath.Join(dir, "permalinks.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { store.Close() })
-	api := serveAPI(t, store, `"read", "reserve"`)
-	ask := func(door string) (int, string) {
-		file := filepath.Join(dir, "permalink-milter.toml")
-		text := fmt.Sprintf("state_dir = %q\n", dir) + door + "[[archive]]\nname = \"a\"\nlist = \"" + develList + "\"\nurl = \"https://a.example/{token}\"\n"
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		code, out, errs := permalink(t, nil, "lookup", "--config", file, "--token-file", api[3], "--list", develList, md5ABC)
-		return code, out + errs
-	}
-	if code, text := ask(""); code != exitTemporary || !strings.Contains(text, "another process holds") {
-		t.Errorf("without a door: exit %d: %s", code, text)
-	}
-	address := strings.TrimPrefix(api[1], "http://")
-	for _, door := range []string{"[http]\nlisten = \"" + address + "\"\n", "[http]\nlisten = \"unix:/nowhere\"\nbase_url = \"" + api[1] + "\"\n"} {
-		if code, text := ask(door); code != exitFailed || !strings.Contains(text, "nothing is reserved") {
-			t.Errorf("through %q: exit %d: %s", door, code, text)
-		}
-	}
 }
 
 func TestATokenWithoutTheScopeIsRefused(t *testing.T) {

@@ -48,7 +48,7 @@ func startArchive(env *testscript.Env) error {
 		Domains:  []lmtp.Domain{{Name: "archive.example.org", List: "devel@lists.example.org", URL: url, Delivery: maildir}},
 		Registry: registry.New(memreg.New(), registry.Options{}), Identity: []string{"message-id", "date"},
 		Hostname: "archive.example.org", Log: slog.New(slog.DiscardHandler),
-		MaxMessage: 1 << 20, MaxRecipients: 10, MaxConnections: 10, Timeout: time.Minute, RegistryTimeout: time.Minute,
+		MaxMessage: 1 << 20, MaxRecipients: 10, Timeout: time.Minute, RegistryTimeout: time.Minute,
 	})
 	if err != nil {
 		return err

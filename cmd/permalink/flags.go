@@ -6,10 +6,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/internal/setup"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/progress"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry/stamp"
 )
 
@@ -62,7 +62,7 @@ func (a archiveFlags) config() (*config.Config, error) {
 	}
 	c := config.Default()
 	for _, text := range a.templates {
-		if err := hashheader.CheckTemplate(text); err != nil {
+		if _, err := hashheader.ParseTemplate(text); err != nil {
 			return nil, fmt.Errorf("--archive: %w", err)
 		}
 		c.Archives = append(c.Archives, a.archive(text))

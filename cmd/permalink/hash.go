@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 )
 
 var errNoID = errors.New("no Message-ID in the header section")
@@ -122,11 +122,10 @@ func numbered(h *hashed, several bool) string {
 	return h.Source
 }
 
-// hashMessage hashes a message. One that is cut off or has a NUL is hashed, too,
-// and the error is kept as a warning.
+// hashMessage hashes a message. A warning is kept.
 func hashMessage(a hashheader.Algorithm, m *mailbox.Message) hashed {
 	h := hashed{Message: *m}
-	if h.Err != nil && !errors.Is(h.Err, mailbox.ErrNUL) && !errors.Is(h.Err, mailbox.ErrCut) {
+	if !h.Whole() {
 		return h
 	}
 	canonical, err := m.Header.MessageID()

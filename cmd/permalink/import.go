@@ -6,15 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/permalink/backfill"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
+	"permalink-milter/cmd/permalink/resume"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
+	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )
 
@@ -26,8 +31,16 @@ registry's reservation_ttl says so.
 
 The inputs are those of verify. Of two messages with one hash, the first one
 read gets the bare hash, so name the mailboxes in the order of their time. What
-an archiver confirmed before stays. A second run changes nothing, and a run that
-was interrupted is repeated to go on.
+an archiver confirmed before stays.
+
+A second run changes nothing, and a run that was interrupted is repeated to go
+on. With --config or --state, it reads what is new since the last one: what was
+appended to an mbox, the new messages of a Maildir, and other files that are new
+or changed. So it can run from cron each night. What could not be imported is
+tried again. Everything is read again with --anew, where the registry does not
+hold what was imported last, and where the archive or the list is another one.
+Standard input is read whole, and so is everything with --reserve-only, since
+reservations may expire.
 
 Messages that are unusual are reported, a line each:
   SOURCE:OFFSET: collision: MESSAGE-ID: TOKEN (message NUMBER, DATE, SUBJECT)
@@ -59,6 +72,8 @@ type importOptions struct {
 	config, list, url string
 	reserveOnly       bool
 	report            string
+	state             string
+	anew              bool
 	verbose           bool
 }
 
@@ -77,6 +92,8 @@ func newImport(std stdio) *cobra.Command {
 	cmd.Flags().StringVar(&o.url, "url", "", "the `TEMPLATE` of the URLs under which the messages are archived")
 	cmd.Flags().BoolVar(&o.reserveOnly, "reserve-only", false, "reserve the permalinks, and leave it to an archiver to confirm them")
 	cmd.Flags().StringVar(&o.report, "report", "", "write the report to this `FILE`, too, as JSON lines")
+	cmd.Flags().StringVar(&o.state, "state", "", "remember in this `FILE` what was imported; default with --config: import-LIST.json in its state_dir")
+	cmd.Flags().BoolVar(&o.anew, "anew", false, "read what was imported before, too")
 	cmd.Flags().BoolVarP(&o.verbose, "verbose", "v", false, "name the lines of mailboxes that begin with \"From \" and were taken for text")
 	cmd.MarkFlagsMutuallyExclusive("url", "reserve-only")
 	cmd.RunE = func(cmd *cobra.Command, inputs []string) error {
@@ -111,16 +128,75 @@ func (o *importOptions) run(ctx context.Context, inputs []string, std stdio) err
 	if err != nil {
 		return err
 	}
+	memory, err := o.memory(ctx, c, reg, std)
+	if err != nil {
+		return err
+	}
 	var sources report.Sources
 	r := &backfill.Reporter{Out: std.out, JSON: json, Clear: bar.Clear, ReserveOnly: o.reserveOnly}
 	im := &backfill.Importer{Registry: reg, Policy: policy, List: o.list, Timeout: answerTimeout, ReserveOnly: o.reserveOnly, Report: r.Message}
 	source.Wants, source.Ended = im.Wants, sources.Ended
+	if memory != nil {
+		source.Memory = memory
+		im.Report = func(m *backfill.Message) {
+			r.Message(m)
+			memory.Message(m)
+		}
+	}
 	err = im.Run(ctx, mailbox.Map(ctx, inputs, source, im.Prepare))
 	bar.End()
+	o.remember(memory, err == nil && ctx.Err() == nil, std)
 	sources.Print(std.out, o.verbose)
 	fmt.Fprintln(std.out, r)
 	sources.Warn(std.err)
 	return o.outcome(ctx, r, json, err)
+}
+
+// memory returns what earlier imports have read, or nil where that does not
+// count. What cannot be read of it is told of, and then all is read.
+func (o *importOptions) memory(ctx context.Context, c *config.Config, reg registry.Registry, std stdio) (*resume.Memory, error) {
+	if o.state == "" && o.config != "" {
+		o.state = filepath.Join(c.StateDir, "import-"+url.PathEscape(strings.ToLower(o.list))+".json")
+	}
+	if o.state == "" || o.reserveOnly {
+		return nil, nil
+	}
+	registryURL := o.registry.url + o.registry.api
+	if registryURL == "" {
+		registryURL = config.InStateDir(c.Registry.URL, c.StateDir)
+	}
+	memory, err := resume.Load(o.state, strings.ToLower(o.list), o.url, o.sources.format, registryURL, c.Header, c.Archives)
+	if err != nil {
+		fmt.Fprintf(std.err, "permalink import: %s: %v: everything is read again\n", o.state, mailbox.Reason(err))
+		return memory, nil
+	}
+	if o.anew {
+		memory.Forget()
+	}
+	forgot, err := memory.Check(ctx, reg)
+	if err != nil {
+		return nil, &exitError{exitTemporary, err}
+	}
+	if forgot {
+		fmt.Fprintln(std.err, "permalink import: the registry does not hold what was imported last: everything is read again")
+	}
+	return memory, nil
+}
+
+// remember saves what was read, and says how much was left out.
+func (o *importOptions) remember(memory *resume.Memory, all bool, std stdio) {
+	if memory == nil {
+		return
+	}
+	if all {
+		memory.End()
+	}
+	if err := memory.Save(); err != nil {
+		fmt.Fprintf(std.err, "permalink import: what was imported cannot be remembered, name a file with --state: %v\n", err)
+	}
+	if past := memory.Past(); past > 0 {
+		fmt.Fprintf(std.out, "%s skipped: imported by an earlier run\n", report.Plural(past, "message"))
+	}
 }
 
 // policy returns the configuration's way to name messages, with the archives
@@ -128,7 +204,7 @@ func (o *importOptions) run(ctx context.Context, inputs []string, std stdio) err
 func (o *importOptions) policy(c *config.Config) (*stamp.Policy, error) {
 	one := *c
 	if o.url != "" {
-		if err := hashheader.CheckTemplate(o.url); err != nil {
+		if _, err := hashheader.ParseTemplate(o.url); err != nil {
 			return nil, fmt.Errorf("--url: %w", err)
 		}
 		one.Archives = []config.Archive{archiveFlags{list: o.list}.archive(o.url)}

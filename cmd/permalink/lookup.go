@@ -13,10 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/query"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )
@@ -35,8 +35,8 @@ A line is LIST TOKEN STATE SINCE URL SUBJECT, "-" for what is not known. With
 --json, one object a line: list, token, identity, state (reserved or archived),
 since, expires, url, subject; 'permalink registry import' restores it.
 
-A registry file that a running permalink-milter holds cannot be read meanwhile:
-ask through its API, with --api.
+A permalink-milter that holds the registry is asked through control.sock in its
+state_dir, which its group may open.
 
 With --conflicts, messages are listed that were stamped while the registry did
 not answer, and whose permalink it then gave to another: a line is LIST, the
@@ -152,7 +152,7 @@ func queries(ctx context.Context, arg string, p *stamp.Policy, stdin io.Reader) 
 		source := mailbox.Options{Stdin: stdin, Wants: func(name []byte) bool { return p.Wants(string(name)) }}
 		for m := range mailbox.Map(ctx, []string{arg}, source, func(m *mailbox.Message) mailbox.Message { return *m }) {
 			q, err := query.OfMessage(m.Header, p)
-			if m.Err != nil && !errors.Is(m.Err, mailbox.ErrNUL) {
+			if !m.Whole() {
 				err = m.Err
 			}
 			if !yield(q, err) {

@@ -10,7 +10,20 @@ import (
 
 // The scripts in testdata run the real main.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"permalink": main})
+	testscript.Main(tests{m}, map[string]func(){"permalink": main})
+}
+
+// tests cleans up what several tests used.
+type tests struct{ *testing.M }
+
+var ended []func()
+
+func (t tests) Run() int {
+	code := t.M.Run()
+	for _, f := range ended {
+		f()
+	}
+	return code
 }
 
 func TestScripts(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/permalink/backfill"
-	"permalink-milter/cmd/permalink/inorder"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
+	"permalink-milter/hashheader/mailbox"
+	"permalink-milter/hashheader/mailbox/inorder"
 	"permalink-milter/registry"
 )
 
@@ -42,16 +42,11 @@ func newRegistryImport(std stdio) *cobra.Command {
 	var f storeFlags
 	f.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, inputs []string) error {
-		url, login, err := f.resolve()
+		to, err := f.resolve()
 		if err != nil {
 			return err
 		}
-		store, err := openStore(url, login, true)
-		if err != nil {
-			return err
-		}
-		defer store.Close()
-		return restoreAll(cmd.Context(), std, store, linesToRestore(std.in, stdinIfNone(inputs)))
+		return to.restoreAll(cmd.Context(), std, linesToRestore(std.in, stdinIfNone(inputs)))
 	}
 	return cmd
 }
@@ -60,24 +55,22 @@ func newRegistryCopy(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "copy FROM TO",
 		Short:   "Copy a registry into another",
-		Long:    "Copy all reservations of the registry FROM to the registry TO, both URLs as in\nregistry.url of the configuration. --config has the credentials for Redis.\n\n" + restoredTwice,
-		Example: "  permalink registry copy --config permalink-milter.toml bolt:permalinks.db redis://redis.example.org",
+		Long:    "Copy all reservations of the registry FROM to the registry TO, both URLs as in\nregistry.url of the configuration, or the word config for that of --config, which\nhas the credentials for Redis, too.\n\n" + restoredTwice,
+		Example: "  permalink registry copy --config permalink-milter.toml config redis://redis.example.org",
 		Args:    cobra.ExactArgs(2),
 	}
 	var f storeFlags
 	f.addConfig(cmd)
 	cmd.RunE = func(cmd *cobra.Command, urls []string) error {
-		f.url = urls[0]
-		from, login, err := f.resolve()
+		from, err := storeFlags{urls[0], f.file}.resolve()
 		if err != nil {
 			return err
 		}
-		store, err := openStore(urls[1], login, true)
+		to, err := storeFlags{urls[1], f.file}.resolve()
 		if err != nil {
 			return err
 		}
-		defer store.Close()
-		return restoreAll(cmd.Context(), std, store, recordsToRestore(recordsOf(cmd.Context(), from, login)))
+		return to.restoreAll(cmd.Context(), std, recordsToRestore(from.records(cmd.Context())))
 	}
 	return cmd
 }
@@ -93,9 +86,14 @@ type restoring struct {
 
 // restoreAll restores many at a time, because a store that syncs to disk
 // commits many at once.
-func restoreAll(ctx context.Context, std stdio, store registry.Store, all iter.Seq[*restoring]) error {
+func (s store) restoreAll(ctx context.Context, std stdio, all iter.Seq[*restoring]) error {
+	opened, err := s.openStore(true)
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
 	var restored, there, problems int
-	for one := range inorder.Map(ctx, all, backfill.Workers, func(one *restoring) *restoring { return one.restore(ctx, store) }) {
+	for one := range inorder.Map(ctx, all, backfill.Workers, func(one *restoring) *restoring { return one.restore(ctx, opened) }) {
 		var exit *exitError
 		switch {
 		case errors.As(one.err, &exit):

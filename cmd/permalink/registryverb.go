@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,30 +17,31 @@ import (
 	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
-	"permalink-milter/registry/boltreg/salvage"
 )
 
-const registryLong = `Check, save and move a whole registry. A registry file must not be in use, so
-stop permalink-milter first. A registry in Redis may be in use meanwhile.
-
-Run these verbs as the user of permalink-milter, so that it can write to the
-files that they create.`
+const registryLong = `Check, save, move and prune a whole registry. These verbs work whether or not
+permalink-milter runs: a daemon that holds the registry is asked through
+control.sock in its state_dir, which its group may open. A registry in Redis may be
+in use meanwhile.`
 
 const registryExample = `  permalink registry check --config /etc/permalink-milter/permalink-milter.toml
   permalink registry export --registry bolt:permalinks.db > saved.jsonl
   permalink registry import --registry redis://redis.example.org saved.jsonl
-  permalink registry copy bolt:permalinks.db redis://redis.example.org`
+  permalink registry copy bolt:permalinks.db redis://redis.example.org
+  permalink registry prune --registry bolt:permalinks.db > removed.jsonl`
 
 func newRegistry(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "registry",
-		Short:   "Check, save and move a registry",
+		Short:   "Check, save, move and prune a registry",
 		Long:    registryLong,
 		Example: registryExample,
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return errors.New("name a verb: check, export, import or copy") },
+		RunE: func(*cobra.Command, []string) error {
+			return errors.New("name a verb: check, export, import, copy or prune")
+		},
 	}
-	cmd.AddCommand(newRegistryCheck(std), newRegistryExport(std), newRegistryImport(std), newRegistryCopy(std))
+	cmd.AddCommand(newRegistryCheck(std), newRegistryExport(std), newRegistryImport(std), newRegistryCopy(std), newRegistryPrune(std))
 	return cmd
 }
 
@@ -53,52 +55,30 @@ func (f *storeFlags) addConfig(cmd *cobra.Command) {
 
 func (f *storeFlags) add(cmd *cobra.Command) {
 	f.addConfig(cmd)
-	cmd.Flags().StringVar(&f.url, "registry", "", "the registry's `URL`, as registry.url in the configuration")
+	cmd.Flags().StringVar(&f.url, "registry", "", registryUsage)
 }
 
-// resolve returns the URL of the store, and the configuration that has the
-// credentials.
-func (f storeFlags) resolve() (url string, login config.Registry, err error) {
+// resolve returns the store that the flags name.
+func (f storeFlags) resolve() (store, error) {
+	if f.file == "" && f.url == "" {
+		return store{}, errors.New("name the registry: --registry URL or --config FILE")
+	}
 	c, err := archiveFlags{file: f.file}.config()
-	switch {
-	case err != nil:
-		return "", login, err
-	case f.url != "":
-		return f.url, c.Registry, nil
-	case f.file == "":
-		return "", login, errors.New("name the registry: --registry URL or --config FILE")
+	if err != nil {
+		return store{}, err
 	}
-	return config.InStateDir(c.Registry.URL, c.StateDir), c.Registry, nil
+	return locate(cmp.Or(f.url, configured), c)
 }
 
-// recordsOf yields the records of a store, and an error for each place that
-// cannot be read. It reads even a damaged file, and does not write to it.
-func recordsOf(ctx context.Context, url string, login config.Registry) iter.Seq2[registry.Record, error] {
-	if file, ok := strings.CutPrefix(url, "bolt:"); ok && file != "" {
-		return salvage.Read(file)
-	}
-	return func(yield func(registry.Record, error) bool) {
-		store, err := openStore(url, login, false)
-		if err != nil {
-			yield(registry.Record{}, err)
-			return
-		}
-		defer store.Close()
-		store.Scan(ctx, "")(yield)
-	}
-}
-
-// ending returns the error that ends a verb if err, of recordsOf, does. It
+// ending returns the error that ends a verb if err, of store.records, does. It
 // returns nil for damage, after which there is more to read.
 func ending(err error) error {
 	var exit *exitError
 	switch {
-	case err == nil, errors.Is(err, boltreg.ErrDamaged):
+	case err == nil, errors.Is(err, boltreg.ErrDamaged), errors.Is(err, registry.ErrCorrupt):
 		return nil
 	case errors.As(err, &exit):
 		return err
-	case errors.Is(err, registry.ErrCorrupt):
-		return &exitError{exitFailed, err}
 	case errors.Is(err, boltreg.ErrInUse), errors.Is(err, registry.ErrUnavailable), errors.Is(err, context.Canceled):
 		return &exitError{exitTemporary, err}
 	}
@@ -139,26 +119,27 @@ func newRegistryCheck(std stdio) *cobra.Command {
 		Long: `Read all of a registry and report the damage: pages of a file that cannot be
 read, entries that cannot be decoded. Nothing is changed. A file has no
 checksums over its entries: a changed byte within a URL or a subject is not
-found.
+found. A running permalink-milter reads out the entries alone, to the first that
+it cannot read; stop it to have all pages of its file checked.
 
 Exit codes: 0 it is sound, 1 it is damaged, 2 usage, 75 it is in use or does
 not answer, 78 configuration.`,
-		Example: "  permalink registry check --registry bolt:permalinks.db",
+		Example: "  permalink registry check --config /etc/permalink-milter/permalink-milter.toml\n  permalink registry check --registry bolt:permalinks.db",
 		Args:    cobra.NoArgs,
 	}
 	var f storeFlags
 	f.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		url, login, err := f.resolve()
+		from, err := f.resolve()
 		if err != nil {
 			return err
 		}
 		var n stateCount
-		damaged, err := each(recordsOf(cmd.Context(), url, login), std.err, n.add)
+		damaged, err := each(from.records(cmd.Context()), std.err, n.add)
 		if err != nil {
 			return err
 		}
-		n.conclude(std.out, config.MaskURL(url), damaged)
+		n.conclude(std.out, from, damaged)
 		return unlessSound(damaged)
 	}
 	return cmd
@@ -186,14 +167,17 @@ func (n *stateCount) add(held []registry.Reservation) error {
 	return nil
 }
 
-func (n *stateCount) conclude(w io.Writer, url string, damaged int) {
-	state := "sound"
+func (n *stateCount) conclude(w io.Writer, from store, damaged int) {
+	url, state := config.MaskURL(from.url), "sound"
+	if from.daemon != nil {
+		url += ", as permalink-milter reads it,"
+	}
 	if damaged > 0 {
 		state = "damaged in " + report.Plural(damaged, "place")
 	}
 	fmt.Fprintf(w, "%s is %s: %d hashes, %d reserved, %d archived\n", url, state, n.hashes, n.reserved, n.archived)
-	if file, ok := strings.CutPrefix(url, "bolt:"); ok && damaged > 0 {
-		fmt.Fprintf(w, repair, url, file)
+	if file, ok := strings.CutPrefix(from.url, "bolt:"); ok && damaged > 0 {
+		fmt.Fprintf(w, repair, from.url, file)
 	}
 }
 
@@ -208,18 +192,18 @@ twice.
 
 Exit codes: 0 all is written, 1 something could not be read, 2 usage, 75 it is
 in use or does not answer, 78 configuration.`,
-		Example: "  permalink registry export --registry bolt:permalinks.db > saved.jsonl",
+		Example: "  permalink registry export --config /etc/permalink-milter/permalink-milter.toml > saved.jsonl",
 		Args:    cobra.NoArgs,
 	}
 	var f storeFlags
 	f.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		url, login, err := f.resolve()
+		from, err := f.resolve()
 		if err != nil {
 			return err
 		}
 		out := bufio.NewWriter(std.out)
-		damaged, err := each(recordsOf(cmd.Context(), url, login), std.err, func(held []registry.Reservation) error { return writeRecords(out, held) })
+		damaged, err := each(from.records(cmd.Context()), std.err, func(held []registry.Reservation) error { return writeRecords(out, held) })
 		if err = errors.Join(err, out.Flush()); err != nil {
 			return err
 		}

@@ -13,8 +13,8 @@ import (
 
 	"permalink-milter/cmd/permalink/edit"
 	"permalink-milter/cmd/permalink/inplace"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )
@@ -34,7 +34,9 @@ mode, owner and time. Symbolic links are not followed. It may be run on the mail
 of other users.
 
 With --registry or --api the permalink is reserved; without, it is the bare
-hash. A header that the end of its file cuts is not stamped.
+hash. A message whose header ends without a line end is stamped, and that is
+told on standard error; at the end of an mbox it is written as it is, since it
+is cut off.
 
 Exit codes: 0 stamped, 1 a message could not be, 2 usage, 75 the registry did
 not answer and the configuration says tempfail, 78 configuration.`
@@ -99,6 +101,7 @@ type stamper struct {
 	policy   *stamp.Policy
 	registry registry.Registry // nil: nothing is reserved
 	reserve  stamp.Reserve
+	warning  error // of the last message that was stamped
 }
 
 // stamper opens what the flags name.
@@ -134,11 +137,16 @@ func (s *stamper) close() {
 
 var errTempFail = errors.New("the registry did not answer, and on_failure = \"tempfail\"")
 
+// single stamps a message that is a whole input.
+func (s *stamper) single(r io.Reader) (before, after []byte, err error) {
+	return s.stamp(r, mailbox.Single)
+}
+
 // stamp reads the start of a message and returns it stamped; r is left with
 // the rest of the body.
-func (s *stamper) stamp(r io.Reader) (before, after []byte, err error) {
-	raw, err := edit.Read(r)
-	if err != nil {
+func (s *stamper) stamp(r io.Reader, format mailbox.Format) (before, after []byte, err error) {
+	raw, err := edit.Read(r, format)
+	if s.warning = raw.Warning; err != nil {
 		return nil, nil, err
 	}
 	d := stamp.Decide(&stamp.Message{Header: raw.Header}, s.policy, s.reserve)
@@ -171,7 +179,7 @@ func (s *stamper) toStdout(ctx context.Context, file string) error {
 	if format == mailbox.Single {
 		return s.message(file, buffered)
 	}
-	b := &edit.Mbox{Format: format, Edit: s.stamp}
+	b := &edit.Mbox{Format: format, Edit: func(r io.Reader) ([]byte, []byte, error) { return s.stamp(r, format) }}
 	if err := b.Open(in, buffered); err != nil {
 		return &exitError{exitTemporary, fmt.Errorf("%s: %w", report.Name(file), err)}
 	}
@@ -192,14 +200,22 @@ func (s *stamper) kind(head []byte) (mailbox.Format, error) {
 // message writes one message. Nothing is written of one that cannot be stamped,
 // so that a pipe's caller still has the original to go on with.
 func (s *stamper) message(file string, in io.Reader) error {
-	_, after, err := s.stamp(in)
+	_, after, err := s.single(in)
 	if err != nil {
 		return failure(file, err)
 	}
+	s.warn(file)
 	if _, err := io.Copy(s.out, io.MultiReader(bytes.NewReader(after), in)); err != nil {
 		return &exitError{exitTemporary, fmt.Errorf("%s: %w", report.Name(file), err)}
 	}
 	return nil
+}
+
+// warn writes what is to be said of the last message.
+func (s *stamper) warn(file string) {
+	if s.warning != nil {
+		fmt.Fprintf(s.err, "permalink stamp: %s: %v\n", report.Name(file), s.warning)
+	}
 }
 
 // mbox writes a mailbox. A message that cannot be stamped is written as it is.
@@ -234,7 +250,7 @@ func (s *stamper) mbox(ctx context.Context, file string, b *edit.Mbox) error {
 func (s *stamper) inPlace(ctx context.Context, inputs []string) error {
 	var stamped, unchanged, failed int
 	var exit *exitError
-	w := inplace.Rewriter{Edit: s.single, Done: func(file string, changed bool, err error) error {
+	w := inplace.Rewriter{Edit: s.file, Done: func(file string, changed bool, err error) error {
 		switch {
 		case errors.As(err, &exit):
 			return failure(file, err)
@@ -242,8 +258,10 @@ func (s *stamper) inPlace(ctx context.Context, inputs []string) error {
 			fmt.Fprintf(s.err, "permalink stamp: %s: %v\n", report.Name(file), mailbox.Reason(err))
 			failed++
 		case changed:
+			s.warn(file)
 			stamped++
 		default:
+			s.warn(file)
 			unchanged++
 		}
 		return nil
@@ -263,8 +281,8 @@ func (s *stamper) inPlace(ctx context.Context, inputs []string) error {
 
 var errMbox = errors.New("an mbox of several messages: write a stamped copy with 'permalink stamp FILE > COPY'")
 
-// single stamps a file that holds one message. In a Maildir each file does.
-func (s *stamper) single(f *os.File, known bool) (before, after []byte, err error) {
+// file stamps a file that holds one message. In a Maildir each file does.
+func (s *stamper) file(f *os.File, known bool) (before, after []byte, err error) {
 	head := make([]byte, mailbox.KindSize)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -277,7 +295,7 @@ func (s *stamper) single(f *os.File, known bool) (before, after []byte, err erro
 	if !known && format != mailbox.Single && mailbox.Several(f, format) {
 		return nil, nil, errMbox
 	}
-	return s.stamp(f)
+	return s.single(f)
 }
 
 // failure is an error of one message, with the exit code that it has.

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/permalink/edit"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )
@@ -107,14 +107,14 @@ func offerOf(ctx context.Context, reg registry.Registry) stamp.Reserve {
 // readMessage reads the header of a file or of standard input.
 func readMessage(file string, stdin io.Reader) (edit.Raw, error) {
 	if file == "-" {
-		return edit.Read(stdin)
+		return edit.Read(stdin, mailbox.Single)
 	}
 	f, err := os.Open(file)
 	if err != nil {
 		return edit.Raw{}, mailbox.Reason(err)
 	}
 	defer f.Close()
-	return edit.Read(f)
+	return edit.Read(f, mailbox.Single)
 }
 
 // reasonOf returns why a message has no permalink.

@@ -12,10 +12,10 @@ import (
 
 	"permalink-milter/cmd/permalink/examine"
 	"permalink-milter/cmd/permalink/follow"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 )
 
 const verifyLong = `Check the permalink headers of messages: each hash field against the
@@ -23,7 +23,10 @@ Message-ID, and Archived-At against RFC 5064 and the archive's template.
 
 An input is a file, a folder, or - for standard input: single messages, mboxes,
 Maildirs, trees of messages, and all of these compressed with gzip or zstd. The
-content shows which. Without an input, standard input is read.
+content shows which. Without an input, standard input is read. What cannot be
+read is named, and the rest is read. A symbolic link in a folder is not followed
+to another folder or out of it, and that is told; pipes and devices are passed
+over.
 
 With --registry or --api, each message must hold the reservation of its
 permalink. With --follow, the URL in Archived-At must answer with the message:

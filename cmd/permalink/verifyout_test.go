@@ -7,10 +7,10 @@ import (
 	"testing"
 
 	"permalink-milter/cmd/permalink/examine"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/config"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 )
 
 // found is a message with these results of its hash.

@@ -10,7 +10,7 @@ import re
 import sys
 from collections import Counter
 from email.utils import make_msgid
-from typing import Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import quote
 
 ALGORITHMS = {"MD5": 128, "SHA1": 160, "SHA256": 256}  # "Algorithms": name, digest bits
@@ -171,11 +171,17 @@ def compose_token(hash_text: str, ordinal: int = 1) -> str:
     return token
 
 
+def _originator_value(fields: Sequence[Field], name: str) -> bytes:
+    """"Identity": a value without its white space; a Date that a filter added counts as empty."""
+    value = _squeeze(_first(fields, name) or b"")
+    return b"" if name == "date" and value.endswith(b"(addedintransit)") else value
+
+
 def identity(fields: Sequence[Field], chosen: Iterable[str] = ("message-id", "date")) -> bytes:
     """"Identity": the first 128 bits of SHA-256 over the chosen originator fields."""
     digest, names = hashlib.sha256(), {name.lower() for name in chosen}
     for name in filter(names.__contains__, IDENTITY_ORDER):
-        value = canonical(fields) if name == "message-id" else _squeeze(_first(fields, name) or b"")
+        value = canonical(fields) if name == "message-id" else _originator_value(fields, name)
         digest.update(name.encode("ascii") + b":" + value + b"\n")
     return digest.digest()[:16]
 
@@ -183,7 +189,7 @@ def identity(fields: Sequence[Field], chosen: Iterable[str] = ("message-id", "da
 def derived(fields: Sequence[Field]) -> Optional[bytes]:
     """"Missing and Repeated Message-IDs": the derived id without brackets, None if not allowed."""
     sender = _squeeze(_first(fields, "from") or b"")
-    if not sender and not _squeeze(_first(fields, "date") or b""):
+    if not sender and not _originator_value(fields, "date"):
         return None
     left, at, domain = sender.lower().rpartition(b"@")
     domain = domain[:-1] if domain.endswith(b">") else domain
@@ -286,14 +292,25 @@ def check_vector(entries: Mapping[str, str]) -> Iterator[str]:
                 yield f"{algorithm}: its own field does not pass"
 
 
-def run_vectors(path: str) -> int:
+def check_identity(entries: Mapping[str, str]) -> Iterator[str]:
+    """Every disagreement with one vector of the appendix about identities and claims."""
+    fields = split_fields(unescape(entries["header"]))
+    computed = identity(fields).hex()
+    if computed != entries["identity"]:
+        yield f"identity: computed {computed}, expected {entries['identity']}"
+    claim = f"{hash_of(canonical(fields), 'MD5')}={computed[:8]}"
+    if claim != entries["claim"]:
+        yield f"claim: computed {claim}, expected {entries['claim']}"
+
+
+def run_vectors(path: str, check: Callable[[Mapping[str, str]], Iterator[str]]) -> int:
     """Check a file of vectors; the exit status."""
     agree = disagree = 0
     with open(path, encoding="ascii") as file:
         text = file.read()
     for name, entries in read_vectors(text):
         try:
-            problems = list(check_vector(entries))
+            problems = list(check(entries))
         except (KeyError, ValueError) as error:
             problems = [f"unreadable: {error!r}"]
         for problem in problems:
@@ -323,7 +340,7 @@ def describe(header: bytes) -> dict[str, object]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command line: vectors FILE, jsonl, or stamp TEMPLATE LIST.
+    """The command line: vectors FILE, identities FILE, jsonl, or stamp TEMPLATE LIST.
 
     jsonl is for tests that compare implementations. It reads a JSON object a line, whose "header" is
     a message or its header section in base64, and prints one for each: "canonical" is the canonical
@@ -333,7 +350,9 @@ def main(arguments: Sequence[str]) -> int:
     """
     command = (arguments[0], len(arguments)) if arguments else ("", 0)
     if command == ("vectors", 2):
-        return run_vectors(arguments[1])
+        return run_vectors(arguments[1], check_vector)
+    if command == ("identities", 2):
+        return run_vectors(arguments[1], check_identity)
     if command == ("jsonl", 1):
         for line in filter(str.strip, sys.stdin):
             print(json.dumps(describe(base64.b64decode(json.loads(line)["header"]))))
@@ -341,7 +360,7 @@ def main(arguments: Sequence[str]) -> int:
     if command == ("stamp", 3):
         sys.stdout.buffer.write(stamp(sys.stdin.buffer.read(), arguments[1], arguments[2]))
         return 0
-    print("usage: hashed_message_id.py vectors FILE | jsonl | stamp TEMPLATE LIST", file=sys.stderr)
+    print("usage: hashed_message_id.py vectors FILE | identities FILE | jsonl | stamp TEMPLATE LIST", file=sys.stderr)
     return 2
 
 

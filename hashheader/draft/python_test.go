@@ -72,6 +72,8 @@ var oddHeaders = []string{
 	"From: a@example..org\nDate: today\n", "From: a@-.org\n", "From: a@[192.0.2.1]\n", "From: a@\n", "From: a\n", "From: a@b>>\n",
 	"From: a@b, c@d.example (x@y)\nDate: today\n", "From: a@\u212aelvin.example\n", "From: gr\xfc@b\xfccher.example\n", "From:\nDate:\n", "From:\nDate: x\n", "Subject: s\n",
 	"Message-ID: <>\nFrom: a@example.org\n", "From : a@example.org\nno colon\nDate: today\n", " fold first\nFrom: a@example.org\n",
+	"Message-ID: <1@example.org>\nDate: Thu, 26 Nov 2026 07:17:17 +0000 (added in transit)\n", "From: a@example.org\nDate: x (added\n in transit) \n",
+	"Date: x (added in transit)\n", "Date: (added in transit) x\n", "Date: x (Added in transit)\n", "Subject: (added in transit)\nFrom: x (added in transit)\n",
 	"From: a@" + strings.Repeat("x", 253) + "\n", "From: a@" + strings.Repeat("x", 254) + "\n",
 }
 

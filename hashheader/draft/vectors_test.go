@@ -2,6 +2,7 @@ package draft
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -67,12 +68,12 @@ func entryLine(label, value string) string {
 
 // wrap breaks a line at width and indents the rest. It breaks neither after a
 // backslash nor before a space, since a reader strips the spaces at the start
-// of the next line.
+// of the next line, and not within a domain, which idnits would read as two.
 func wrap(start, value, indent string) string {
 	line := start
 	var b strings.Builder
 	for len(line)+len(value) > width {
-		cut := width - 1 - len(line)
+		cut := beforeDomain(value, width-1-len(line))
 		for value[cut-1] == '\\' || value[cut] == ' ' {
 			cut--
 		}
@@ -80,6 +81,20 @@ func wrap(start, value, indent string) string {
 		line, value = indent, value[cut:]
 	}
 	return b.String() + line + value + "\n"
+}
+
+// domainAtEnd matches the beginning of a domain that a cut has separated from
+// its rest.
+var domainAtEnd = regexp.MustCompile(`@[a-z0-9.-]+$`)
+
+// beforeDomain returns the place directly before the domain that value[:cut]
+// ends within, or cut if it does not.
+func beforeDomain(value string, cut int) int {
+	at := domainAtEnd.FindStringIndex(value[:cut])
+	if at == nil || at[0] == 0 {
+		return cut
+	}
+	return at[0]
 }
 
 func entry(t *testing.T, v vectors.Vector) string {

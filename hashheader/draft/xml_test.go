@@ -63,8 +63,8 @@ func TestDraftIsWellFormedAndItsReferencesResolve(t *testing.T) {
 			case "xref target":
 				targets[a.Value] = true
 			case "include href":
-				_, file, _ := strings.Cut(a.Value, "reference.RFC.")
-				anchors["RFC"+strings.TrimSuffix(file, ".xml")]++
+				_, name, _ := strings.Cut(strings.TrimSuffix(a.Value, ".xml"), "reference.")
+				anchors[strings.Replace(name, "RFC.", "RFC", 1)]++
 			default:
 				if a.Name.Local == "anchor" {
 					anchors[a.Value]++

@@ -40,7 +40,7 @@ func (t message) check(edits []Packet, renumber bool) error {
 }
 
 // ours are the fields that edits may touch.
-var ours = map[string]bool{"message-id": true, "message-id-md5": true, "archived-at": true, "x-message-id-hash": true}
+var ours = map[string]bool{"message-id": true, "message-id-md5": true, "archived-at": true, "x-message-id-hash": true, "date": true}
 
 func (t *message) edit(p Packet, renumber bool) error {
 	switch p.Code {

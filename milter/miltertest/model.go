@@ -14,6 +14,7 @@ const (
 	changeHeaders  = 0x10
 	setSymList     = 0x100
 	noHeaderReply  = 0x80
+	noConnReply    = 0x1000
 	noMailReply    = 0x4000
 	noRcptReply    = 0x8000
 	editing        = addHeaders | changeHeaders
@@ -95,7 +96,7 @@ func (m *model) command(p Packet) (more bool, err error) {
 }
 
 func (m *model) silent(code byte) bool {
-	bits := map[byte]uint32{'M': noMailReply, 'R': noRcptReply, 'L': noHeaderReply}
+	bits := map[byte]uint32{'C': noConnReply, 'M': noMailReply, 'R': noRcptReply, 'L': noHeaderReply}
 	return m.agreed.Protocol&bits[code] != 0
 }
 

@@ -5,6 +5,7 @@ import (
 	stdlog "log"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,13 +16,13 @@ import (
 
 	"go.uber.org/goleak"
 
-	"permalink-milter/hashheader"
 	"permalink-milter/milter"
 	"permalink-milter/milter/miltertest"
 	"permalink-milter/milter/mtatest/output"
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
 	"permalink-milter/registry/stamp"
+	"permalink-milter/registry/stamp/stamptest"
 )
 
 // library is what go-milter logs: nothing, as the server keeps from it all that it would complain of.
@@ -68,29 +69,12 @@ func (s *server) untilFree(t testing.TB) {
 	t.Fatalf("%d connections are still open", s.open.n.Load())
 }
 
-func policy(t testing.TB) *stamp.Policy {
-	t.Helper()
-	url, err := hashheader.ParseTemplate("https://lists.example.org/{list}/{token}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := stamp.NewPolicy(stamp.Policy{
-		Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"}, Missing: stamp.MissingDerive,
-		HashUnmatched: true, Identity: []string{"message-id", "date"}, OnFailure: stamp.FailureStamp, Hostname: "mx.example.org",
-		Archives: []stamp.Archive{{Name: "hk", Lists: []string{"*@lists.example.org"}, URL: url}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
 // serve starts a server with the limits that a script's options set.
 func serve(t testing.TB, options map[string]string) *server {
 	t.Helper()
 	s := &server{addr: filepath.Join(t.TempDir(), "milter.sock")}
-	s.limit = milter.Options{Policy: policy(t), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve, Observe: &s.open,
-		Log: slog.New(slog.NewTextHandler(&s.log, nil)), MaxConnections: 100, IdleTimeout: time.Minute,
+	s.limit = milter.Options{Policy: stamptest.Policy(t, nil), Reserve: registry.New(memreg.New(), registry.Options{}).Reserve, Observe: &s.open,
+		Log: slog.New(slog.NewTextHandler(&s.log, nil)), IdleTimeout: time.Minute,
 		MessageBudget: 5 * time.Second, MaxHeaderFields: 2000, MaxHeaderBytes: 1 << 20}
 	for name, value := range options {
 		set(t, &s.limit, name, value)
@@ -126,6 +110,10 @@ func set(t testing.TB, o *milter.Options, name, value string) {
 		o.MaxHeaderBytes = n
 	case name == "idle_timeout" && durationErr == nil:
 		o.IdleTimeout = d
+	case name == "list_fields_from":
+		p := *o.Policy
+		p.ListFieldsFrom = clients(t, value)
+		o.Policy = &p
 	default:
 		t.Fatalf("option %s=%s is not known", name, value)
 	}
@@ -185,4 +173,17 @@ func checkLog(t *testing.T, log string, texts []string) {
 	if got := library.String(); got != "" {
 		t.Errorf("go-milter complains: %s", got)
 	}
+}
+
+// clients reads networks and "authenticated", separated by commas.
+func clients(t testing.TB, value string) (out stamp.Clients) {
+	t.Helper()
+	for _, name := range strings.Split(value, ",") {
+		if name == "authenticated" {
+			out.Authenticated = true
+			continue
+		}
+		out.Networks = append(out.Networks, netip.MustParsePrefix(name))
+	}
+	return out
 }

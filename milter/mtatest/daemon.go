@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -47,17 +46,6 @@ func BuildDaemon(ctx context.Context, dir string) (bin string, err error) {
 		return "", fmt.Errorf("build the daemon: %w: %s", err, out)
 	}
 	return bin, nil
-}
-
-// DependOnSources looks at the module's files, of which a test binary holds none of the daemon's. By that alone a cached
-// result does not outlive a change of the daemon. Top is the path of the module's folder.
-func DependOnSources(top string) error {
-	return filepath.WalkDir(top, func(name string, _ fs.DirEntry, err error) error {
-		if err == nil && filepath.Ext(name) == ".go" {
-			_, err = os.Stat(name)
-		}
-		return err
-	})
 }
 
 // StartDaemon writes configText to dir/permalink-milter.toml, starts bin there, and returns when it accepts

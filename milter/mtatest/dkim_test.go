@@ -47,8 +47,9 @@ func dkimKey(t *testing.T, dir string) {
 	}
 }
 
-// startSigner runs opendkim as a milter that signs.
-func startSigner(t *testing.T, dir, canonicalization string) (addr string) {
+// startSigner runs opendkim as a milter that signs. It signs that there are no
+// further fields of the names in oversign, if that is not empty.
+func startSigner(t *testing.T, dir, canonicalization, oversign string) (addr string) {
 	t.Helper()
 	port, err := FreePort()
 	if err != nil {
@@ -57,6 +58,9 @@ func startSigner(t *testing.T, dir, canonicalization string) (addr string) {
 	config := fmt.Sprintf("Mode s\nCanonicalization %s\nDomain %s\nSelector %s\nKeyFile %s\nSocket inet:%d@127.0.0.1\nRequireSafeKeys no\n"+
 		"Background no\nSyslog no\nPeerList /dev/null\nInternalHosts 127.0.0.1\nSignHeaders *,+message-id,+message-id-md5,+archived-at\n",
 		canonicalization, dkimDomain, dkimSelector, filepath.Join(dir, dkimSelector+".private"), port)
+	if oversign != "" {
+		config += "OversignHeaders " + oversign + "\n"
+	}
 	file := filepath.Join(dir, "opendkim.conf")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -94,7 +98,7 @@ func checkSignature(t *testing.T, dir string, m Message) (output string, ok bool
 		t.Fatalf("%d signatures, %v", len(checks), err)
 	}
 	if again := checks[0].Err == nil; again != ok {
-		return fmt.Sprintf("opendkim %v, go-msgauth %v\n%s", ok, checks[0].Err, output), false
+		t.Errorf("opendkim %v, go-msgauth %v\n%s", ok, checks[0].Err, output)
 	}
 	return output, ok
 }
@@ -114,18 +118,24 @@ func checkByOpenDKIM(t *testing.T, dir string, m Message) (output string, ok boo
 	return string(out), err == nil && bytes.Contains(out, []byte("verification (s=s, d=lists.example.org, 1024-bit key) succeeded"))
 }
 
+// oversigned are the names of the fields of ours whose absence a signer may
+// sign, so that nobody can add another one.
+const oversigned = "message-id-md5,archived-at"
+
 func TestSignatureMadeAfterTheMilterVerifies(t *testing.T) {
 	for _, k := range kinds {
 		for _, canonicalization := range []string{"simple/simple", "relaxed/relaxed"} {
-			t.Run(k.name+" "+canonicalization, func(t *testing.T) { signAndVerify(t, k, canonicalization) })
+			for _, oversign := range []string{"", oversigned} {
+				t.Run(k.name+" "+canonicalization+" oversigned "+oversign, func(t *testing.T) { signAndVerify(t, k, canonicalization, oversign) })
+			}
 		}
 	}
 }
 
-func signAndVerify(t *testing.T, k kind, canonicalization string) {
+func signAndVerify(t *testing.T, k kind, canonicalization, oversign string) {
 	dir := t.TempDir()
 	dkimKey(t, dir)
-	s := startSite(t, k, Options{Milters: []string{startSigner(t, dir, canonicalization)}})
+	s := startSite(t, k, Options{Milters: []string{startSigner(t, dir, canonicalization, oversign)}})
 	m := s.pass(t, s.mta.Local(), strings.Replace(common, "a@example.org", "devel@lists.example.org", 1)+"Message-ID: <1@example.org>\r\n", "hello\r\n")
 	checkStamped(t, m)
 	signature := strings.ToLower(strings.Join(m.Raw("DKIM-Signature"), ""))
@@ -134,6 +144,11 @@ func signAndVerify(t *testing.T, k kind, canonicalization string) {
 	}
 	if out, ok := checkSignature(t, dir, m); !ok {
 		t.Errorf("does not verify:\n%s", out)
+	}
+	added := m
+	added.Data = append([]byte("Archived-At: <https://elsewhere.example/>\r\n"), m.Data...)
+	if out, ok := checkSignature(t, dir, added); ok == (oversign != "") {
+		t.Errorf("with a field above ours: verifies %v:\n%s", ok, out)
 	}
 	m.Data = bytes.Replace(m.Data, []byte("Message-ID-MD5: "), []byte("Message-ID-MD5: X"), 1)
 	if out, ok := checkSignature(t, dir, m); ok {

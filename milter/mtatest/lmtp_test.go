@@ -58,7 +58,7 @@ func startArchive(t *testing.T) archive {
 	server, err := lmtp.NewServer(lmtp.Options{
 		Domains:  []lmtp.Domain{{Name: "archive.example.org", List: "devel@lists.example.org", URL: url, Delivery: delivery}},
 		Registry: a.registry, Identity: []string{"message-id", "date"}, Hostname: "archive.example.org", Log: slog.New(slog.DiscardHandler),
-		MaxMessage: 64 << 20, MaxRecipients: 100, MaxConnections: 100, Timeout: time.Minute, RegistryTimeout: time.Second,
+		MaxMessage: 64 << 20, MaxRecipients: 100, Timeout: time.Minute, RegistryTimeout: time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func startMilter(t *testing.T, reg registry.Registry) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := milter.NewServer(milter.Options{Policy: policy, Reserve: reg.Reserve, Log: slog.New(slog.DiscardHandler), MaxConnections: 100,
+	server := milter.NewServer(milter.Options{Policy: policy, Reserve: reg.Reserve, Log: slog.New(slog.DiscardHandler),
 		IdleTimeout: time.Minute, MessageBudget: time.Minute, MaxHeaderFields: 1000, MaxHeaderBytes: 1 << 20})
 	return "inet:" + listen(t, server.Serve, server.Shutdown)
 }
@@ -189,6 +189,36 @@ func TestPostfixDeliversToTheArchive(t *testing.T) {
 		if token == nil || !strings.Contains(content, "\nArchived-At: <https://a.example/"+token[1]+">\n") {
 			t.Errorf("the stamped permalink is not the archived one:\n%s", content)
 		}
+	}
+}
+
+// TestPostfixDeliversAnotherBody has a forgery come first: the archive keeps
+// both, and what Postfix sends again is kept once.
+func TestPostfixDeliversAnotherBody(t *testing.T) {
+	a := startArchive(t)
+	const client = "alice@example.org"
+	forged := strings.Replace(colliding("A"), "Grüße", "Send money", 1)
+	second := collision + "-2"
+	for _, c := range []struct {
+		name, data, token, want string
+		stored                  int
+	}{
+		{"the forgery", forged, collision, "sent Archived as; ", 1},
+		{"the message under the forgery's token", colliding("A"), collision, "bounced Permalink already; ", 1},
+		{"the message under the token that the reply names", colliding("A"), second, "sent Archived as; ", 2},
+		{"the message again, with another trace field", "Received: by x.example; x\r\n" + colliding("A"), collision, "sent Already archived as; ", 2},
+		{"the forgery again", forged, second, "sent Already archived as; ", 2},
+		{"the message with a footer", colliding("A") + "____\r\n", collision, "bounced Permalink already; ", 2},
+	} {
+		if got := a.send(t, client, c.data, c.token)[c.token]; got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+		if got := a.stored(t); len(got) != c.stored {
+			t.Errorf("%s: %d messages are stored", c.name, len(got))
+		}
+	}
+	if all := strings.Join(a.stored(t), ""); !strings.Contains(all, "Grüße from A") || !strings.Contains(all, "Send money from A") {
+		t.Error("one of the two is not kept")
 	}
 }
 

@@ -27,7 +27,8 @@ type MTA interface {
 	Remote() string
 	// Local is the host:port of an SMTP server whose clients count as this host's own.
 	Local() string
-	// Sendmail submits msg, with LF line ends, by the MTA's sendmail command; no SMTP client is involved.
+	// Sendmail submits msg, with LF line ends, by the MTA's sendmail command; no SMTP client is involved. Without
+	// recipients the command takes those that To, Cc and Bcc name (sendmail -t).
 	Sendmail(ctx context.Context, from string, to []string, msg []byte) error
 	// Flush asks for an attempt on every deferred message now.
 	Flush(ctx context.Context) error
@@ -84,4 +85,12 @@ func program(name, debianPackage string) (string, error) {
 		return path, nil
 	}
 	return "", fmt.Errorf("%w: %s; install it with: apt-get install %s", ErrMissingProgram, name, debianPackage)
+}
+
+// sendmailArgs are the arguments of a sendmail command behind those that name its configuration.
+func sendmailArgs(from string, to []string) []string {
+	if len(to) == 0 {
+		return []string{"-i", "-f", from, "-t"}
+	}
+	return append([]string{"-i", "-f", from, "--"}, to...)
 }

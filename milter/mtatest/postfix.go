@@ -74,7 +74,7 @@ func (p *Postfix) startMaster(ctx context.Context) error {
 
 // Sendmail implements MTA: pickup takes the message from the queue directory and asks the non_smtpd milters.
 func (p *Postfix) Sendmail(ctx context.Context, from string, to []string, msg []byte) error {
-	args := append([]string{"-C", p.etc(), "-i", "-f", from, "--"}, to...)
+	args := append([]string{"-C", p.etc()}, sendmailArgs(from, to)...)
 	if out, err := p.commandWith(ctx, msg, "sendmail", args...); err != nil {
 		return fmt.Errorf("sendmail: %w: %s", err, out)
 	}

@@ -81,7 +81,7 @@ func (s *Sendmail) file(name string) string { return filepath.Join(s.dir, name) 
 // Sendmail implements MTA: the command hands the message to the local SMTP server, as the submission program of an
 // installed Sendmail does, so that the filters see it.
 func (s *Sendmail) Sendmail(ctx context.Context, from string, to []string, msg []byte) error {
-	args := append([]string{"-C" + s.file("submit.cf"), "-i", "-f", from, "--"}, to...)
+	args := append([]string{"-C" + s.file("submit.cf")}, sendmailArgs(from, to)...)
 	cmd := s.program(ctx, args...)
 	cmd.Stdin = bytes.NewReader(msg)
 	if out, err := cmd.CombinedOutput(); err != nil {

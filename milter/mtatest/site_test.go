@@ -1,8 +1,6 @@
 package mtatest
 
 import (
-	"context"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -56,29 +54,7 @@ type site struct {
 // daemonBin is the daemon that TestMain builds.
 var daemonBin string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	flag.Parse()
-	if testing.Short() {
-		return m.Run() // each test that starts the daemon is skipped
-	}
-	dir, err := os.MkdirTemp("", "daemon-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if err := DependOnSources("../.."); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	if daemonBin, err = BuildDaemon(context.Background(), dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(RunWithDaemon(m, "../..", &daemonBin)) }
 
 // startSite starts an MTA with the daemon before o.Milters. It chooses o.Dir and o.Sink.
 func startSite(t *testing.T, k kind, o Options) site {
@@ -102,17 +78,7 @@ func startSite(t *testing.T, k kind, o Options) site {
 func startDaemon(t *testing.T, dir, addr string, milter ...string) *Daemon {
 	t.Helper()
 	need.Time(t, "it starts the daemon")
-	d, err := StartDaemon(limit(t), daemonBin, dir, fmt.Sprintf(`
-state_dir = %q
-[milter]
-shutdown_budget = "2s"
-listen = [%q]
-%s
-[[archive]]
-name = "a"
-lists = ["*@lists.example.org"]
-url = "https://a.example/{list}/{token}"
-`, filepath.Join(dir, "state"), addr, strings.Join(milter, "\n")), addr)
+	d, err := StartDaemon(limit(t), daemonBin, dir, daemonConfig(dir, addr, milter...), addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,6 +91,21 @@ url = "https://a.example/{list}/{token}"
 		}
 	})
 	return d
+}
+
+// daemonConfig is what startDaemon writes.
+func daemonConfig(dir, addr string, milter ...string) string {
+	return fmt.Sprintf(`
+state_dir = %q
+[milter]
+shutdown_budget = "2s"
+listen = [%q]
+%s
+[[archive]]
+name = "a"
+lists = ["*@lists.example.org"]
+url = "https://a.example/{list}/{token}"
+`, filepath.Join(dir, "state"), addr, strings.Join(milter, "\n"))
 }
 
 // pass sends one message to a list through the MTA and returns what came out.

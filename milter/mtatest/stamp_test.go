@@ -20,6 +20,10 @@ type mtaCase struct {
 // cases hold on every MTA. A kind has the differences between them.
 var cases = []mtaCase{
 	{"a blind list is named to nobody", blindListIsNamedToNobody},
+	{"sendmail -t names a list in Bcc to nobody", listInBccIsNamedToNobody},
+	{"a message without a Date has one permalink", datelessHasOnePermalink},
+	{"a list counts however the header spells its address", listCountsHoweverSpelled},
+	{"a post with the null sender is one by its List-Id", nullSendersListIDCounts},
 	{"mail to a list manager is not a list's", managerIsNotAList},
 	{"ids that MTAs break name nothing", longIDNamesNothing},
 	{"an empty Message-ID before another is passed over", emptyIDIsPassedOver},
@@ -219,4 +223,27 @@ func addressesInUTF8(t *testing.T, s site) {
 		t.Fatal(err)
 	}
 	checkStamped(t, wait(t, s.sink, 1)[0])
+}
+
+// datelessHasOnePermalink takes a message through the filter, a list manager,
+// and the filter again; and sends it a second time, as a client does that lost
+// a reply. Sendmail would add a Date behind the filter; Postfix adds one before
+// it, for local clients alone.
+func datelessHasOnePermalink(t *testing.T, s site) {
+	for name, id := range map[string]string{"with an id": "Message-ID: <dateless@example.org>\r\n", "without": ""} {
+		header := "From: a@example.org\r\nTo: devel@lists.example.org\r\nSubject: " + name + "\r\n" + id
+		first := s.pass(t, s.mta.Remote(), header, "hello\r\n")
+		if got := first.Header("Date"); len(got) != 1 || !strings.HasSuffix(got[0], "+0000 (added in transit)") {
+			t.Errorf("%s: Date %q", name, got)
+		}
+		tokens := []string{checkStamped(t, first)}
+		if id != "" {
+			tokens = append(tokens, checkStamped(t, s.pass(t, s.mta.Remote(), header, "hello\r\n")))
+		}
+		list := "List-Id: <devel.lists.example.org>\r\n"
+		tokens = append(tokens, checkStamped(t, s.pass(t, s.mta.Remote(), list+string(first.RawHeader()), "hello\r\n")))
+		if slices.ContainsFunc(tokens, func(token string) bool { return token != tokens[0] || strings.Contains(token, "-") }) {
+			t.Errorf("%s: tokens %q", name, tokens)
+		}
+	}
 }

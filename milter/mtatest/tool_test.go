@@ -63,6 +63,13 @@ func TestTheToolAgreesWithTheMilter(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a forged permalink fails", func(t *testing.T) {
+		for _, field := range forgedFields(t) {
+			if out, code := tool(t, bin, []byte(common+"Message-ID: <1@example.org>\r\n"+field+"\r\n"), "verify", "--archive", template); code != 1 || !strings.Contains(out, "1 fail\n") {
+				t.Errorf("%q: exit %d: %s", field, code, out)
+			}
+		}
+	})
 	t.Run("any flipped bit of the id fails", func(t *testing.T) {
 		m := s.pass(t, s.mta.Remote(), common+"Message-ID: <7@example.org>\r\n", "hello\r\n")
 		at := bytes.Index(m.Data, []byte("7@example.org"))

@@ -48,7 +48,7 @@ type Store struct {
 }
 
 // Open opens or creates the file, mode 0640. One process at a time can hold
-// it. A file that exists is checked first, in a time that grows with its size:
+// it. One that root creates gets the owner of its folder. A file that exists is checked first, in a time that grows with its size:
 // see filecheck.
 func Open(name string) (*Store, error) {
 	s := &Store{name: name, failed: make(chan struct{})}
@@ -69,12 +69,12 @@ func (s *Store) open() error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	openFile := func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
-		s.file, err = os.OpenFile(name, flag, mode)
+	keep := func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		s.file, err = openFile(name, flag, mode)
 		return s.file, err
 	}
 	err := s.survive(func() (err error) {
-		s.db, err = bbolt.Open(s.name, 0o640, &bbolt.Options{FreelistType: bbolt.FreelistMapType, Timeout: filecheck.LockWait, OpenFile: openFile})
+		s.db, err = bbolt.Open(s.name, 0o640, &bbolt.Options{FreelistType: bbolt.FreelistMapType, Timeout: filecheck.LockWait, OpenFile: keep})
 		return err
 	})
 	if errors.Is(err, bolterrors.ErrTimeout) {
@@ -134,7 +134,7 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 			prefix = []byte(list + "\x00")
 		}
 		for next := prefix; next != nil || len(prefix) == 0; {
-			var records []registry.Record
+			var records []scanned
 			var err error
 			records, next, err = s.step(ctx, prefix, next)
 			if err != nil {
@@ -142,7 +142,7 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 				return
 			}
 			for _, r := range records {
-				if !yield(r, nil) {
+				if !yield(r.Record, r.err) {
 					return
 				}
 			}
@@ -153,13 +153,19 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 	}
 }
 
+// A scanned record, or why it cannot be read.
+type scanned struct {
+	registry.Record
+	err error
+}
+
 // step reads records, beginning at the key from. Next is the key to go on
 // with, nil at the end.
-func (s *Store) step(ctx context.Context, prefix, from []byte) ([]registry.Record, []byte, error) {
+func (s *Store) step(ctx context.Context, prefix, from []byte) ([]scanned, []byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	var records []registry.Record
+	var records []scanned
 	var next []byte
 	err := s.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(entriesBucket).Cursor()
@@ -170,9 +176,9 @@ func (s *Store) step(ctx context.Context, prefix, from []byte) ([]registry.Recor
 			}
 			e, err := registry.DecodeEntry(value)
 			if err != nil {
-				return fmt.Errorf("key %q: %w", key, err)
+				err = unavailable(fmt.Errorf("key %q: %w", key, err))
 			}
-			records = append(records, registry.Record{Key: parseKey(key), Entry: e})
+			records = append(records, scanned{registry.Record{Key: parseKey(key), Entry: e}, err})
 		}
 		return nil
 	})

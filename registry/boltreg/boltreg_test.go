@@ -9,7 +9,7 @@ import (
 	"permalink-milter/registry/registrytest"
 )
 
-func open(t *testing.T) registry.Store {
+func open(t testing.TB) registry.Store {
 	t.Helper()
 	s, err := boltreg.Open(filepath.Join(t.TempDir(), "permalinks.db"))
 	if err != nil {
@@ -20,5 +20,7 @@ func open(t *testing.T) registry.Store {
 }
 
 func TestSuite(t *testing.T) {
-	registrytest.Run(t, open)
+	registrytest.Run(t, func(t *testing.T) registry.Store { return open(t) })
 }
+
+func BenchmarkReserveBesideASweep(b *testing.B) { registrytest.SweepBench(b, open(b), 10000) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/sony/gobreaker/v2"
 
@@ -12,6 +13,10 @@ import (
 
 // errSkipped is returned to callers while the breaker is not closed.
 var errSkipped = fmt.Errorf("%w: it failed several times in a row and is tried again in the background", registry.ErrUnavailable)
+
+// errSpent marks the failure of a call whose caller left it too little time to
+// say anything about the registry.
+var errSpent = errors.New("the caller's time was spent")
 
 // newBreaker returns a breaker that opens after Options.Failures failures in a
 // row. It is half open before the worker next tries the registry; then it lets
@@ -23,7 +28,7 @@ func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(g.o.Failures) },
 		OnStateChange: func(_ string, from, to gobreaker.State) { g.breakerChanged(from, to) },
 		IsSuccessful:  func(err error) bool { return !isFailure(err) },
-		IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) },
+		IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errSpent) },
 	})
 }
 
@@ -61,12 +66,18 @@ func (g *Guard) live(ctx context.Context, call func(context.Context) error) erro
 	return g.through(ctx, call)
 }
 
-// through makes a call through the breaker, within Options.Timeout.
-func (g *Guard) through(ctx context.Context, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, g.o.Timeout)
+// through makes a call through the breaker, within Options.Timeout. If the
+// caller's time ends first, and the registry had less than half of its own, the
+// failure says nothing about the registry and is not counted.
+func (g *Guard) through(caller context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(caller, g.o.Timeout)
 	defer cancel()
+	begin := time.Now()
 	_, err := g.breaker.Execute(func() (struct{}, error) {
 		err := call(ctx)
+		if isFailure(err) && spent(caller) && time.Since(begin) < g.o.Timeout/2 {
+			return struct{}{}, fmt.Errorf("%w: %w", errSpent, err)
+		}
 		if isFailure(err) {
 			g.cause.Store(&err)
 		}
@@ -79,4 +90,11 @@ func (g *Guard) through(ctx context.Context, call func(context.Context) error) e
 		return fmt.Errorf("%w: %w", registry.ErrUnavailable, err)
 	}
 	return err
+}
+
+// spent reports whether a caller's time is over. Its deadline counts as well as
+// its end, because a connection may see the deadline a moment earlier.
+func spent(caller context.Context) bool {
+	deadline, ok := caller.Deadline()
+	return caller.Err() != nil || ok && !time.Now().Before(deadline)
 }

@@ -34,6 +34,11 @@ func (g *Guard) Reserve(ctx context.Context, r registry.Request) (res registry.R
 	return g.journalled(ctx, r, err)
 }
 
+// lastWrite is the time for the journal when the caller's is spent: the message
+// is stamped all the same, and without a reservation another one could get its
+// permalink.
+const lastWrite = 100 * time.Millisecond
+
 // journalled writes a request to the journal after the registry failed with
 // cause.
 func (g *Guard) journalled(ctx context.Context, r registry.Request, cause error) (res registry.Result, err error) {
@@ -42,6 +47,11 @@ func (g *Guard) journalled(ctx context.Context, r registry.Request, cause error)
 	}
 	if r.Hash, err = hashheader.CheckHash(r.Hash); err != nil {
 		return res, err
+	}
+	if spent(ctx) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastWrite)
+		defer cancel()
 	}
 	err = g.journal.Append(ctx, record{r, time.Now()}.encode())
 	if errors.Is(err, ErrJournalFull) {

@@ -2,8 +2,10 @@ package httpapi_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -137,6 +139,10 @@ func apiCases(t *testing.T) []apiCase {
 		{"release with an identity that is none", releaseOp, at(one + "?identity=x"), 400},
 		{"look a hash up", hashesOp, nil, 200},
 		{"look up a hash that is free", hashesOp, at("/api/v1/hashes/other@lists.example.org/" + hash), 200},
+		{"look a hash up with a claim", hashesOp, at(hashesOp.target + "=" + identity(2).Claim()), 200},
+		{"look a hash up with an unknown claim", hashesOp, at(hashesOp.target + "=00000000"), 200},
+		{"look a hash up with a claim that is too short", hashesOp, at(hashesOp.target + "=0000"), 400},
+		{"look a token up as a hash", hashesOp, at(hashesOp.target + "-2"), 400},
 		{"look up an invalid hash", hashesOp, at("/api/v1/hashes/" + list + "/x"), 400},
 		{"count", statsOp, nil, 200},
 		{"hash a message", messageOp, nil, 200},
@@ -190,4 +196,37 @@ func prepared(t *testing.T) registry.Registry {
 	}
 	must(g.Confirm(t.Context(), registry.Confirmation{List: list, Token: hash + "-3", URL: "https://one.example/3", Subject: "<b>Bold & brash</b>"}))
 	return g
+}
+
+// A hash without a claim finds all messages that hold it, one with a claim
+// those that it is for, whatever token is before the claim.
+func TestHashWithAClaim(t *testing.T) {
+	token, tokens := everything(t)
+	h := newHandler(t, httpapi.Options{Registry: reserved(t, list, 3), Tokens: tokens})
+	for path, want := range map[string]string{
+		hash:                                "1 2 3",
+		hash + "=" + identity(2).Claim():    "2",
+		hash + "-3=" + identity(2).String(): "2",
+		strings.ToLower(hash) + "=" + strings.ToUpper(identity(1).Claim()): "1",
+		hash + "=00000000": "",
+	} {
+		var answer struct {
+			Reservations []struct{ Token, Identity string }
+		}
+		body := text(do(h, "GET", "/api/v1/hashes/"+list+"/"+path, "Authorization: Bearer "+token))
+		if err := json.Unmarshal([]byte(body), &answer); err != nil {
+			t.Fatalf("%s: %v: %s", path, err, body)
+		}
+		var got []string
+		for _, r := range answer.Reservations {
+			for n := range 4 {
+				if identity(n).String() == r.Identity {
+					got = append(got, strconv.Itoa(n))
+				}
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: messages %q, want %q", path, got, want)
+		}
+	}
 }

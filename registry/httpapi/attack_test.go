@@ -127,7 +127,7 @@ func flood(addr, header string, clients int) {
 // One client cannot hold all connections, and holds none for long.
 func TestConnectionsOfOneClient(t *testing.T) {
 	t.Parallel()
-	h := newHandler(t, httpapi.Options{TrustedProxies: []netip.Prefix{}, Rate: -1})
+	h := newHandler(t, httpapi.Options{TrustedProxies: []netip.Prefix{}})
 	addr := serve(t, h)
 	open := 0
 	var kept []net.Conn

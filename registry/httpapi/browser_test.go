@@ -54,6 +54,7 @@ func TestInChromium(t *testing.T) {
 		"the resolver's pages in the dark": resolver,
 		"a file is read without its body":  files,
 		"a mailbox is read":                mailboxes,
+		"every mailbox is read":            everyMailbox,
 		"a long message is pasted":         longPaste,
 		"without JavaScript":               withoutJavaScript,
 		"by keyboard alone":                byKeyboard,
@@ -75,7 +76,7 @@ func newBrowser(t *testing.T, chromium context.Context, width int64) *browser {
 	for n := range 2 {
 		must(g.Reserve(t.Context(), registry.Request{List: "users@lists.example.org", Hash: hash, Identity: identity(n)}))
 	}
-	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: g, Tokens: tokens, Rate: -1, Counters: counters}))
+	server := httptest.NewServer(newHandler(t, httpapi.Options{Registry: g, Tokens: tokens, Counters: counters}))
 	t.Cleanup(server.Close)
 	ctx, cancel := context.WithTimeout(chromium, time.Minute)
 	t.Cleanup(cancel)

@@ -131,44 +131,51 @@ func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.
 // listing that breaks off.
 func (c *Client) List(ctx context.Context, list string) iter.Seq2[registry.Reservation, error] {
 	return func(yield func(registry.Reservation, error) bool) {
-		answer, err := c.send(ctx, "GET", "/reservations?list="+url.QueryEscape(list), nil)
+		err := eachLine(ctx, c, "/reservations?list="+url.QueryEscape(list), func(line *reservationLine) bool {
+			return yield(line.Reservation())
+		})
 		if err != nil {
-			yield(registry.Reservation{}, fmt.Errorf("list %s: %w", list, err))
-			return
-		}
-		defer answer.Body.Close()
-		if err := eachLine(answer.Body, yield); err != nil {
 			yield(registry.Reservation{}, fmt.Errorf("list %s: %w", list, err))
 		}
 	}
 }
 
-// eachLine yields the lines of a listing until its last one, or until yield
-// wants no more.
-func eachLine(r io.Reader, yield func(registry.Reservation, error) bool) error {
-	scanner := bufio.NewScanner(r)
+// reservationLine is a line of a listing: a reservation, or the last line.
+type reservationLine struct {
+	registry.ReservationJSON
+	lastLine
+}
+
+// last returns the part of a line that only the last one has.
+func (l *lastLine) last() *lastLine { return l }
+
+// eachLine takes the lines of an answer until its last one, or until take wants
+// no more.
+func eachLine[T any, Line interface {
+	*T
+	last() *lastLine
+}](ctx context.Context, c *Client, path string, take func(*T) bool) error {
+	answer, err := c.send(ctx, "GET", path, nil)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	scanner := bufio.NewScanner(answer.Body)
 	scanner.Buffer(nil, maxAnswer)
 	for scanner.Scan() {
-		var line struct {
-			registry.ReservationJSON
-			lastLine
-		}
-		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
+		line := new(T)
+		if err := json.Unmarshal(scanner.Bytes(), line); err != nil {
 			return unavailable(err)
 		}
-		switch {
-		case line.Problem != nil:
-			return line.Problem.Err()
-		case line.End != nil && line.End.More:
-			return fmt.Errorf("%w with all of it: there are more than %d reservations; ask for one list", registry.ErrUnavailable, line.End.Count)
-		case line.End != nil:
+		switch last := Line(line).last(); {
+		case last.Problem != nil:
+			return last.Problem.Err()
+		case last.End != nil && last.End.More:
+			return fmt.Errorf("%w with all of it: there are more than %d reservations; ask for one list", registry.ErrUnavailable, last.End.Count)
+		case last.End != nil:
 			return nil
 		}
-		found, err := line.Reservation()
-		if err != nil {
-			return err
-		}
-		if !yield(found, nil) {
+		if !take(line) {
 			return nil
 		}
 	}

@@ -23,7 +23,7 @@ type exchange struct {
 }
 
 func (h *Handler) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	return &exchange{Handler: h, ResponseWriter: w, r: r, client: h.clientOf(r), policy: h.policy.Load(), grants: h.tokens.Load().of(tokenOf(r))}
+	return &exchange{Handler: h, ResponseWriter: w, r: r, client: h.clientOf(r), policy: h.policy.Load(), grants: h.grantsOf(r)}
 }
 
 // ServeHTTP implements http.Handler.

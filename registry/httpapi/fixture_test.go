@@ -51,7 +51,7 @@ func newTokens(t *testing.T, lines string) (string, *httpapi.Tokens) {
 	return token, tokens
 }
 
-func loadTokens(t *testing.T, text string) (*httpapi.Tokens, error) {
+func loadTokens(t testing.TB, text string) (*httpapi.Tokens, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "tokens.toml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -106,6 +106,21 @@ func mailboxes(t *testing.T, window func(int64) *browser) {
 	}
 }
 
+// The script finds the messages that the tool finds.
+func everyMailbox(t *testing.T, window func(int64) *browser) {
+	b := window(1200)
+	for file, want := range mailboxFiles(t) {
+		path := must(filepath.Abs(mailboxDir + file))
+		b.open(t, "/")
+		b.do(t, chromedp.SetUploadFiles("#file", []string{path}), chromedp.WaitVisible("#note"))
+		read := fmt.Sprintf("The header sections of %d messages in %s were read.", want, file)
+		if want < 2 {
+			read = "The header section of " + file + " was read."
+		}
+		b.shows(t, read)
+	}
+}
+
 // What is pasted whole is sent without its body.
 func longPaste(t *testing.T, window func(int64) *browser) {
 	b := window(1200)

@@ -110,7 +110,7 @@ func TestFormOfThePage(t *testing.T) {
 }
 
 func TestSearch(t *testing.T) {
-	h := newHandler(t, httpapi.Options{Registry: prepared(t), Rate: -1})
+	h := newHandler(t, httpapi.Options{Registry: prepared(t)})
 	for name, c := range map[string]struct {
 		query  string
 		status int
@@ -190,7 +190,7 @@ func TestSlowAndOddClientsAreCutOff(t *testing.T) {
 func TestBusyIsSaidAndPasses(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	token, tokens := everything(t)
-	h := newHandler(t, httpapi.Options{MaxPublic: 1, MaxRequests: 1, Rate: -1, Tokens: tokens})
+	h := newHandler(t, httpapi.Options{MaxPublic: 1, MaxRequests: 1, Tokens: tokens})
 	bearer := "Authorization: Bearer " + token
 	// A body that does not come keeps its request in progress.
 	body := &gate{entered: entered, leave: leave}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -31,17 +32,25 @@ type Options struct {
 	Policy   *stamp.Policy
 	// Tokens says who may use the API; nil lets nobody. See LoadTokens.
 	Tokens *Tokens
+	// Store, unless nil, is the store behind Registry. The handler is then for
+	// a socket that only the store's owner may open: every client may do
+	// everything, without a token, and read and change whole records.
+	Store registry.Store
+	// StoreName tells such a client which store it is. It is the client's to
+	// compare.
+	StoreName string
 	// BaseURL is the URL of the handler's / from outside, such as
-	// https://permalink.example.org. Without one, permalinks are paths.
+	// https://permalink.example.org. It has no query. Without a URL, permalinks
+	// are paths.
 	BaseURL string
 	Log     *slog.Logger
-	// MaxBody bounds a message that is sent in with a token, in bytes; default
-	// 32 MiB. Only its header section is kept. Without a token the bound is
+	// MaxBody bounds a message that is sent in with a token, in bytes; 0: no
+	// bound. Only its header section is kept. Without a token the bound is
 	// 64 KiB.
 	MaxBody int64
 	// Rate is how many requests per second a client may make without a token,
-	// ten times as many at once; default 20, below zero: no limit. Requests
-	// that cost more count as several. IPv6 clients count by their /64.
+	// ten times as many at once; 0: no limit. Requests that cost more count as
+	// several. IPv6 clients count by their /64.
 	Rate float64
 	// TrustedProxies are the peers whose X-Forwarded-For names the client, by
 	// the last address in it that is not a trusted proxy's. Any other peer is
@@ -75,8 +84,7 @@ type Counter = page.Counter
 // setDefaults fills in what was left out.
 func (o *Options) setDefaults() {
 	o.BaseURL = strings.TrimSuffix(o.BaseURL, "/")
-	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
-	o.Rate = cmp.Or(o.Rate, 20)
+	o.MaxBody = cmp.Or(o.MaxBody, math.MaxInt64)
 	o.MaxRequests = cmp.Or(o.MaxRequests, 1000)
 	o.MaxPublic = cmp.Or(o.MaxPublic, 256)
 	o.MaxClient = cmp.Or(o.MaxClient, 16)
@@ -135,8 +143,8 @@ func (h *Handler) setBase(base string) error {
 	if err == nil {
 		h.self, err = hashheader.ParseTemplate(base + "/{token}")
 	}
-	if err != nil || !isWeb(u) || u.RawQuery != "" || u.Fragment != "" {
-		return fmt.Errorf("http.base_url = %q: write an absolute URL, as https://permalink.example.org", base)
+	if err != nil {
+		return fmt.Errorf("httpapi: base URL: %w", err)
 	}
 	h.root = u.EscapedPath()
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -12,7 +13,8 @@ import (
 	"permalink-milter/registry"
 )
 
-// The bounds of a listing.
+// The bounds of a listing. The store's owner has those of a client that reads
+// slowly alone.
 const (
 	maxListing  = 1_000_000        // lines
 	listTimeout = 10 * time.Minute // for all of it
@@ -44,14 +46,17 @@ func readListing(query url.Values) (l listing, err error) {
 // reservation.
 func (x *exchange) list() error {
 	asked, err := readListing(x.r.URL.Query())
+	ctx, cancel := context.WithTimeout(x.r.Context(), listTimeout)
+	defer cancel()
+	if x.o.Store != nil {
+		asked.limit, ctx = math.MaxInt, x.r.Context()
+	}
 	if err == nil {
 		err = x.allow(ScopeRead, asked.list)
 	}
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), listTimeout)
-	defer cancel()
 	s := &lines{exchange: x, asked: asked}
 	for found, err := range x.o.Registry.List(ctx, asked.list) {
 		if err != nil {
@@ -82,13 +87,17 @@ func (s *lines) write(line any) error {
 	return s.json.Encode(line)
 }
 
-// add writes a line for what was asked for, and reports whether more is wanted.
-// The client has lineTimeout for each someLines, however many there are.
-func (s *lines) add(r registry.Reservation) bool {
+// pace gives the client lineTimeout for each someLines, however many there are.
+func (s *lines) pace() {
 	if s.seen%someLines == 0 {
 		_ = http.NewResponseController(s).SetWriteDeadline(time.Now().Add(lineTimeout)) // a test's writer has no deadlines
 	}
 	s.seen++
+}
+
+// add writes a line for what was asked for, and reports whether more is wanted.
+func (s *lines) add(r registry.Reservation) bool {
+	s.pace()
 	if s.asked.state != "" && r.State.String() != s.asked.state {
 		return true
 	}

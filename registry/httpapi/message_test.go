@@ -64,8 +64,6 @@ func TestNewRefusesWhatCannotServe(t *testing.T) {
 	for name, o := range map[string]httpapi.Options{
 		"no registry":               {Policy: policy(t)},
 		"no policy":                 {Registry: g},
-		"a base_url with a query":   {Registry: g, Policy: policy(t), BaseURL: base + "/?a=b"},
-		"a base_url with an anchor": {Registry: g, Policy: policy(t), BaseURL: base + "/#a"},
 		"a base_url of no host":     {Registry: g, Policy: policy(t), BaseURL: "https://"},
 		"a base_url of no web":      {Registry: g, Policy: policy(t), BaseURL: "ftp://permalink.example.org"},
 		"a base_url that is a path": {Registry: g, Policy: policy(t), BaseURL: "/permalink"},

@@ -7,6 +7,8 @@ import (
 	"iter"
 	"math"
 	"net/http/httptest"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +81,37 @@ func TestAMailboxOfManyMessagesIsCut(t *testing.T) {
 	got := text(do(h, "POST", "/check", form("message="+strings.Repeat(message, 25))...))
 	if !strings.Contains(got, "20 checked messages") || !strings.Contains(got, "The other 5 in it") {
 		t.Errorf("%s", got)
+	}
+}
+
+// mailboxFiles has the mailboxes of testdata and how many messages each holds.
+func mailboxFiles(t *testing.T) map[string]int {
+	t.Helper()
+	files := make(map[string]int)
+	for line := range strings.Lines(string(must(os.ReadFile(mailboxDir + "want.tsv")))) {
+		file, number, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		if n, err := strconv.Atoi(number); err == nil {
+			files[file] = n
+		}
+	}
+	if len(files) < 26 {
+		t.Fatalf("%d mailboxes", len(files))
+	}
+	return files
+}
+
+const mailboxDir = "../../testdata/mbox/"
+
+// The page finds the messages that the tool finds.
+func TestEveryMessageOfAMailboxIsChecked(t *testing.T) {
+	h := newHandler(t, httpapi.Options{Rate: -1})
+	for file, want := range mailboxFiles(t) {
+		data := must(os.ReadFile(mailboxDir + file))
+		page := text(do(h, "POST", "/check", form("message="+string(data))...))
+		got := strings.Count(page, `class="card"`)
+		if got != want {
+			t.Errorf("%s: %d messages, want %d", file, got, want)
+		}
 	}
 }
 
@@ -280,5 +313,20 @@ func TestObserveIsCalledForEveryRequest(t *testing.T) {
 	want := "[GET /{$} 200 GET /{list}/{token} 301  404 GET /api/v1/stats 401 GET /static/{file} 200]"
 	if got := fmt.Sprint(told); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// A post that is pasted as its author sent it has no List-Id: To and Cc say
+// which list it is for.
+func TestAPastedPostNamesItsListByTo(t *testing.T) {
+	h := newHandler(t, httpapi.Options{Registry: reserved(t, list, 1)})
+	post := "Message-ID: <abc@example.org>\nDate: x\nTo: Devel <DEVEL@lists.example.org>\n"
+	const link = "https://one.example/" + list + "/VP3JZR3MSKY5TQSMS5FHURHQXI"
+	if got := text(do(h, "POST", "/check", form("message="+post)...)); !strings.Contains(got, link) {
+		t.Errorf("the page shows no permalink:\n%s", got)
+	}
+	answer := do(h, "POST", "/api/v1/messages", "Content-Type: message/rfc822", "Body: "+post)
+	if got := text(answer); !strings.Contains(got, link) {
+		t.Errorf("the API: %d %s", answer.StatusCode, got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry/httpapi/page"
 )
 
@@ -58,7 +59,7 @@ func (x *exchange) check() error {
 	ctx, cancel := x.budget()
 	defer cancel()
 	var v page.Checked
-	messages := splitMailbox(f.text())
+	messages := mailbox.Split(f.text())
 	v.Left = max(len(messages)-maxChecked, 0)
 	for _, text := range messages[:len(messages)-v.Left] {
 		m, err := x.checkOne(ctx, text, f.lists)
@@ -163,34 +164,3 @@ func (f *checkForm) set(name string, value []byte) {
 		f.file = value
 	}
 }
-
-// splitMailbox returns the messages of a mailbox. A text that does not begin
-// with a From_ line is one message. It is returned as it is: without the white
-// space at its beginning, a continuation line would become a field.
-func splitMailbox(text []byte) (messages [][]byte) {
-	start := len(text) - len(bytes.TrimLeft(text, "\r\n"))
-	if !bytes.HasPrefix(text[start:], fromLine) {
-		return [][]byte{text}
-	}
-	begin, pos, empty := 0, start, false
-	for line := range bytes.Lines(text[start:]) {
-		if empty && beginsMessage(text[pos:]) {
-			messages = append(messages, text[begin:pos])
-			begin = pos
-		}
-		empty = len(bytes.TrimRight(line, "\r\n")) == 0
-		pos += len(line)
-	}
-	return append(messages, text[begin:])
-}
-
-// beginsMessage reports whether a text begins with a From_ line and a field
-// behind it. Bodies hold lines that begin with From, too.
-func beginsMessage(text []byte) bool {
-	line, rest, _ := bytes.Cut(text, []byte{'\n'})
-	next, _, _ := bytes.Cut(rest, []byte{'\n'})
-	return bytes.HasPrefix(line, fromLine) && hashheader.IsFromLine(line) &&
-		(hashheader.IsFieldLine(next) || hashheader.IsFromLine(next))
-}
-
-var fromLine = []byte("From ")

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -108,16 +109,24 @@ func (x *exchange) lookup() error {
 	return nil
 }
 
-// lookupHash answers GET /api/v1/hashes/{list}/{hash}.
+// lookupHash answers GET /api/v1/hashes/{list}/{hash}: all reservations of a
+// hash, or those that a claim behind it is for.
 func (x *exchange) lookupHash() error {
 	list := x.r.PathValue("list")
 	if err := x.allow(ScopeRead, list); err != nil {
 		return err
 	}
+	ref, err := hashheader.ParseReference(x.r.PathValue("hash"))
+	if err == nil && ref.Claim == "" && ref.Ordinal > 1 {
+		_, err = hashheader.CheckHash(ref.Token())
+	}
+	if err != nil {
+		return err
+	}
 	ctx, cancel := x.budget()
 	defer cancel()
-	all, err := x.o.Registry.LookupHash(ctx, list, x.r.PathValue("hash"))
-	if err != nil {
+	all, err := x.behind(ctx, list, ref)
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
 		return err
 	}
 	answer := reservations{Reservations: []registry.ReservationJSON{}}
@@ -155,7 +164,7 @@ func (x *exchange) confirm() error {
 	if err != nil {
 		return err
 	}
-	x.o.Log.Info("confirmed", "list", list, "token", done.Token(), "url", done.URL)
+	x.o.Log.Log(ctx, x.confirmedLevel(), "confirmed", "list", list, "token", done.Token(), "url", done.URL)
 	writeJSON(x, "application/json", http.StatusOK, x.reservation(done))
 	return nil
 }
@@ -166,15 +175,13 @@ func (x *exchange) confirm() error {
 func (h *Handler) checkTarget(text string) error {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || !isWeb(u) || u.User != nil:
+	case err != nil || !hashheader.IsWeb(u) || u.User != nil:
 		return invalid("url %.80q: write the absolute http or https URL of the message in the archive", text)
 	case h.ours(text):
 		return invalid("url %.80q: it is the permalink itself: write where the archive shows the message", text)
 	}
 	return nil
 }
-
-func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
 // release answers DELETE /api/v1/reservations/{list}/{token}.
 func (x *exchange) release() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
@@ -127,14 +128,16 @@ func (x *exchange) offerChoice(status int, found page.Choices) {
 }
 
 // choices describes the messages that a reference may mean. It links what
-// opens: the archived ones.
+// opens: the archived ones, or all of them where no archive has confirmed any.
 func (x *exchange) choices(held []registry.Reservation, ref hashheader.Reference) page.Choices {
 	found := page.Choices{List: held[0].List, Token: ref.String()}
+	confirms := slices.ContainsFunc(held, func(r registry.Reservation) bool { return x.safeURL(r) != "" })
 	for _, r := range held {
 		c := x.choice(r)
 		if url := x.safeURL(r); url != "" {
 			c.Links = append(c.Links, page.Link{URL: url})
 		}
+		c.Waits = confirms && len(c.Links) == 0
 		found.Choices = append(found.Choices, c)
 	}
 	return found

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func TestResolver(t *testing.T) {
 	must(g.Confirm(t.Context(), registry.Confirmation{List: "flood@one.example.org", Token: hash, URL: "https://archive.example/first"}))
 	must(g.Confirm(t.Context(), registry.Confirmation{List: "two@one.example.org", Token: hash, URL: "https://archive.example/1", Subject: "<b>Bold & brash</b>"}))
 	must(g.Confirm(t.Context(), registry.Confirmation{List: "two@one.example.org", Token: hash + "-2", URL: "https://archive.example/2"}))
-	h := newHandler(t, httpapi.Options{Registry: g, Rate: -1})
+	h := newHandler(t, httpapi.Options{Registry: g})
 	for name, c := range map[string]struct {
 		target, accept string
 		status         int
@@ -116,6 +117,29 @@ func TestResolver(t *testing.T) {
 				t.Errorf("HEAD: %d %s", head.StatusCode, head.Header.Get("Location"))
 			}
 		})
+	}
+}
+
+// Everything that the choice links opens: where an archive confirms, a message
+// that it has not confirmed may be a forgery that it never gets.
+func TestTheChoiceLinksOnlyWhatOpens(t *testing.T) {
+	for archived, want := range map[int]string{0: "1 2 3", 1: "", 2: "1 2", 3: "1 2 3"} {
+		g := reserved(t, list, 3)
+		for n := 1; n <= archived; n++ {
+			c := registry.Confirmation{List: list, Token: hashheader.Token(hash, n), URL: "https://archive.example/" + strconv.Itoa(n)}
+			must(g.Confirm(t.Context(), c))
+		}
+		answer := do(newHandler(t, httpapi.Options{Registry: g}), "GET", "/"+list+"/"+hash)
+		shown := text(answer)
+		var linked []string
+		for n := 1; n <= 3; n++ {
+			if strings.Contains(shown, `href="`+base+"/"+list+"/"+hash+"="+claim(n)+`"`) {
+				linked = append(linked, strconv.Itoa(n))
+			}
+		}
+		if got := strings.Join(linked, " "); got != want || (archived == 1) != (answer.StatusCode == 301) {
+			t.Errorf("%d are archived: %d, links to %q, want %q", archived, answer.StatusCode, got, want)
+		}
 	}
 }
 
@@ -225,7 +249,7 @@ func FuzzResolver(f *testing.F) {
 	f.Add("/a/..//\\evil.example@one.example.org/x", "")
 	g := registry.New(memreg.New(), registry.Options{Now: now})
 	must(g.Reserve(context.Background(), registry.Request{List: list, Hash: hash, Identity: identity(1)}))
-	h := must(httpapi.New(httpapi.Options{Registry: g, Rate: -1, BaseURL: base, Policy: &stamp.Policy{
+	h := must(httpapi.New(httpapi.Options{Registry: g, BaseURL: base, Policy: &stamp.Policy{
 		Archives: []stamp.Archive{{Name: "one", Lists: []string{"*"}, URL: must(hashheader.ParseTemplate("https://one.example/{list}/{token}"))}}}}))
 	f.Fuzz(func(t *testing.T, target, accept string) {
 		if _, err := url.ParseRequestURI(target); err != nil || !strings.HasPrefix(target, "/") {

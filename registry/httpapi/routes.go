@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -49,13 +50,15 @@ const resolverRoute = "GET /{list}/{token}"
 
 func (h *Handler) addRoutes() {
 	h.mux, h.costs = http.NewServeMux(), make(map[string]int)
-	for _, routes := range [][]route{api, pages} {
-		for _, rt := range routes {
-			h.costs[rt.pattern] = rt.cost
-			h.mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) {
-				w.(*exchange).run(rt, r) // the writer that serve gave to the mux
-			})
-		}
+	all := slices.Concat(api, pages)
+	if h.o.Store != nil {
+		all = append(all, control...)
+	}
+	for _, rt := range all {
+		h.costs[rt.pattern] = rt.cost
+		h.mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) {
+			w.(*exchange).run(rt, r) // the writer that serve gave to the mux
+		})
 	}
 }
 

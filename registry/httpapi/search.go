@@ -77,7 +77,7 @@ func (x *exchange) readQuery() (q query, err error) {
 func (x *exchange) readReference(text string) (list string, ref hashheader.Reference, err error) {
 	if l, ok := x.policy.Locate(text); ok {
 		list, text = l.List, l.Token
-	} else if u, err := url.Parse(text); err == nil && isWeb(u) {
+	} else if u, err := url.Parse(text); err == nil && hashheader.IsWeb(u) {
 		list, text = splitPermalink(u)
 	}
 	ref, err = hashheader.ParseReference(text)

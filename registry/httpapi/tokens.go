@@ -123,6 +123,18 @@ func NewToken() (token, sum string) {
 	return token, hex.EncodeToString(digest[:])
 }
 
+// NewTable returns a new token, and the table of the tokens file that lets it do
+// this.
+func NewTable(name string, allowed []Scope, lists []string) (token string, table []byte, err error) {
+	token, sum := NewToken()
+	g := grant{Name: name, SHA256: sum, Scopes: allowed, Lists: lists}
+	if err := g.check(); err != nil {
+		return "", nil, err
+	}
+	table, err = toml.Marshal(Tokens{Grants: []grant{g}})
+	return token, table, err
+}
+
 // of returns the grants of a token. It compares with all, each in constant
 // time, so that the time taken tells nothing about them.
 func (t *Tokens) of(token string) []grant {
@@ -137,6 +149,15 @@ func (t *Tokens) of(token string) []grant {
 		}
 	}
 	return found
+}
+
+// grantsOf returns what a request may do. On the socket of the store's owner,
+// that is everything.
+func (h *Handler) grantsOf(r *http.Request) []grant {
+	if h.o.Store != nil {
+		return []grant{{Scopes: scopes, Lists: []string{allLists}}}
+	}
+	return h.tokens.Load().of(tokenOf(r))
 }
 
 func (g grant) allows(scope Scope, list string) bool {

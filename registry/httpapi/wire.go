@@ -63,12 +63,16 @@ func (h *Handler) reservation(r registry.Reservation) registry.ReservationJSON {
 	return j
 }
 
-// readJSON reads a request's body strictly: one JSON value, its fields known.
-func (x *exchange) readJSON(into any) error {
+// readJSON reads a request's body strictly: one JSON value of at most maxJSON
+// bytes, its fields known.
+func (x *exchange) readJSON(into any) error { return x.readJSONOf(maxJSON, into) }
+
+// readJSONOf is readJSON with another bound.
+func (x *exchange) readJSONOf(max int64, into any) error {
 	if err := wantType(x.r, "application/json"); err != nil {
 		return err
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(x, x.r.Body, maxJSON))
+	data, err := io.ReadAll(http.MaxBytesReader(x, x.r.Body, max))
 	if err != nil {
 		return bodyError(err)
 	}

@@ -26,10 +26,7 @@ func newArchives(domains []Domain) (archives, error) {
 	for _, d := range domains {
 		a, err := newArchive(d)
 		if err != nil {
-			return nil, fmt.Errorf("lmtp.domain %q: %w", d.Name, err)
-		}
-		if _, refusal := all.find(Address{Name: a.listName, Domain: a.Name}); refusal == nil {
-			return nil, fmt.Errorf("lmtp.domain %q: two lists are named %q: give one of them another domain", d.Name, a.listName)
+			return nil, fmt.Errorf("lmtp: domain %q: %w", d.Name, err)
 		}
 		all = append(all, a)
 	}
@@ -39,9 +36,6 @@ func newArchives(domains []Domain) (archives, error) {
 func newArchive(d Domain) (a *archive, err error) {
 	a = &archive{Domain: d}
 	if a.List, err = hashheader.CheckList(d.List); err != nil {
-		return nil, err
-	}
-	if _, err = hashheader.CheckList("x@" + d.Name); err != nil {
 		return nil, err
 	}
 	a.Name = strings.ToLower(d.Name)

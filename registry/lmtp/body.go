@@ -5,14 +5,24 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"io"
+	"strings"
 
+	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 )
 
-// digestBody returns the digest of what follows the header section of a
-// message. See the package documentation for what the digest covers.
-func digestBody(content io.Reader) (body registry.Body, err error) {
+// textFields are the fields, beside those of the identity, that readers see as
+// parts of the text, or that say how to read it.
+var textFields = []string{"From", "Subject", "Content-Type", "Content-Transfer-Encoding"}
+
+// digestText returns the digest of what readers see of a message: some fields,
+// and what follows the header section. See the package documentation.
+func digestText(h hashheader.Header, content io.Reader) (body registry.Body, err error) {
 	sum := sha256.New()
+	for _, name := range textFields {
+		value, _ := h.First(name)
+		io.WriteString(sum, name+":"+strings.Join(strings.Fields(value), "")+"\n")
+	}
 	lines := bodyLines{w: bufio.NewWriterSize(sum, 16<<10)}
 	if _, err = io.Copy(&lines, content); err != nil {
 		return body, err

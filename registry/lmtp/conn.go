@@ -20,7 +20,6 @@ type conn struct {
 	net.Conn
 	server *Server
 	stream *stream
-	once   sync.Once
 	hungUp atomic.Bool
 	column int // in the line of the reply that is being written
 
@@ -151,9 +150,8 @@ func (c *conn) idle() (since time.Time, ok bool) {
 // hangUp makes the reply that is being written the last.
 func (c *conn) hangUp() { c.hungUp.Store(true) }
 
-// Close gives the connection's slot back.
+// Close implements net.Conn.
 func (c *conn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(func() { c.server.forget(c) })
-	return err
+	c.server.forget(c)
+	return c.Conn.Close()
 }

@@ -3,7 +3,6 @@ package lmtp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -32,67 +31,35 @@ func TestSlowClients(t *testing.T) {
 	}
 }
 
-func TestConnectionsOverTheLimitWait(t *testing.T) {
-	s := start(t, func(o *Options) { o.MaxConnections = 1 })
-	first, second := s.dial(t), s.dial(t)
-	expect(t, first.line(), "220 ")
-	second.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-	if got := second.line(); got != "" {
-		t.Fatalf("a second connection was served: %s", got)
-	}
-	first.talk("QUIT")
-	second.SetReadDeadline(time.Now().Add(20 * time.Second))
-	expect(t, second.line(), "220 ")
-}
-
 // Whether it said LHLO or began a transaction does not matter: a client that
-// sends no message gives way.
+// sends no message gives way, and the one that has sent none for the longest
+// time goes first.
 func TestIdleClientsGiveWay(t *testing.T) {
-	const idle = 100
-	s := start(t, func(o *Options) { o.MaxConnections = idle })
-	clients := make([]raw, idle)
-	for i := range clients {
-		clients[i] = s.dial(t)
-		switch i % 3 {
-		case 0:
-			clients[i].line()
-		case 1:
-			clients[i].begin(t, "a@example.org")
-		case 2:
-			io.WriteString(clients[i], "LHLO")
-			clients[i].line()
+	s := start(t, nil)
+	var clients []raw
+	for _, prepare := range []func(raw){
+		func(c raw) { c.talk("LHLO c", "RSET") },
+		func(c raw) { c.begin(t, "a@example.org") },
+		func(c raw) { io.WriteString(c, "LHLO") },
+	} {
+		c := s.dial(t)
+		prepare(c)
+		clients = append(clients, c)
+	}
+	last := s.dial(t)
+	expect(t, last.line(), "220 ")
+	s.server.DropIdlest() // too early
+	time.Sleep(minIdle + minIdle/10)
+	for i, c := range clients {
+		s.server.DropIdlest()
+		if text, err := io.ReadAll(c.r); err != nil || i < 2 && !strings.HasSuffix(string(text), "421 4.4.2 Idle timeout, bye bye\r\n") {
+			t.Errorf("client %d: %q, %v", i, text, err)
 		}
 	}
-	clients[0].talk("LHLO c", "RSET")
-	for n := range 5 {
-		begun := time.Now()
-		if _, err := Deliver(t.Context(), request(s.addr), strings.NewReader(withBody(fmt.Sprint(n)))); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(begun); took > 5*time.Second {
-			t.Errorf("the message took %v", took)
-		}
-	}
-	// The first that came gave way.
-	clients[0].SetReadDeadline(time.Now().Add(5 * time.Second))
-	expect(t, clients[0].line(), "421 ")
-}
-
-func TestClientThatSendsAMessageKeepsItsConnection(t *testing.T) {
-	s := start(t, func(o *Options) { o.MaxConnections = 1 })
-	c := s.dial(t)
-	c.begin(t, "a@example.org")
-	c.talk(recipient1, "DATA")
-	other := make(chan error, 1)
-	go func() {
-		_, err := Deliver(t.Context(), request(s.addr), strings.NewReader(message1(bobID)))
-		other <- err
-	}()
-	time.Sleep(minIdle + minIdle/2)
-	expect(t, c.talk(message1(aliceID) + ".")[0], "250 2.1.5 ")
-	if err := <-other; err != nil {
-		t.Error(err)
-	}
+	last.talk("LHLO c", "MAIL FROM:<a@example.org>", recipient1, "DATA")
+	s.waitForMessage(t)
+	s.server.DropIdlest()
+	expect(t, last.talk(message1(aliceID) + ".")[0], "250 2.1.5 ")
 }
 
 func TestShutdownLetsTheMessageEnd(t *testing.T) {

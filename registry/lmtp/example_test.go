@@ -30,7 +30,7 @@ func startArchive(dir string) (addr string, stop func()) {
 		Domains:  []lmtp.Domain{{Name: "archive.example.org", List: "devel@lists.example.org", URL: url, Delivery: maildir}},
 		Registry: registry.New(memreg.New(), registry.Options{}), Identity: []string{"message-id", "date"},
 		Hostname: "archive.example.org", Log: slog.New(slog.DiscardHandler),
-		MaxMessage: 64 << 20, MaxRecipients: 100, MaxConnections: 100, Timeout: time.Minute, RegistryTimeout: time.Second,
+		MaxMessage: 64 << 20, MaxRecipients: 100, Timeout: time.Minute, RegistryTimeout: time.Second,
 	})
 	if err != nil {
 		log.Fatal(err)

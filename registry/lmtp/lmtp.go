@@ -86,20 +86,23 @@
 //
 // Every 250 to DATA means that the message is kept, or that it is a copy of one
 // that is. Two messages are copies if they have the same hash, identity
-// ([permalink-milter/hashheader.Identify], of the configured fields) and body.
-// The body is everything behind the header section, with these differences left
-// out: whether a line ends in LF or in one or more CRs and LF, and empty lines
-// at the end, as in the simple body canonicalization of DKIM (RFC 6376, section
-// 3.4.3). The other header fields are not compared, since relays add trace
-// fields and change others.
+// ([permalink-milter/hashheader.Identify], of the configured fields) and text.
+// The text is what readers see: From and Subject; Content-Type and
+// Content-Transfer-Encoding, which say how to read the body; and the body,
+// everything behind the header section. White space in these fields is left
+// out, and so is whether a line ends in LF or in one or more CRs and LF, and
+// empty lines at the end, as in the simple body canonicalization of DKIM (RFC
+// 6376, section 3.4.3). The other header fields are not compared, since relays
+// add trace fields and change others.
 //
-// A message of the same identity with another body is another message: the
+// A message of the same identity with another text is another message: the
 // client is told to try the next token, and the log has a warning. That holds
 // for a forgery of a message as well as for the message itself if the forgery
-// came first; and it holds for a copy to which a list manager added a footer,
-// or that a relay encoded anew. So no text is lost, at the cost of some copies.
+// came first; and it holds for a copy to which a list manager added a footer or
+// a prefix of the subject, or that a relay encoded anew. So no text is lost, at
+// the cost of some copies.
 //
-// The registry keeps a digest of the body from before the delivery on, so that
+// The registry keeps a digest of the text from before the delivery on, so that
 // it is there after a crash and for all servers of the registry. What another
 // program confirmed has no digest, and is not taken for a copy. So a list should
 // have one archive that confirms, this server or one that uses the API.

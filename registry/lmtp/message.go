@@ -107,7 +107,7 @@ func readMessage(s *spool, fields []string) (*message, error) {
 		return nil, err
 	}
 	m.identity = hashheader.Identify(m.header, m.canonical, fields)
-	m.body, err = digestBody(s.after(int64(section.End)))
+	m.body, err = digestText(m.header, s.after(int64(section.End)))
 	return m, err
 }
 

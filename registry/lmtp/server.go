@@ -41,9 +41,8 @@ type Options struct {
 	Hostname string   // for replies and the Received field
 	Log      *slog.Logger
 
-	MaxMessage      int64 // bytes
-	MaxRecipients   int   // of one message
-	MaxConnections  int
+	MaxMessage      int64         // bytes
+	MaxRecipients   int           // of one message
 	Timeout         time.Duration // for one wait for the client, and one delivery
 	RegistryTimeout time.Duration // for one call of the registry
 }
@@ -54,12 +53,10 @@ type Server struct {
 	smtp     *smtp.Server
 	archives archives
 	recent   recent
-	slots    chan struct{}
 	turns    [64]chan struct{}
 	ctx      context.Context // ends when Shutdown cuts what is in progress
 	cut      context.CancelFunc
 	draining atomic.Bool
-	drained  chan struct{} // closed when draining is set
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -73,8 +70,7 @@ func NewServer(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{o: o, archives: archives, slots: make(chan struct{}, o.MaxConnections),
-		drained: make(chan struct{}), conns: make(map[*conn]bool)}
+	s := &Server{o: o, archives: archives, conns: make(map[*conn]bool)}
 	for i := range s.turns {
 		s.turns[i] = make(chan struct{}, 1)
 	}
@@ -88,8 +84,9 @@ func NewServer(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve accepts connections until Shutdown, and closes the listener. It returns
-// ErrServerClosed after Shutdown.
+// Serve serves the connections of a listener until Shutdown, and closes the
+// listener. It returns ErrServerClosed after Shutdown. It serves all connections
+// at once: a listener that bounds them can call DropIdlest while one waits.
 func (s *Server) Serve(ln net.Listener) error {
 	defer ln.Close()
 	if !s.open(ln) {
@@ -100,6 +97,41 @@ func (s *Server) Serve(ln net.Listener) error {
 		return ErrServerClosed
 	}
 	return fmt.Errorf("lmtp: %w", err)
+}
+
+// A listener's connections are known to the server.
+type listener struct {
+	net.Listener
+	server *Server
+}
+
+// Accept implements net.Listener.
+func (l listener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return l.server.track(nc), nil
+}
+
+// minIdle is how long a client must have sent no message before it gives way to
+// another, so that busy clients do not push each other out.
+const minIdle = time.Second
+
+// DropIdlest ends the connection of the client that has sent no message for the
+// longest time, if that is more than a second: it is answered 421 and may come
+// back. So clients that say nothing cannot keep everyone else's mail out.
+func (s *Server) DropIdlest() {
+	var longest *conn
+	oldest := time.Now().Add(-minIdle)
+	s.each(func(c *conn) {
+		if since, ok := c.idle(); ok && since.Before(oldest) {
+			longest, oldest = c, since
+		}
+	})
+	if longest != nil {
+		longest.drain()
+	}
 }
 
 // open notes a listener for Shutdown to close. It reports false after Shutdown,
@@ -147,9 +179,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) stopAccepting() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.draining.Swap(true) {
-		close(s.drained)
-	}
+	s.draining.Store(true)
 	for _, ln := range s.listeners {
 		ln.Close()
 	}
@@ -176,5 +206,4 @@ func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	<-s.slots
 }

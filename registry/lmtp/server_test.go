@@ -46,7 +46,7 @@ func options(dir string, reg registry.Registry) Options {
 			{"Archive.Example.Org", "users@lists.example.org", url, &maildir{path: filepath.Join(dir, "users")}},
 		},
 		Registry: reg, Identity: []string{"message-id", "date"}, Hostname: "archive.example.org", Log: slog.New(slog.DiscardHandler),
-		MaxMessage: 64 << 20, MaxRecipients: 100, MaxConnections: 50, Timeout: 20 * time.Second, RegistryTimeout: 5 * time.Second,
+		MaxMessage: 64 << 20, MaxRecipients: 100, Timeout: 20 * time.Second, RegistryTimeout: 5 * time.Second,
 	}
 }
 

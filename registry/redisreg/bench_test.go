@@ -14,6 +14,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
 	"permalink-milter/registry/redisreg/redistest"
+	"permalink-milter/registry/registrytest"
 )
 
 // clients is how many reserve at once, here and in redis-benchmark.
@@ -126,4 +127,8 @@ func scriptRate(b *testing.B, s *redistest.Server, n, clients, pipeline int) flo
 	rate, err := strconv.ParseFloat(fields[1], 64)
 	must(b, err)
 	return rate
+}
+
+func BenchmarkReserveBesideASweep(b *testing.B) {
+	registrytest.SweepBench(b, open(b, redisreg.Options{URL: "redis://" + server(b).Addr()}), 10000)
 }

@@ -62,7 +62,7 @@ func advise(err error) error {
 		if redis.HasErrorPrefix(err, a.reply) {
 			var reply redis.Error
 			errors.As(err, &reply)
-			return fmt.Errorf("redis: %s: %w", a.do, reply)
+			return fmt.Errorf("redis: %w: %s", reply, a.do)
 		}
 	}
 	return err

@@ -2,7 +2,6 @@ package redisreg_test
 
 import (
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -37,51 +36,12 @@ func TestAcknowledgedReservationsOutliveASentinelFailover(t *testing.T) {
 	old, err := g.Primary()
 	must(t, err)
 	old.Kill()
-	awaitOtherPrimary(t, g, old)
+	must(t, awaitSuccessor(g, old))
 	l.progress(500)
 	// It comes back as a primary of nothing, until the Sentinels tell it.
 	must(t, old.Restart())
 	l.progress(500)
 	l.finish()
-}
-
-func awaitOtherPrimary(t *testing.T, g *redistest.Group, old *redistest.Server) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		now, err := g.Primary()
-		must(t, err)
-		if now != old {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the Sentinels choose no other primary")
-		}
-	}
-}
-
-// awaitPromotion waits until a replica has taken a Cluster's dead primary's place. A primary without appendonly that comes
-// back before that is empty, and its replica follows it in that.
-func awaitPromotion(t *testing.T, g *redistest.Group, dead *redistest.Server) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		primaries := 0
-		for _, s := range g.Servers {
-			if s == dead {
-				continue
-			}
-			role, err := s.CLI("info", "replication")
-			must(t, err)
-			if strings.Contains(role, "role:master") {
-				primaries++
-			}
-		}
-		if primaries == 3 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d primaries serve, and not 3", primaries)
-		}
-	}
 }
 
 func TestAcknowledgedReservationsOutliveAReshardingAndAKilledPrimary(t *testing.T) {
@@ -95,7 +55,7 @@ func TestAcknowledgedReservationsOutliveAReshardingAndAKilledPrimary(t *testing.
 	}
 	l.progress(500)
 	g.Servers[1].Kill()
-	awaitPromotion(t, g, g.Servers[1])
+	must(t, g.Promoted(g.Servers[1]))
 	l.progress(500)
 	must(t, g.Servers[1].Restart())
 	must(t, g.Settled())

@@ -11,12 +11,9 @@ import (
 	"permalink-milter/registry"
 )
 
-const (
-	defaultPrefix = "permalink:"
-	// buckets is the number of possible keys: one for each value of the first
-	// two bytes of a digest.
-	buckets = 1 << 16
-)
+// buckets is the number of possible keys: one for each value of the first two
+// bytes of a digest.
+const buckets = 1 << 16
 
 var base32Hash = base32.StdEncoding.WithPadding(base32.NoPadding)
 
@@ -42,7 +39,7 @@ func (p place) registryKey() registry.Key {
 func (p place) decode(value string) (registry.Entry, error) {
 	e, err := registry.DecodeEntry([]byte(value))
 	if err != nil {
-		return e, fmt.Errorf("redis key %s, field %q: %w", p.key, p.field, err)
+		return e, fmt.Errorf("redis key %s, field %.200q: %w", p.key, p.field, err)
 	}
 	return e, nil
 }
@@ -51,7 +48,7 @@ func (p place) decode(value string) (registry.Entry, error) {
 // it does not pass by itself.
 func (p place) failed(err error) error {
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
-		return fmt.Errorf("redis key %s is not a registry's hash: delete it, or set another key_prefix: %w", p.key, err)
+		return fmt.Errorf("%w: redis key %s is not a registry's hash: delete it, or set another registry.key_prefix: %w", registry.ErrCorrupt, p.key, err)
 	}
 	return fmt.Errorf("%w: redis: %w", registry.ErrUnavailable, err)
 }

@@ -133,3 +133,32 @@ func TestWhatIsNoEntryIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// What a neighbour in the same Redis writes under our prefix hides no entry
+// behind it, and neither ends a sweep nor is swept.
+func TestASweepPassesOverWhatIsNoEntry(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	store := open(t, redisreg.Options{URL: "redis://" + s.Addr()})
+	then := time.Now().Add(-48 * time.Hour)
+	old := registry.New(store, registry.Options{TTL: time.Hour, Now: func() time.Time { return then }})
+	_, err := old.Reserve(t.Context(), registry.Request{List: list, Hash: hash})
+	must(t, err)
+	expired := `'\1\1' .. string.rep('\0', 16) .. '\1'` // reserved in 1970, for ever
+	for key, script := range map[string]string{
+		"permalink:v1:{0001}": `return redis.call('SET', KEYS[1], 'x')`,
+		"permalink:v1:{0002}": `return redis.call('HSET', KEYS[1], 'no hash behind it', ` + expired + `)`,
+		"permalink:v1:{0003}": `return redis.call('HSET', KEYS[1], 'a@b.example\0' .. string.rep('\9', 16), ` + expired + `)`, // another bucket's
+		"permalink:v1:{0909}": `return redis.call('HSET', KEYS[1], 'A@\27[31m\0' .. string.rep('\9', 16), ` + expired + `)`,
+		"permalink:v1:{fffe}": `return redis.call('HSET', KEYS[1], 'a@b.example\0' .. string.rep('\255', 16), string.rep('\9', 100000))`,
+	} {
+		command(t, s, "eval", script, "1", key)
+	}
+	swept, err := registry.Sweep{Expired: time.Now(), Since: time.Now()}.Run(t.Context(), store)
+	if want := (registry.Swept{Seen: 1, Removed: 1, Unreadable: 5}); err != nil || swept != want {
+		t.Errorf("swept %+v, %v; want %+v", swept, err, want)
+	}
+	if got := strings.Fields(command(t, s, "keys", "*")); len(got) != 5 {
+		t.Errorf("keys left: %q", got)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,8 +15,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
-
-const defaultTimeout = 500 * time.Millisecond
 
 // Open returns the store that the options name. It does not connect yet, so that
 // a mail host starts while Redis is down. Check connects.
@@ -34,8 +31,8 @@ func Open(o Options) (*Store, error) {
 		password:    password,
 		urlPassword: urlPassword(o.URL),
 		client:      redis.NewUniversalClient(client),
-		prefix:      o.prefix(),
-		timeout:     cmp.Or(o.Timeout, defaultTimeout),
+		prefix:      o.KeyPrefix,
+		timeout:     o.Timeout,
 		minReplicas: o.MinReplicas,
 	}
 	switch c := s.client.(type) {
@@ -62,18 +59,15 @@ func urlPassword(url string) string {
 	return c.Password
 }
 
-func (o Options) prefix() string { return cmp.Or(o.KeyPrefix, defaultPrefix) }
-
 func (o Options) clientOptions() (*redis.UniversalOptions, error) {
 	c, useTLS, err := parseURL(o.URL)
 	if err != nil {
-		return nil, fmt.Errorf("registry.url: %w", err)
+		return nil, fmt.Errorf("URL of Redis: %w", err)
 	}
-	if strings.ContainsAny(o.prefix(), "{}") {
-		return nil, errors.New("registry.key_prefix: braces would put all keys into one hash slot; leave them out")
-	}
-	if c.TLSConfig, err = o.tlsConfig(useTLS); err != nil {
-		return nil, err
+	if useTLS {
+		if c.TLSConfig, err = o.tlsConfig(); err != nil {
+			return nil, err
+		}
 	}
 	c.Username, c.Password = cmp.Or(o.Username, c.Username), cmp.Or(o.Password, c.Password)
 	// The budget of a message is short: it allows one retry, on another
@@ -81,9 +75,8 @@ func (o Options) clientOptions() (*redis.UniversalOptions, error) {
 	c.MaxRetries, c.DialerRetries = 1, 1
 	c.MinRetryBackoff, c.MaxRetryBackoff = 5*time.Millisecond, 100*time.Millisecond
 	c.ContextTimeoutEnabled = true
-	timeout := cmp.Or(o.Timeout, defaultTimeout)
-	c.DialTimeout, c.PoolTimeout = timeout, timeout
-	c.ReadTimeout, c.WriteTimeout = max(timeout, scanTimeout), timeout
+	c.DialTimeout, c.PoolTimeout = o.Timeout, o.Timeout
+	c.ReadTimeout, c.WriteTimeout = max(o.Timeout, scanTimeout), o.Timeout
 	c.PipelinePoolSize = maxPipelines
 	// Room for maxSwaps requests and their answers. The default is 128 KiB each.
 	c.PipelineWriteBufferSize, c.PipelineReadBufferSize = 16<<10, 16<<10
@@ -93,23 +86,11 @@ func (o Options) clientOptions() (*redis.UniversalOptions, error) {
 	return &c, nil
 }
 
-// tlsConfig returns nil without TLS.
-func (o Options) tlsConfig(useTLS bool) (*tls.Config, error) {
-	if !useTLS {
-		if o.TLSCA+o.TLSCert+o.TLSKey != "" {
-			return nil, errors.New("registry.tls_ca, tls_cert, tls_key: without effect unless registry.url begins with rediss")
-		}
-		return nil, nil
-	}
-	c := &tls.Config{}
+func (o Options) tlsConfig() (c *tls.Config, err error) {
+	c = &tls.Config{}
 	if o.TLSCA != "" {
-		pem, err := os.ReadFile(o.TLSCA)
-		if err != nil {
-			return nil, fmt.Errorf("registry.tls_ca: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("registry.tls_ca: %s holds no PEM certificate", o.TLSCA)
+		if c.RootCAs, err = ReadCAs(o.TLSCA); err != nil {
+			return nil, fmt.Errorf("CA certificates for Redis: %w", err)
 		}
 	}
 	if o.TLSCert+o.TLSKey == "" {
@@ -118,13 +99,26 @@ func (o Options) tlsConfig(useTLS bool) (*tls.Config, error) {
 	load := func() (*tls.Certificate, error) {
 		pair, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
 		if err != nil {
-			return nil, fmt.Errorf("registry.tls_cert, tls_key: %w", err)
+			return nil, fmt.Errorf("client certificate for Redis: %w", err)
 		}
 		return &pair, nil
 	}
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
-	_, err := load()
+	_, err = load()
 	return c, err
+}
+
+// ReadCAs reads a PEM file of certificates.
+func ReadCAs(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate", file)
+	}
+	return pool, nil
 }
 
 // PasswordVariable is the environment variable that may hold the password.
@@ -138,11 +132,11 @@ func ReadPassword(file string) (string, error) {
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("registry.password_file: %w", err)
+		return "", err
 	}
 	password, _, _ := strings.Cut(string(text), "\n")
 	if password = strings.TrimSuffix(password, "\r"); password == "" {
-		return "", fmt.Errorf("registry.password_file: the first line of %s is empty", file)
+		return "", fmt.Errorf("the first line of %s is empty", file)
 	}
 	return password, nil
 }

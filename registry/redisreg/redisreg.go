@@ -2,7 +2,7 @@
 // primary that Sentinels watch, or a Cluster. Several mail hosts and archivers
 // can share one such store.
 //
-//	store, err := redisreg.Open(redisreg.Options{URL: "redis://redis.example.org"})
+//	store, err := redisreg.Open(redisreg.Options{URL: "redis://redis.example.org", KeyPrefix: "permalink:", Timeout: time.Second})
 //	...
 //	warnings, err := store.Check(ctx)
 //	...
@@ -13,7 +13,7 @@
 //
 // An entry (all that one list holds of one hash) is one field of a hash key:
 //
-//	key    PREFIX "v1:{" BUCKET "}"   PREFIX is "permalink:" unless configured
+//	key    PREFIX "v1:{" BUCKET "}"   PREFIX is Options.KeyPrefix
 //	field  LIST NUL DIGEST            LIST is list@host in lower case
 //	value  what registry.Entry.AppendBinary writes, version byte first
 //
@@ -119,7 +119,7 @@ func newScript(text string) *redis.Script {
 	return redis.NewScript(text)
 }
 
-// Options of Open. Only URL is required.
+// Options of Open. URL and Timeout are required.
 type Options struct {
 	// URL is one of
 	//
@@ -132,19 +132,21 @@ type Options struct {
 	URL string
 	// Username and Password, if set, override those in the URL.
 	Username, Password string
-	// TLSCA is a PEM file of the CAs to trust instead of the system's. TLSCert
-	// and TLSKey are the client's certificate, which is read for each connection.
+	// With TLS, TLSCA is a PEM file of the CAs to trust instead of the system's.
+	// TLSCert and TLSKey are the client's certificate, which is read for each
+	// connection.
 	TLSCA, TLSCert, TLSKey string
-	// KeyPrefix begins every key; empty means "permalink:".
+	// KeyPrefix begins every key, such as "permalink:". It has no braces, which
+	// would put all keys into one hash slot of a Cluster.
 	KeyPrefix string
-	// Timeout bounds each call, in addition to its context; 0 means half a second.
+	// Timeout bounds each call, in addition to its context.
 	Timeout time.Duration
 	// MinReplicas is how many replicas must have a change before Update returns.
 	MinReplicas int
 }
 
 // String omits the passwords, including the one in the URL.
-func (o Options) String() string { return "redis store with key prefix " + strconv.Quote(o.prefix()) }
+func (o Options) String() string { return "redis store with key prefix " + strconv.Quote(o.KeyPrefix) }
 
 // LogValue is String for slog.
 func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }

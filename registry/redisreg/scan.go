@@ -2,6 +2,8 @@ package redisreg
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 )
 
@@ -41,7 +44,7 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 				yield(registry.Record{}, err)
 				return
 			}
-			if !yieldPages(pages, yield) {
+			if !s.yieldPages(pages, yield) {
 				return
 			}
 		}
@@ -49,13 +52,14 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 }
 
 // yieldPages yields the records of some buckets. It returns false if no more is
-// wanted or after an error.
-func yieldPages(pages []page, yield func(registry.Record, error) bool) bool {
+// wanted.
+func (s *Store) yieldPages(pages []page, yield func(registry.Record, error) bool) bool {
 	for _, p := range pages {
+		if p.err != nil && !yield(registry.Record{}, p.err) {
+			return false
+		}
 		for field, value := range p.fields {
-			at := place{p.key, field}
-			e, err := at.decode(value)
-			if !yield(registry.Record{Key: at.registryKey(), Entry: e}, err) || err != nil {
+			if !yield(s.record(place{p.key, field}, value)) {
 				return false
 			}
 		}
@@ -63,11 +67,25 @@ func yieldPages(pages []page, yield func(registry.Record, error) bool) bool {
 	return true
 }
 
+// record returns the record that a field is. Its error wraps registry.ErrCorrupt
+// for what Get would not find there, since another program wrote it.
+func (s *Store) record(at place, value string) (registry.Record, error) {
+	k := at.registryKey()
+	back, err := s.place(k)
+	list, bad := hashheader.CheckList(k.List)
+	if err != nil || bad != nil || back != at || list != k.List {
+		return registry.Record{}, fmt.Errorf("%w: redis key %s, field %.200q: not a list and a hash of this bucket", registry.ErrCorrupt, at.key, at.field)
+	}
+	e, err := at.decode(value)
+	return registry.Record{Key: k, Entry: e}, err
+}
+
 // A page holds the fields of one bucket. The map removes the duplicates that
 // HSCAN may return.
 type page struct {
 	key    string
 	fields map[string]string
+	err    error // why the bucket is none
 }
 
 // scanStep reads scanBuckets buckets, beginning with number from.
@@ -82,9 +100,12 @@ func (s *Store) scanStep(ctx context.Context, from int, match string) ([]page, e
 	exec(ctx, pipe)
 	var pages []page
 	for i, cmd := range cmds {
-		p := page{s.bucket(from + i), make(map[string]string)}
+		p := page{key: s.bucket(from + i), fields: make(map[string]string)}
 		if err := s.readPage(ctx, p, cmd, match); err != nil {
-			return nil, place{key: p.key}.failed(err)
+			p.err = place{key: p.key}.failed(err)
+		}
+		if p.err != nil && !errors.Is(p.err, registry.ErrCorrupt) {
+			return nil, p.err
 		}
 		pages = append(pages, p)
 	}

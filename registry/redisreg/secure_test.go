@@ -105,12 +105,10 @@ func TestOptionsThatCannotBeMeantAreErrors(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "empty.pem"), nil, 0o600))
 	for want, o := range map[string]redisreg.Options{
-		"begins with rediss":       {URL: "redis://a", TLSCA: "ca.pem"},
-		"registry.tls_ca: open":    {URL: "rediss://a", TLSCA: filepath.Join(dir, "ca.pem")},
+		"no such file":             {URL: "rediss://a", TLSCA: filepath.Join(dir, "ca.pem")},
 		"holds no PEM certificate": {URL: "rediss://a", TLSCA: filepath.Join(dir, "empty.pem")},
-		"registry.tls_cert":        {URL: "rediss://a", TLSCert: filepath.Join(dir, "empty.pem"), TLSKey: filepath.Join(dir, "none")},
-		"registry.key_prefix":      {URL: "redis://a", KeyPrefix: "{mail}:"},
-		"registry.url":             {URL: "redis:/a"},
+		"client certificate":       {URL: "rediss://a", TLSCert: filepath.Join(dir, "empty.pem"), TLSKey: filepath.Join(dir, "none")},
+		"URL of Redis":             {URL: "redis:/a"},
 	} {
 		if _, err := redisreg.Open(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)

@@ -38,6 +38,9 @@ func open(t testing.TB, o redisreg.Options) *redisreg.Store {
 	if o.Timeout == 0 {
 		o.Timeout = 10 * time.Second
 	}
+	if o.KeyPrefix == "" {
+		o.KeyPrefix = "permalink:"
+	}
 	s, err := redisreg.Open(o)
 	if err != nil {
 		t.Fatal(err)

@@ -13,15 +13,21 @@ import (
 // The errors of parseURL. They do not quote the URL, because a password that is
 // not escaped may be anywhere in it.
 var (
-	errScheme   = errors.New("want redis://, rediss://, unix://, or redis+sentinel://, redis+cluster:// and these with rediss")
-	errUser     = errors.New("user and password: percent-encode all but letters and digits, or use password_file")
-	errHost     = errors.New("want host:port, several separated by commas for Sentinels and Cluster nodes")
-	errPath     = errors.New("want unix:///path/of/socket, with ?db=1 for another database than 0")
-	errDatabase = errors.New("the database is a number, as redis://host:6379/0")
+	errScheme   = errors.New("write redis://, rediss://, unix://, or redis+sentinel://, redis+cluster:// and these with rediss")
+	errUser     = errors.New("percent-encode all of user and password but letters and digits, or write the password into a file")
+	errHost     = errors.New("write host:port, or several separated by commas for Sentinels and Cluster nodes")
+	errPath     = errors.New("write unix:///path/of/socket, with ?db=1 for another database than 0")
+	errDatabase = errors.New("write the database as a number, as redis://host:6379/0")
 	errCluster  = errors.New("a Cluster has no databases: nothing may follow the hosts")
-	errPrimary  = errors.New("want the primary's name behind the Sentinels, as redis+sentinel://host:26379/mymaster")
+	errPrimary  = errors.New("write the primary's name behind the Sentinels, as redis+sentinel://host:26379/mymaster")
 	errQuery    = errors.New("nothing may follow a question mark but db=1 of a unix:// URL")
 )
+
+// CheckURL returns an error for a URL that Open does not take.
+func CheckURL(text string) error {
+	_, _, err := parseURL(text)
+	return err
+}
 
 // parseURL parses the forms listed at Options.URL.
 func parseURL(text string) (o redis.UniversalOptions, useTLS bool, err error) {

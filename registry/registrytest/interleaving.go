@@ -2,8 +2,10 @@ package registrytest
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"testing"
@@ -27,13 +29,14 @@ func interleaving(t *testing.T, store registry.Store) {
 	runs := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		runs++
-		w := &world{T: rt, clock: c, hosts: hosts, list: fmt.Sprintf("run%d@lists.example.org", runs), held: make(map[int]holding)}
+		w := &world{T: rt, clock: c, store: store, hosts: hosts, list: fmt.Sprintf("run%d@lists.example.org", runs), held: make(map[int]holding)}
 		rt.Repeat(map[string]func(*rapid.T){
 			"reserve": w.reserve,
 			"burst":   w.burst,
 			"confirm": w.confirm,
 			"release": w.release,
 			"wait":    w.wait,
+			"sweep":   w.sweep,
 			"":        w.check,
 		})
 	})
@@ -43,6 +46,7 @@ func interleaving(t *testing.T, store registry.Store) {
 type world struct {
 	*rapid.T
 	clock *clock
+	store registry.Store
 	hosts []registry.Registry
 	list  string
 	held  map[int]holding // by message
@@ -187,6 +191,28 @@ func (w *world) release(t *rapid.T) {
 
 func (w *world) wait(t *rapid.T) {
 	w.clock.advance(time.Duration(anyMinutes.Draw(t, "minutes")) * time.Minute)
+}
+
+// sweep removes what has expired. What is live is not touched, as check sees.
+func (w *world) sweep(t *rapid.T) {
+	one := oneEntry{w.store, registry.Key{List: w.list, Hash: hash}}
+	if _, err := (registry.Sweep{Expired: w.clock.Now()}).Run(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// oneEntry is a store whose scan sees one entry, since to read a whole store at
+// each step takes long.
+type oneEntry struct {
+	registry.Store
+	key registry.Key
+}
+
+func (s oneEntry) Scan(ctx context.Context, _ string) iter.Seq2[registry.Record, error] {
+	return func(yield func(registry.Record, error) bool) {
+		e, err := s.Get(ctx, s.key)
+		yield(registry.Record{Key: s.key, Entry: e}, err)
+	}
 }
 
 // check compares the registry with the answers.

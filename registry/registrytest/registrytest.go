@@ -51,6 +51,9 @@ func identity(n int) hashheader.Identity {
 func Run(t *testing.T, open func(t *testing.T) registry.Store) {
 	RunRegistry(t, func(t *testing.T, o registry.Options) registry.Registry { return registry.New(open(t), o) })
 	t.Run("any interleaving keeps the invariants", func(t *testing.T) { interleaving(t, open(t)) })
+	for name, test := range sweeps {
+		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+	}
 }
 
 // RunRegistry runs the suite on a registry, such as one that wraps another. Open

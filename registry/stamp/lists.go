@@ -20,9 +20,10 @@ type target struct {
 }
 
 // targets finds the lists that a message is for, archive by archive, and
-// reports whether more than maxLists of them were left out.
-func (p *Policy) targets(m *Message) (out []target, cut bool) {
-	c := candidates{m: m, written: writtenLists(m.Header)}
+// reports whether more than maxLists of them were left out. The header is that
+// by which they are found.
+func (p *Policy) targets(m *Message, header hashheader.Header) (out []target, cut bool) {
+	c := candidates{m: m, written: writtenLists(header)}
 	var lists []string
 	for i := range p.Archives {
 		a := &p.Archives[i]
@@ -33,7 +34,7 @@ func (p *Policy) targets(m *Message) (out []target, cut bool) {
 			if len(lists) > maxLists {
 				return out, true
 			}
-			out = append(out, target{a, list, listID(m.Header, c.written, list), p.AlgorithmOf(a)})
+			out = append(out, target{a, list, listID(header, c.written, list), p.AlgorithmOf(a)})
 		}
 	}
 	return out, false
@@ -118,27 +119,4 @@ func held(a *Archive, addresses []string) (out []string) {
 		}
 	}
 	return out
-}
-
-// unarchived returns why no archive keeps a message, "" for one that may be
-// kept: its author asked for that, or it is a list's own mail. Mailman 3
-// writes List-Archive and Message-ID-Hash into posts to lists that have an
-// archive, and one or neither into digests, notices and requests.
-func unarchived(h hashheader.Header) string {
-	if _, ok := h.First("X-No-Archive"); ok {
-		return "X-No-Archive asks for no archive"
-	}
-	if value, _ := h.First("X-Archive"); strings.EqualFold(strings.TrimLeft(value, " \t"), "no") {
-		return "X-Archive asks for no archive"
-	}
-	version, _ := h.First("X-Mailman-Version")
-	if !strings.HasPrefix(strings.TrimSpace(version), "3.") || identifier(h) == "" {
-		return ""
-	}
-	for _, mark := range []string{"List-Archive", "Message-ID-Hash"} {
-		if _, ok := h.First(mark); !ok {
-			return "Mailman 3 wrote no " + mark + ": not a post, or a list without an archive"
-		}
-	}
-	return ""
 }

@@ -1,6 +1,7 @@
 package stamp
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -48,7 +49,7 @@ func (a *Archive) Holds(list string) bool {
 	if list == "" {
 		return false
 	}
-	return strings.EqualFold(a.List, list) || matchAny(a.Lists, list) && !matchAny(a.Except, list)
+	return strings.EqualFold(a.List, list) || MatchAny(a.Lists, list) && !MatchAny(a.Except, list)
 }
 
 // Following returns the template that the resolver follows.
@@ -59,7 +60,8 @@ func (a *Archive) Following() hashheader.Template {
 	return a.Target
 }
 
-func matchAny(patterns []string, list string) bool {
+// MatchAny reports whether a list's address matches one of the patterns.
+func MatchAny(patterns []string, list string) bool {
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return MatchList(pattern, list) })
 }
 
@@ -83,6 +85,8 @@ type Policy struct {
 	OnFailure     FailureMode
 	Hostname      string // for generated Message-IDs
 	Observe       bool   // the milter decides, and changes nothing
+	// ListFieldsFrom are the clients whose List-Id and List-Post count.
+	ListFieldsFrom Clients
 
 	wanted []string
 }
@@ -97,35 +101,26 @@ func NewPolicy(p Policy) (*Policy, error) {
 }
 
 func (p *Policy) check() error {
+	err := p.Algorithm.Allowed()
 	for _, name := range p.Emit {
-		if err := hashheader.CheckEmittedName(name); err != nil {
-			return fmt.Errorf("header.emit: %w", err)
-		}
-		if a, _ := hashheader.FieldAlgorithm(name); a.Allowed() != nil {
-			return fmt.Errorf("header.emit %s: %w", name, a.Allowed())
-		}
+		err = errors.Join(err, hashheader.CheckEmittedName(name))
 	}
 	for _, name := range p.Remove {
-		if err := hashheader.CheckFieldName(name); err != nil {
-			return fmt.Errorf("header.remove: %w", err)
-		}
+		err = errors.Join(err, hashheader.CheckFieldName(name))
 	}
 	for _, a := range p.Archives {
-		if err := a.URL.Allowed(p.Algorithm); err != nil {
-			return fmt.Errorf("archive %s: %w", a.Name, err)
+		if bad := a.URL.Allowed(p.Algorithm); bad != nil {
+			err = errors.Join(err, fmt.Errorf("archive %s: %w", a.Name, bad))
 		}
 	}
-	if err := p.Algorithm.Allowed(); err != nil {
-		return fmt.Errorf("header.algorithm: %w", err)
-	}
-	return nil
+	return err
 }
 
 // ownFields are the fields that Decide looks at under every policy, beside
 // hashheader.IdentityFields.
 var ownFields = []string{hashheader.MessageIDField, hashheader.ArchivedAtField,
 	"List-Id", "List-Post", "Resent-To", "Resent-Cc",
-	"X-No-Archive", "X-Archive", "X-Mailman-Version", "List-Archive", "Message-ID-Hash"}
+	"X-No-Archive", "X-Archive", "X-Loop", "X-Mailman-Version", "List-Archive", "Message-ID-Hash"}
 
 // Wants reports whether Decide looks at fields of this name, so that a caller
 // need not keep the others.

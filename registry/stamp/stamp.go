@@ -16,7 +16,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
@@ -26,12 +28,16 @@ import (
 type Message struct {
 	Header   hashheader.Header // the fields that Policy.Wants, in order
 	Envelope *Envelope         // nil where the caller sees none
+	Client   *Client           // nil where the caller sees none
 	// Lists are the lists that the message is for, where the caller knows
 	// better than the message; else empty.
 	Lists []string
 	// MTAMessageID is the Message-ID that the MTA adds after the filter to a
 	// message without one (Sendmail's macro {msg_id}).
 	MTAMessageID string
+	// Received is when an MTA received the message, zero where none waits for
+	// the decision. A message without a Date gets this one.
+	Received time.Time
 }
 
 // An Envelope is that of an SMTP transaction (RFC 5321, section 2.3.1), without
@@ -90,14 +96,27 @@ func Decide(m *Message, p *Policy, reserve Reserve) Decision {
 	if err := d.reserveAll(p, targets, reserve); err != nil {
 		return Decision{TempFail: p.OnFailure == FailureTempfail, MessageID: d.MessageID, Hash: d.Hash, Notes: d.Notes, Err: err}
 	}
+	d.date(m, p)
 	d.finish(m, p)
 	return d
+}
+
+// date adds a Date to a message that has a permalink and none. Otherwise an MTA
+// or list manager behind the filter would add one, and the next filter would
+// take it for another message.
+func (d *Decision) date(m *Message, p *Policy) {
+	if len(d.Stamps) == 0 || m.Received.IsZero() || m.Header.Count("Date") > 0 || !slices.Contains(p.Identity, "date") {
+		return
+	}
+	d.note("no Date, one was added")
+	d.Edits = append(d.Edits, Edit{Op: Add, Name: "Date", Value: hashheader.AddedDate(m.Received)})
 }
 
 // targets returns the lists that the message is for, none where no archive
 // keeps it.
 func (d *Decision) targets(m *Message, p *Policy) []target {
-	targets, cut := p.targets(m)
+	header := d.believed(m, p)
+	targets, cut := p.targets(m, header)
 	d.matched = len(targets) > 0
 	if !d.matched {
 		d.note("no archive holds a list of this message")
@@ -105,7 +124,7 @@ func (d *Decision) targets(m *Message, p *Policy) []target {
 	if cut {
 		d.note("more than %d lists, the first ones count", maxLists)
 	}
-	if reason := unarchived(m.Header); reason != "" && d.matched {
+	if reason := unarchived(header, targets); reason != "" && d.matched {
 		d.note("%s", reason)
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/memreg"
 	"permalink-milter/registry/stamp"
+	"permalink-milter/registry/stamp/stamptest"
 )
 
 const (
@@ -23,37 +24,6 @@ const (
 	stamped  = "add Message-ID-MD5 0 " + abcHash
 	archived = "add Archived-At 0 <" + abcURL + abcHash + ">"
 )
-
-func policy(t testing.TB, change func(*stamp.Policy)) *stamp.Policy {
-	t.Helper()
-	url, err := hashheader.ParseTemplate("https://lists.example.org/{list}/{token}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := stamp.Policy{
-		Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"}, Missing: stamp.MissingDerive,
-		HashUnmatched: true, Identity: []string{"message-id", "date"}, OnFailure: stamp.FailureStamp, Hostname: "mx.example.org",
-		Archives: []stamp.Archive{{Name: "hk", Lists: []string{"*@lists.example.org"}, URL: url}},
-	}
-	if change != nil {
-		change(&p)
-	}
-	out, err := stamp.NewPolicy(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// header makes a header of lines; a LF inside one is a fold.
-func header(lines ...string) hashheader.Header {
-	var h hashheader.Header
-	for _, line := range lines {
-		name, value, _ := strings.Cut(line, ":")
-		h = append(h, hashheader.Field{Name: name, Value: strings.TrimPrefix(value, " ")})
-	}
-	return h
-}
 
 // envelope returns that of a message from outside to these recipients, nil for
 // none.
@@ -117,9 +87,9 @@ func TestDecide(t *testing.T) {
 			want: []string{"add List-Message-ID-MD5 0 " + abcHash, "add Message-ID-Hash 0 " + sha1("abc@example.org")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := &stamp.Message{Header: header(c.header...), Envelope: envelope(c.rcpt), MTAMessageID: c.msgID}
+			m := &stamp.Message{Header: stamptest.Header(c.header...), Envelope: envelope(c.rcpt), MTAMessageID: c.msgID}
 			reg := registry.New(memreg.New(), registry.Options{})
-			d := stamp.Decide(m, policy(t, c.policy), func(r registry.Request) (registry.Result, error) { return reg.Reserve(t.Context(), r) })
+			d := stamp.Decide(m, stamptest.Policy(t, c.policy), func(r registry.Request) (registry.Result, error) { return reg.Reserve(t.Context(), r) })
 			if diff := cmp.Diff(c.want, edits(d)); diff != "" || d.Err != nil {
 				t.Errorf("%v\n%s", d.Err, diff)
 			}
@@ -133,13 +103,13 @@ func sha1(id string) string { hash, _ := hashheader.SHA1.Hash([]byte(id)); retur
 func TestCollisionTakesTheNextTokenUnlessShared(t *testing.T) {
 	reg := registry.New(memreg.New(), registry.Options{})
 	reserve := func(r registry.Request) (registry.Result, error) { return reg.Reserve(t.Context(), r) }
-	p := policy(t, func(p *stamp.Policy) {
+	p := stamptest.Policy(t, func(p *stamp.Policy) {
 		shared := p.Archives[0]
 		shared.Name, shared.Share = "shared", true
 		p.Archives = append(p.Archives, shared)
 	})
 	for i, want := range []string{"", "-2", "-3"} {
-		m := &stamp.Message{Header: header(abc, listID, fmt.Sprintf("Date: %d", i))}
+		m := &stamp.Message{Header: stamptest.Header(abc, listID, fmt.Sprintf("Date: %d", i))}
 		d := stamp.Decide(m, p, reserve)
 		if len(d.Stamps) != 2 || d.Stamps[0].Token != abcHash+want || d.Stamps[1].Token != abcHash {
 			t.Errorf("message %d: %+v", i, d.Stamps)
@@ -154,7 +124,7 @@ func TestRegistryFailure(t *testing.T) {
 	for mode, want := range map[stamp.FailureMode][]string{
 		stamp.FailureStamp: {stamped, archived}, stamp.FailureTempfail: nil, stamp.FailureAccept: nil,
 	} {
-		d := stamp.Decide(&stamp.Message{Header: header(abc, listID)}, policy(t, func(p *stamp.Policy) { p.OnFailure = mode }), down)
+		d := stamp.Decide(&stamp.Message{Header: stamptest.Header(abc, listID)}, stamptest.Policy(t, func(p *stamp.Policy) { p.OnFailure = mode }), down)
 		if diff := cmp.Diff(want, edits(d)); diff != "" || d.TempFail != (mode == stamp.FailureTempfail) || !errors.Is(d.Err, registry.ErrUnavailable) {
 			t.Errorf("%s: %+v\n%s", mode, d, diff)
 		}
@@ -194,15 +164,27 @@ func TestWhichList(t *testing.T) {
 		"a post of Mailman 3 while its archiver is down":       {header: []string{listID, "X-Mailman-Version: 3.3.8", "List-Archive: <>", "Message-ID-Hash: X"}, want: []string{to}},
 		"a notice of Mailman 3":                                {header: []string{listID, "X-Mailman-Version: 3.3.8", "List-Archive: <https://x>"}},
 		"a post to a Mailman 3 list without an archive":        {header: []string{listID, "X-Mailman-Version: 3.3.8", "Message-ID-Hash: X"}},
+		"a post of Sympa, which writes X-No-Archive":           {header: []string{listID, "X-Loop: devel@lists.example.org", "X-No-Archive: yes", "List-Archive: <https://x>"}, want: []string{to}},
+		"a post to a Sympa list without an archive":            {header: []string{listID, "X-Loop: devel@lists.example.org", "X-No-Archive: yes"}},
+		"X-Loop of another list does not lift X-No-Archive":    {header: []string{listID, "X-Loop: x@lists.example.org", "X-No-Archive: yes", "List-Archive: <https://x>"}},
+		"X-No-Archive that Sympa found is the author's":        {header: []string{listID, "X-No-Archive: yes", "X-Loop: devel@lists.example.org", "List-Archive: <https://x>"}},
+		"a digest of Sympa":                                    {header: []string{listID, "From: Devel-Owner@lists.example.org", "List-Archive: <https://x>"}},
+		"a digest of mlmmj":                                    {header: []string{listID, "From: devel+help@lists.example.org"}},
+		"an author whose address looks alike elsewhere":        {header: []string{listID, "From: devel-request@example.org"}, want: []string{to}},
+		"an author whose address looks alike beside it":        {header: []string{listID, "From: devel-tools@lists.example.org"}, want: []string{to}},
+		"the owner's own post, where Mailman 3 says so":        {header: []string{listID, "From: devel-owner@lists.example.org", "X-Mailman-Version: 3.3.8", "List-Archive: <https://x>", "Message-ID-Hash: X"}, want: []string{to}},
+		"an address that encodes a subscriber's is no list":    {rcpt: []string{"devel+confsub-6cae99555f9a1301-jane=example.com@lists.example.org"}},
+		"mlmmj's addresses are no lists":                       {rcpt: []string{"devel+unsubscribe-digest@lists.example.org"}},
+		"a list may have a plus in its name":                   {rcpt: []string{"c++@lists.example.org"}, want: []string{"c++@lists.example.org"}},
 		"a post of Mailman 2, which writes no Message-ID-Hash": {header: []string{listID, "X-Mailman-Version: 2.1.39"}, want: []string{to}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := &stamp.Message{Header: header(append([]string{abc}, c.header...)...)}
+			m := &stamp.Message{Header: stamptest.Header(append([]string{abc}, c.header...)...)}
 			if c.rcpt != nil {
 				m.Envelope = &stamp.Envelope{From: sender(c.from), To: c.rcpt}
 			}
 			var got []string
-			d := stamp.Decide(m, policy(t, func(p *stamp.Policy) {
+			d := stamp.Decide(m, stamptest.Policy(t, func(p *stamp.Policy) {
 				p.Archives[0].Except = config.DefaultExcept()
 			}), func(r registry.Request) (registry.Result, error) {
 				got = append(got, r.List)
@@ -231,9 +213,9 @@ func TestAMessageIsForAtMost20Lists(t *testing.T) {
 	for i := range 50 {
 		to = append(to, fmt.Sprintf("l%d@lists.example.org", i))
 	}
-	m := &stamp.Message{Header: header(abc, "To: "+strings.Join(to, ", "))}
+	m := &stamp.Message{Header: stamptest.Header(abc, "To: "+strings.Join(to, ", "))}
 	asked := 0
-	d := stamp.Decide(m, policy(t, nil), func(r registry.Request) (registry.Result, error) {
+	d := stamp.Decide(m, stamptest.Policy(t, nil), func(r registry.Request) (registry.Result, error) {
 		asked++
 		return registry.Result{Reservation: registry.Reservation{List: r.List, Hash: r.Hash, Ordinal: 1}}, nil
 	})
@@ -243,7 +225,7 @@ func TestAMessageIsForAtMost20Lists(t *testing.T) {
 }
 
 func TestTheTokenIsOfTheAlgorithmThatTheURLShows(t *testing.T) {
-	p := policy(t, func(p *stamp.Policy) {
+	p := stamptest.Policy(t, func(p *stamp.Policy) {
 		url, err := hashheader.ParseTemplate("https://hyperkitty.example.org/{list}/message/{sha1}/")
 		if err != nil {
 			t.Fatal(err)
@@ -251,7 +233,7 @@ func TestTheTokenIsOfTheAlgorithmThatTheURLShows(t *testing.T) {
 		p.Archives = append(p.Archives, stamp.Archive{Name: "hyperkitty", Lists: []string{"*"}, URL: url})
 	})
 	reg := registry.New(memreg.New(), registry.Options{})
-	d := stamp.Decide(&stamp.Message{Header: header(abc, listID)}, p, func(r registry.Request) (registry.Result, error) { return reg.Reserve(t.Context(), r) })
+	d := stamp.Decide(&stamp.Message{Header: stamptest.Header(abc, listID)}, p, func(r registry.Request) (registry.Result, error) { return reg.Reserve(t.Context(), r) })
 	if len(d.Stamps) != 2 || d.Stamps[0].Token != abcHash || d.Stamps[1].Token != sha1("abc@example.org") {
 		t.Fatalf("%+v", d.Stamps)
 	}
@@ -271,13 +253,13 @@ func TestForgedPermalinksGoHoweverTheyAreSpelled(t *testing.T) {
 		`"<https://lists.example.org/X>"`, "https://lists.example.org/X", "<<https://lists.example.org/X>>", "<https://lists.example.org/X> <https://other.example/>",
 		"<https://%6cists.example.org/X>", "<https:\\\\lists.example.org\\X>",
 	} {
-		d := stamp.Decide(&stamp.Message{Header: header(abc, "Message-ID-MD5: "+abcHash, "Archived-At: "+value)}, policy(t, nil), nil)
+		d := stamp.Decide(&stamp.Message{Header: stamptest.Header(abc, "Message-ID-MD5: "+abcHash, "Archived-At: "+value)}, stamptest.Policy(t, nil), nil)
 		if diff := cmp.Diff([]string{"delete Archived-At 1"}, edits(d)); diff != "" {
 			t.Errorf("%s\n%s", value, diff)
 		}
 	}
 	for _, value := range []string{"<https://other.example/lists.example.org/X>", "<https://lists.example.org.other.example/X>", "<mailto:x@lists.example.org>", "<https://lists.example.org:8443/X>"} {
-		d := stamp.Decide(&stamp.Message{Header: header(abc, "Message-ID-MD5: "+abcHash, "Archived-At: "+value)}, policy(t, nil), nil)
+		d := stamp.Decide(&stamp.Message{Header: stamptest.Header(abc, "Message-ID-MD5: "+abcHash, "Archived-At: "+value)}, stamptest.Policy(t, nil), nil)
 		if len(d.Edits) > 0 {
 			t.Errorf("%s: %v", value, edits(d))
 		}

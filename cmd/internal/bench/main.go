@@ -30,6 +30,7 @@ var comparisons = []struct {
 	{"redis", (*bench).redis},
 	{"redis-growth", (*bench).redisGrowth},
 	{"verify", (*bench).verify},
+	{"strangers", (*bench).strangers},
 }
 
 func main() {

@@ -24,7 +24,7 @@ func (b *bench) redisServer() *redistest.Server {
 }
 
 func redisRegistry(s *redistest.Server) (registry.Registry, func()) {
-	store, err := redisreg.Open(redisreg.Options{URL: "redis://" + s.Addr(), Timeout: time.Minute})
+	store, err := redisreg.Open(redisreg.Options{URL: "redis://" + s.Addr(), KeyPrefix: "permalink:", Timeout: time.Minute})
 	must(err)
 	g := registry.New(store, registry.Options{})
 	return g, func() { g.Close() }

@@ -29,9 +29,7 @@ type Options struct {
 	Service string // for the log
 	Max     int    // connections that are open at once, over all listeners
 	Log     *slog.Logger
-
-	Changed func(delta int) // called for each connection, opened with 1 and closed with -1; may be nil
-	Waiting func()          // called for each connection that has to wait for another to close; may be nil
+	Waiting func() // called for each connection that has to wait for another to close; may be nil
 
 	// MakeRoom is called while a connection waits, once and then every second.
 	// The server may end connections that are idle, so that clients which only
@@ -49,9 +47,6 @@ type Door struct {
 
 // New returns a Door.
 func New(o Options) *Door {
-	if o.Changed == nil {
-		o.Changed = func(int) {}
-	}
 	if o.Waiting == nil {
 		o.Waiting = func() {}
 	}
@@ -115,11 +110,7 @@ func (l *listener) admit(nc net.Conn) (net.Conn, error) {
 			return nil, net.ErrClosed
 		}
 	}
-	d.o.Changed(1)
-	return &conn{Conn: nc, leave: sync.OnceFunc(func() {
-		<-d.slots
-		d.o.Changed(-1)
-	})}, nil
+	return &conn{Conn: nc, leave: sync.OnceFunc(func() { <-d.slots })}, nil
 }
 
 // wait takes a slot once there is one. It reports false if the listener is

@@ -2,11 +2,11 @@ package doors
 
 import (
 	"bytes"
-	"regexp"
 	"slices"
 	"strings"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 )
 
 // An exception is a kind of message of which a door cannot know all that the
@@ -23,8 +23,6 @@ var exceptions = []exception{
 	{doors: []string{"the milter"}, when: hasNUL, reason: "the milter protocol has C strings, and MTAs cut a value at its NUL"},
 	{doors: []string{"the LMTP server", "LMTP delivery", "permalink deliver"}, when: hasLongLine,
 		reason: "the LMTP server takes lines of 128 KiB"},
-	{doors: []string{"permalink stamp", "permalink import"}, when: endsInLine,
-		reason: "a file that ends in the middle of a header line may be cut off; they do not reserve or write a name that may be wrong"},
 	{doors: []string{"permalink import"}, aspects: []aspect{md5, identity}, when: isKeptOut,
 		reason: "a message that its author keeps out of archives gets no reservation"},
 	{doors: []string{"the Mailman plugin"}, aspects: []aspect{own}, when: hasLongID,
@@ -60,18 +58,6 @@ func hasNUL(data []byte) bool {
 	return bytes.IndexByte(data[s.Start:s.End], 0) >= 0
 }
 
-// endsInLine reports whether a message ends within a line of its header
-// section, or of what may become a field.
-func endsInLine(data []byte) bool {
-	var s hashheader.Section
-	s.Scan(data, true)
-	rest := data[s.End:]
-	if len(rest) == 0 {
-		return !bytes.HasSuffix(data, []byte("\n"))
-	}
-	return !bytes.ContainsAny(rest, "\n \t:")
-}
-
 // isKeptOut reports whether a message asks not to be archived.
 func isKeptOut(data []byte) bool {
 	h, _ := hashheader.ReadHeader(bytes.NewReader(data))
@@ -103,8 +89,5 @@ func hasOddID(data []byte) bool {
 // isLong reports whether a message with the form around it has more than 64 KiB.
 func isLong(data []byte) bool { return len(data) > 63<<10 }
 
-var mailbox = regexp.MustCompile(`(?s)\A[\r\n]*From .*\n\r*\nFrom [^\n]*\n(>From |[!-9;-~]+[ \t]*:)`)
-
-// isMailbox reports whether a text that begins with a From_ line has another
-// one behind an empty line and before a field.
-func isMailbox(data []byte) bool { return mailbox.Match(data) }
+// isMailbox reports whether a text is several messages.
+func isMailbox(data []byte) bool { return len(mailbox.Split(data)) > 1 }

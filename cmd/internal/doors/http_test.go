@@ -33,7 +33,7 @@ func newHandler(t testing.TB, policy *stamp.Policy) (h http.Handler, token strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err = httpapi.New(httpapi.Options{Registry: registry.New(memreg.New(), registry.Options{}), Policy: policy, Tokens: tokens, Rate: -1})
+	h, err = httpapi.New(httpapi.Options{Registry: registry.New(memreg.New(), registry.Options{}), Policy: policy, Tokens: tokens})
 	if err != nil {
 		t.Fatal(err)
 	}

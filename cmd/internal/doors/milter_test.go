@@ -43,8 +43,7 @@ func (s *milterSite) reserve(_ context.Context, r registry.Request) (registry.Re
 func milterDoor(t testing.TB, policy *stamp.Policy) func(testing.TB, []byte) answer {
 	t.Helper()
 	s := &milterSite{}
-	server := milter.NewServer(milter.Options{Policy: policy, Reserve: s.reserve, Observe: s, Log: slog.New(slog.DiscardHandler),
-		MaxConnections: 1, IdleTimeout: time.Hour, MessageBudget: time.Minute})
+	server := milter.NewServer(milter.Options{Policy: policy, Reserve: s.reserve, Observe: s, Log: slog.New(slog.DiscardHandler), IdleTimeout: time.Hour, MessageBudget: time.Minute})
 	socket := filepath.Join(t.TempDir(), "milter.sock")
 	ln, err := net.Listen("unix", socket)
 	if err != nil {

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,30 +22,7 @@ const patience = 30 * time.Second
 // daemonBin is the daemon that TestMain builds.
 var daemonBin string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	flag.Parse()
-	if testing.Short() {
-		return m.Run() // each test that starts the daemon is skipped
-	}
-	dir, err := os.MkdirTemp("", "faults-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		err = mtatest.DependOnSources("../../..")
-	}
-	if err == nil {
-		daemonBin, err = mtatest.BuildDaemon(context.Background(), dir)
-	}
-	if err == nil {
-		err = os.Chmod(dir, 0o755) // other users run the daemon, too
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(mtatest.RunWithDaemon(m, "../../..", &daemonBin)) }
 
 // A site is a daemon with a load.
 type site struct {

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/textproto"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -24,38 +22,9 @@ var messages = flag.Int("messages", 180, "send at least so many `messages` throu
 
 var daemonBin string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
-
-func testMain(m *testing.M) int {
-	flag.Parse()
-	if testing.Short() {
-		return m.Run() // each test that starts the daemon is skipped
-	}
+func TestMain(m *testing.M) {
 	redisreg.LogTo(slog.New(slog.DiscardHandler))
-	dir, err := os.MkdirTemp("", "hosts-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		err = dependOnSources()
-	}
-	if err == nil {
-		daemonBin, err = mtatest.BuildDaemon(context.Background(), dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
-
-// dependOnSources looks at the module's files: the test binary holds none of
-// the daemon's, and a cached result must not outlive a change of the daemon.
-func dependOnSources() error {
-	return filepath.WalkDir("../../..", func(name string, _ fs.DirEntry, err error) error {
-		if err == nil && filepath.Ext(name) == ".go" {
-			_, err = os.Stat(name)
-		}
-		return err
-	})
+	os.Exit(mtatest.RunWithDaemon(m, "../../..", &daemonBin))
 }
 
 // must ends the test at an error.

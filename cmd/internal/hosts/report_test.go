@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"permalink-milter/config"
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
 )
@@ -60,7 +61,7 @@ func (r *report) add(o report) {
 
 func readRegistry(t *testing.T, s *system) View {
 	t.Helper()
-	store, err := redisreg.Open(redisreg.Options{URL: s.url, Timeout: 10 * time.Second})
+	store, err := redisreg.Open(redisreg.Options{URL: s.url, KeyPrefix: config.Default().Registry.KeyPrefix, Timeout: 10 * time.Second})
 	must(t, err)
 	reg := registry.New(store, registry.Options{})
 	defer reg.Close()

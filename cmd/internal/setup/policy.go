@@ -22,6 +22,10 @@ func Policy(c *config.Config) (*stamp.Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("header.algorithm: %w", err)
 	}
+	clients, err := listClients(c.Milter.ListFieldsFrom)
+	if err != nil {
+		return nil, fmt.Errorf("milter.list_fields_from: %w", err)
+	}
 	return stamp.NewPolicy(stamp.Policy{
 		Algorithm:     algorithm,
 		Emit:          c.Header.Emit,
@@ -33,7 +37,25 @@ func Policy(c *config.Config) (*stamp.Policy, error) {
 		OnFailure:     stamp.FailureMode(c.Registry.OnFailure),
 		Hostname:      c.Hostname,
 		Observe:       c.Milter.Mode == "observe",
+
+		ListFieldsFrom: clients,
 	})
+}
+
+// listClients reads the clients that the configuration names.
+func listClients(names []string) (out stamp.Clients, err error) {
+	for _, name := range names {
+		if name == config.Authenticated {
+			out.Authenticated = true
+			continue
+		}
+		prefix, err := config.Network(name).Prefix()
+		if err != nil {
+			return out, err
+		}
+		out.Networks = append(out.Networks, prefix)
+	}
+	return out, nil
 }
 
 // Archives returns the archives of a configuration. A template that config

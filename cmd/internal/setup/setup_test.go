@@ -2,6 +2,7 @@ package setup_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,22 @@ func TestPolicyOfTheExample(t *testing.T) {
 	}
 	if len(p.Holding("devel-bounces@lists.example.org")) != 0 {
 		t.Error("the list manager's own address is held")
+	}
+}
+
+func TestClientsOfListFields(t *testing.T) {
+	c := config.Example()
+	c.Milter.ListFieldsFrom = []string{"192.0.2.1", "2001:db8::/32", config.Authenticated}
+	if err := c.Check().Err(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := setup.Policy(c)
+	if err != nil || !p.ListFieldsFrom.Authenticated || fmt.Sprint(p.ListFieldsFrom.Networks) != "[192.0.2.1/32 2001:db8::/32]" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	c.Milter.ListFieldsFrom = []string{"lists.example.org"}
+	if _, err := setup.Policy(c); err == nil || !strings.HasPrefix(err.Error(), "milter.list_fields_from: ") {
+		t.Errorf("a name: %v", err)
 	}
 }
 
@@ -68,19 +85,14 @@ func TestStoresAreCheckedWithoutOpeningThem(t *testing.T) {
 		"memory:":              "",
 		"redis://127.0.0.1:1":  "",
 		"redis+sentinel://h:1": "primary's name",
-		"etcd://h":             "unknown scheme",
 	} {
+		problems := new(config.Problems)
 		c := config.Default().Registry
 		c.URL = text
-		err := setup.CheckStore(c)
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+		setup.CheckStore(problems, c)
+		if err := problems.Err(); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
-	}
-	c := config.Default().Registry
-	c.URL, c.PasswordFile = "redis://127.0.0.1:1", "/nowhere"
-	if err := setup.CheckStore(c); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("a missing password file: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -33,19 +34,23 @@ func OpenStore(url string, c config.Registry, timeout time.Duration, create bool
 	return openRedis(url, c, timeout)
 }
 
-// CheckStore returns an error for a registry that OpenStore cannot open by its
-// URL or for want of a password or certificate file. It opens no bolt file and
-// connects to nothing.
-func CheckStore(c config.Registry) error {
-	kind, err := config.StoreKind(c.URL)
-	if err != nil || kind != config.Redis {
-		return err
+// CheckStore adds what keeps OpenStore from opening a registry in Redis: its
+// URL, and the files of its password and certificates. It connects to nothing.
+func CheckStore(problems *config.Problems, c config.Registry) {
+	if kind, err := config.StoreKind(c.URL); err != nil || kind != config.Redis {
+		return // config has checked the other kinds
 	}
-	store, err := openRedis(c.URL, c, time.Duration(c.Timeout))
-	if err != nil {
-		return err
+	problems.Add("registry.url", redisreg.CheckURL(c.URL))
+	_, err := redisreg.ReadPassword(c.PasswordFile)
+	problems.Add("registry.password_file", err)
+	if c.TLSCA != "" {
+		_, err = redisreg.ReadCAs(c.TLSCA)
+		problems.Add("registry.tls_ca", err)
 	}
-	return store.Close()
+	if c.TLSCert != "" && c.TLSKey != "" {
+		_, err = tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		problems.Add("registry.tls_cert", err)
+	}
 }
 
 func openBolt(file string, create bool) (registry.Store, error) {
@@ -61,7 +66,7 @@ func openBolt(file string, create bool) (registry.Store, error) {
 func openRedis(url string, c config.Registry, timeout time.Duration) (registry.Store, error) {
 	password, err := redisreg.ReadPassword(c.PasswordFile)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("registry.password_file: %w", err)
 	}
 	return redisreg.Open(redisreg.Options{URL: url, Username: c.Username, Password: password,
 		TLSCA: c.TLSCA, TLSCert: c.TLSCert, TLSKey: c.TLSKey, KeyPrefix: c.KeyPrefix, Timeout: timeout, MinReplicas: c.MinReplicas})

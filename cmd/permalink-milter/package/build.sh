@@ -53,14 +53,15 @@ completions() {
 	done
 }
 
-# configuration prints the example with all settings commented out, so that the
-# installed file changes no default but the addresses: unix sockets, which only
-# the MTA may open. The first is inside the chroot of Debian's Postfix.
+# configuration prints the example with all settings commented out but two:
+# state_dir, the default of the daemon's unit, which makes it the tool's, too, and
+# the addresses: unix sockets, which only the MTA may open. The first is inside
+# the chroot of Debian's Postfix.
 configuration() {
 	echo '# Settings after # are examples, most of them the defaults: permalink-milter.toml(5).'
 	echo '# permalink-milter --config FILE --check reports every problem of a file.'
 	echo
-	sed -E -e 's/^([a-z_]+ = |\[\[)/#\1/' \
+	sed -E -e '/^state_dir = /! s/^([a-z_]+ = |\[\[)/#\1/' \
 		-e "s|^#listen = \\['inet:.*|listen = ['unix:/var/spool/postfix/permalink-milter/milter.sock', 'unix:/run/permalink-milter/milter.sock']|" config/example.toml
 }
 

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"permalink-milter/cmd/permalink/inorder"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
+	"permalink-milter/hashheader/mailbox/inorder"
 	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )
@@ -51,7 +51,7 @@ func (im *Importer) Wants(name []byte) bool {
 // several goroutines.
 func (im *Importer) Prepare(m *mailbox.Message) *Message {
 	out := &Message{Message: *m}
-	if errors.Is(m.Err, mailbox.ErrNUL) { // the archive holds it all the same
+	if m.Err != nil && m.Whole() { // the archive holds it all the same
 		out.Err, out.Odd = nil, m.Err.Error()
 	}
 	if out.Err != nil {

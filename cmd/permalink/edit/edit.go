@@ -4,12 +4,13 @@ package edit
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 	"strings"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry/stamp"
 )
 
@@ -19,22 +20,26 @@ type Raw struct {
 	Fields   [][]byte // each with its folds and line ends
 	Rest     []byte   // what was read behind the header section
 	Header   hashheader.Header
+	Warning  error // of a message that is a whole input; see mailbox.Ending
 }
 
-// Read reads the start of a message, its header section at least, and leaves
-// the rest in r. It returns mailbox.ErrNotMail for what has no header section,
-// and mailbox.ErrCut where the input ends within a line of it.
-func Read(r io.Reader) (raw Raw, err error) {
+// Read reads the start of a message of a source of this format, its header
+// section at least, and leaves the rest in r. It returns mailbox.ErrNotMail for
+// what has no header section, and mailbox.ErrCut where an mbox ends within it.
+func Read(r io.Reader, format mailbox.Format) (raw Raw, err error) {
 	data, section, err := hashheader.ReadSection(r, nil)
 	switch {
 	case err != nil:
 		return Raw{}, err
 	case len(section.Spans) == 0:
 		return Raw{}, mailbox.ErrNotMail
-	case mailbox.IsCut(data, &section):
-		return Raw{}, mailbox.ErrCut
 	}
-	return newRaw(data, section), nil
+	raw = newRaw(data, section)
+	raw.Warning = mailbox.Ending(data, &section, format)
+	if errors.Is(raw.Warning, mailbox.ErrCut) {
+		return Raw{}, raw.Warning
+	}
+	return raw, nil
 }
 
 func newRaw(data []byte, section hashheader.Section) Raw {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry/stamp"
 )
 
@@ -40,7 +41,7 @@ func readRaw(t *testing.T, text string) Raw {
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("From x\n>From y\nA: b\n c\nB :d\r\n\r\nbody"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		raw, err := Read(bytes.NewReader(data))
+		raw, err := Read(bytes.NewReader(data), mailbox.Single)
 		if err != nil {
 			return
 		}

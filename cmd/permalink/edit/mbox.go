@@ -6,7 +6,7 @@ import (
 	"io"
 	"os"
 
-	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/hashheader/mailbox"
 )
 
 // A Mbox is a mailbox that Copy writes anew.

@@ -9,9 +9,9 @@ import (
 	"slices"
 
 	"permalink-milter/cmd/permalink/follow"
-	"permalink-milter/cmd/permalink/inorder"
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
+	"permalink-milter/hashheader/mailbox/inorder"
 )
 
 // An Examiner holds what messages are checked against.
@@ -119,7 +119,7 @@ func (f Finding) Result() hashheader.Result {
 			worst = c.Result
 		}
 	}
-	if f.Err != nil && rank(worst) < rank(hashheader.PermError) {
+	if f.Err != nil && !errors.Is(f.Err, mailbox.ErrUnended) && rank(worst) < rank(hashheader.PermError) {
 		worst = hashheader.PermError
 	}
 	return worst

@@ -3,8 +3,8 @@ package examine
 import (
 	"testing"
 
-	"permalink-milter/cmd/permalink/mailbox"
 	"permalink-milter/hashheader"
+	"permalink-milter/hashheader/mailbox"
 )
 
 // found is a message with these results of its hash.
@@ -37,5 +37,8 @@ func TestTheWorstResultCounts(t *testing.T) {
 	cut.Err = mailbox.ErrCut
 	if got := cut.Result(); got != hashheader.PermError {
 		t.Errorf("cut off: %s", got)
+	}
+	if cut.Err = mailbox.ErrUnended; cut.Result() != hashheader.Pass {
+		t.Errorf("no line end: %s", cut.Result())
 	}
 }

@@ -149,7 +149,7 @@ func (c *Client) forget(name string, h *host) {
 
 // checkScheme checks the URL of a permalink or a redirect.
 func checkScheme(u *url.URL) error {
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if !hashheader.IsWeb(u) {
 		return fmt.Errorf("%.200s: only http and https are followed", u.Redacted())
 	}
 	return nil

@@ -20,7 +20,7 @@ import (
 	"strings"
 	"syscall"
 
-	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/hashheader/mailbox"
 )
 
 // Errors of single files.

@@ -117,6 +117,15 @@ func parseParts(text string) Query {
 	return q
 }
 
+// Exact returns the query for what must mean one reservation: a bare hash is a
+// token then, and does not stand for all tokens of the hash.
+func (q Query) Exact() Query {
+	if len(q.Hashes) == 1 && q.Ordinal == 0 && q.Claim == "" {
+		q.Ordinal = 1
+	}
+	return q
+}
+
 // Find yields the reservations that the query means. Without a list, it goes
 // through those of all lists.
 func (q Query) Find(ctx context.Context, reg registry.Registry) iter.Seq2[registry.Reservation, error] {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"sync"
 
-	"permalink-milter/cmd/permalink/mailbox"
+	"permalink-milter/hashheader/mailbox"
 )
 
 // Sources sums up what was read. The zero Sources is ready to use.

@@ -199,6 +199,50 @@ func FuzzSegment(f *testing.F) {
 	})
 }
 
+// Whatever is in a segment, the journal opens or says why not, and gives back
+// each record that its checksum finds in it, then those of the next segment.
+func FuzzJournal(f *testing.F) {
+	one := appendFrame(nil, []byte("one reservation"))
+	f.Add([]byte{})
+	f.Add([]byte(segmentHeader))
+	f.Add(slices.Concat([]byte(segmentHeader), one, one[:20]))
+	f.Add(slices.Concat([]byte(segmentHeader), one[:20], one, make([]byte, 30)))
+	f.Add(slices.Concat([]byte("q"+segmentHeader[1:]), one))
+	f.Add(slices.Concat([]byte(segmentHeader[:7]+"\x02"), one))
+	f.Add(appendFrame([]byte(segmentHeader), make([]byte, MaxRecord)))
+	f.Fuzz(func(t *testing.T, segment []byte) {
+		dir := t.TempDir()
+		whole := appendFrame([]byte(segmentHeader), []byte("the next segment's"))
+		for name, data := range map[string][]byte{"1": segment, "2": whole} {
+			if err := os.WriteFile(filepath.Join(dir, name+segmentExt), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j, err := Open(dir, Options{MaxBytes: 1 << 20})
+		if err != nil {
+			if !strings.Contains(err.Error(), "newer permalink-milter") {
+				t.Error(err)
+			}
+			return
+		}
+		var want []string
+		body, _ := bytes.CutPrefix(segment, []byte(segmentHeader))
+		for sound, _, _, _ := soundFrames(body); len(sound) > 0; {
+			record, n := cutFrame(sound)
+			want, sound = append(want, string(record)), sound[n:]
+		}
+		if got := drain(t, j); !slices.Equal(got, append(want, "the next segment's")) {
+			t.Errorf("got %q, want %q and the next segment's", got, want)
+		}
+		if err := j.Append(t.Context(), []byte("x")); err != nil {
+			t.Error(err)
+		}
+		if err := j.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // BenchmarkAppend measures how many records a second are on disk.
 func BenchmarkAppend(b *testing.B) {
 	for _, writers := range []int{1, 64} {

@@ -115,6 +115,9 @@ type Choice struct {
 	Subject   string    `json:"subject,omitempty"`
 	Permalink string    `json:"permalink"` // of this message alone, whatever came first
 	Links     []Link    `json:"links"`
+	// Waits reports that an archive has confirmed others of the choices and not
+	// this one, so that Permalink may lead nowhere.
+	Waits bool `json:"-"`
 }
 
 // A Link is one archive's URL of a message. The archive's name is empty for

@@ -24,8 +24,7 @@ const (
 	restUser = "restadmin"
 )
 
-// coreConfig lets the runners look into their queues more often than once a second, and leaves out those that nothing
-// here needs; each is a process of some 80 MB.
+// coreConfig is mailman.cfg. runnerConfig is added to it for each runner.
 const coreConfig = `[mailman]
 layout: private
 site_owner: postmaster@lists.example.org
@@ -48,29 +47,20 @@ admin_pass: %[9]s
 class: mailman_hyperkitty.Archiver
 enable: yes
 configuration: %[1]s/mailman-hyperkitty.cfg
-[runner.archive]
-sleep_time: 0.1s
-[runner.in]
-sleep_time: 0.1s
-[runner.out]
-sleep_time: 0.1s
-[runner.pipeline]
-sleep_time: 0.1s
-[runner.bounces]
-start: no
-[runner.command]
-start: no
-[runner.digest]
-start: no
 [runner.nntp]
 start: no
-[runner.retry]
-start: no
-[runner.task]
-start: no
-[runner.virgin]
-start: no
 `
+
+// runnerConfig lets a runner look into its queue more often than once a second.
+const runnerConfig = `[runner.%s]
+sleep_time: %s
+`
+
+// Runners of mailman.cfg: those that a post passes look into their queues most often.
+var (
+	quickRunners = []string{"archive", "command", "in", "out", "pipeline", "virgin"}
+	otherRunners = []string{"bounces", "digest", "retry", "task"}
+)
 
 const archiverConfig = `[general]
 base_url: %s
@@ -87,6 +77,12 @@ var programs embed.FS
 func (m *Mailman) configure() error {
 	rest, smtp, lmtp := hostPort(m.rest), hostPort(m.o.SMTP), hostPort(m.o.LMTP)
 	core := fmt.Sprintf(coreConfig, m.o.Dir, smtp[0], smtp[1], lmtp[0], lmtp[1], rest[0], rest[1], restUser, m.password)
+	for _, name := range quickRunners {
+		core += fmt.Sprintf(runnerConfig, name, "0.1s")
+	}
+	for _, name := range otherRunners {
+		core += fmt.Sprintf(runnerConfig, name, "0.5s")
+	}
 	url, user, password := m.REST()
 	kitty, err := json.Marshal(map[string]string{"site": m.o.Web, "domain": Domain, "rest": url[:len(url)-len("/3.1/")], "user": user,
 		"password": password, "dir": m.o.Dir})

@@ -16,21 +16,28 @@ import (
 // TestMailman starts one site for all that can share it.
 func TestMailman(t *testing.T) {
 	need.Program(t, "postfix", "postfix")
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	need.File(t, filepath.Join(cache, "permalink-milter", "mailman3"), "registry/mailman/mailmantest/install.sh")
+	need.File(t, unpacked(t), "registry/mailman/mailmantest/install.sh")
 	a := newArchive(t)
 	s := startSite(t, a.site())
 	for name, test := range map[string]func(*testing.T, *Site, *archive){
 		"vectors": testVectors,
 		"a post arrives with a permalink that opens in HyperKitty": testPermalinksOpen,
 		"the plugin": testPlugin,
+		"every link opens, and every archived post has one":              testEveryLinkOpens,
 		"a post that Mailman or HyperKitty cannot hold is as documented": testLimits,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s, a) })
 	}
+}
+
+// unpacked is where install.sh puts Mailman.
+func unpacked(t *testing.T) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(cache, "permalink-milter", "mailman3")
 }
 
 func startSite(t *testing.T, o SiteOptions) *Site {

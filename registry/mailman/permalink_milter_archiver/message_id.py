@@ -20,6 +20,10 @@ _WHITE_SPACE = b" \t\r\n"
 # 2.1.1).  MTAs break longer ones, so these name nothing.
 MAX_ID = 998
 
+# How a Date ends that a filter added to a message without one, white space
+# deleted.
+_DATE_ADDED = b"(addedintransit)"
+
 # The fields that an identity may use, in the order in which they are digested.
 IDENTITY_FIELDS = ("from", "to", "cc", "date", "message-id", "subject")
 
@@ -65,12 +69,15 @@ def message_hash(algorithm: Algorithm, message_id: bytes) -> str:
 def identity(found: Iterable[Field], names: Collection[str]) -> str:
     """Return the identity of a message, which distinguishes it from others with
     the same hash: the first 128 bits, as hexadecimal digits, of a SHA-256 over
-    the named fields (of IDENTITY_FIELDS), white space deleted."""
+    the named fields (of IDENTITY_FIELDS), white space deleted.  A Date that a
+    filter added counts as missing."""
     header = list(found)
     text = b""
     for name in IDENTITY_FIELDS:
         if name in names:
             value = message_id_of(header) if name == "message-id" else first(header, name).translate(None, _WHITE_SPACE)
+            if name == "date" and value.endswith(_DATE_ADDED):
+                value = b""
             text += name.encode("ascii") + b":" + value + b"\n"
     return hashlib.sha256(text).hexdigest()[:32]
 

@@ -120,9 +120,13 @@ func (s *Server) Stop() { s.end(syscall.SIGTERM) }
 // Kill ends the server with SIGKILL.
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
+// Signal sends the server a signal, such as SIGSTOP. It does not wait for the
+// effect.
+func (s *Server) Signal(sig syscall.Signal) { _ = s.cmd.Process.Signal(sig) }
+
 func (s *Server) end(sig syscall.Signal) {
 	// An error means that the server has ended already.
-	_ = s.cmd.Process.Signal(sig)
+	s.Signal(sig)
 	select {
 	case <-s.exited:
 	case <-time.After(patience):

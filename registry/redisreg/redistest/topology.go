@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // PrimaryName is the name of the primary at the Sentinels.
@@ -127,6 +129,35 @@ func (g *Group) startCluster(dir string) error {
 		return err
 	}
 	return g.Settled()
+}
+
+// Primaries asks the running servers of a Cluster which of them are primaries.
+func (g *Group) Primaries() (primaries []*Server, err error) {
+	for _, s := range g.Servers {
+		role, err := s.CLI("info", "replication")
+		if err != nil {
+			return nil, err
+		}
+		if strings.Contains(role, "role:master") {
+			primaries = append(primaries, s)
+		}
+	}
+	return primaries, nil
+}
+
+// Promoted waits until a replica has taken a dead primary's place. A primary
+// without appendonly that comes back before that is empty, and its replica
+// follows it in that.
+func (g *Group) Promoted(dead *Server) error {
+	others := Group{Servers: slices.DeleteFunc(slices.Clone(g.Servers), func(s *Server) bool { return s == dead })}
+	var primaries []*Server
+	var err error
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if primaries, err = others.Primaries(); err == nil && len(primaries) == 3 {
+			return nil
+		}
+	}
+	return errors.Join(fmt.Errorf("%d primaries serve in place of 3", len(primaries)), err)
 }
 
 // Settled waits until each node of a Cluster sees all slots served and each

@@ -13,11 +13,13 @@ documented
 ok "the unit is enabled" test -e $enabled
 ok "the socket is not" not test -e /etc/systemd/system/sockets.target.wants/permalink-milter.socket
 configure
+ok "root reserves a permalink before the first start" reserve
 start
 works
+ok "the tool works beside the daemon" kept
 stop
+ok "and without it" kept
 cp $config /mnt/before
-ok "a permalink is reserved" reserve
 
 ok "the new version installs over it" quiet dpkg -i "$new"
 ok "it is the new one" eval '! permalink-milter --version | grep -qF 0.0.1'

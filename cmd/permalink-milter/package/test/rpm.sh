@@ -15,7 +15,7 @@ start
 works
 stop
 cp $config /mnt/before
-ok "a permalink is reserved" reserve
+ok "root reserves a permalink" reserve
 ok "the new version installs over it" rpm -U "$new"
 ok "the administrator's configuration stays" cmp $config /mnt/before
 ok "the registry stays" kept

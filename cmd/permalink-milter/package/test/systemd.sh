@@ -38,6 +38,7 @@ quiet postfix stop
 # The rest is with an address of TCP.
 sed -i "s/^listen = \['unix:.*/listen = ['inet:127.0.0.1:8899']/" $config
 ok "it listens on TCP" systemctl restart $unit
+status="serving milter on 127.0.0.1:8899, control on $state/control.sock"
 ok "its address is open" address
 daemon=$(property MainPID)
 ok "it runs as an unprivileged user" grep -q "^Uid:	$(id -u $user)	" "/proc/$daemon/status"
@@ -86,7 +87,7 @@ sed -i "s/^listen = \['inet:127.*/listen = ['systemd:milter']/" $config
 systemctl stop $unit
 ok "the socket's unit takes the address" systemctl enable --quiet --now permalink-milter.socket
 ok "the daemon starts with it" systemctl start $unit
-ok "and serves it" equal 'serving milter on 127.0.0.1:8899' property StatusText
+ok "and serves it" equal "$status" property StatusText
 systemctl stop $unit
 ok "the address stays open without the daemon" address
 ok "a client brings the daemon back" eval 'sleep 1; active'

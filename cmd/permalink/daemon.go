@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"permalink-milter/cmd/internal/setup"
+	"permalink-milter/registry/httpapi"
+)
+
+// daemonOf returns the registry at a URL through the daemon that runs in a state
+// directory, nil if none does or its registry is another one. Whoever may open
+// the daemon's socket may do everything.
+func daemonOf(stateDir, url string) (*httpapi.Client, error) {
+	socket := setup.ControlSocket(stateDir)
+	conn, err := dial(context.Background(), socket)
+	switch {
+	case err == nil:
+		conn.Close()
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EINVAL): // the last: its path is too long
+		return nil, nil
+	case errors.Is(err, fs.ErrPermission):
+		return nil, &exitError{exitConfig, fmt.Errorf("%s: permission denied: %s", socket, whoMay(socket))}
+	default:
+		return nil, &exitError{exitTemporary, err}
+	}
+	transport := newTransport()
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) }
+	daemon := &httpapi.Client{Base: "http://control.sock", HTTP: &http.Client{Transport: transport}}
+	name, err := daemon.StoreName(context.Background())
+	if err != nil {
+		return nil, &exitError{exitTemporary, fmt.Errorf("%s: %w", socket, err)}
+	}
+	if name != setup.StoreName(url) {
+		return nil, daemon.Close()
+	}
+	return daemon, nil
+}
+
+func dial(ctx context.Context, socket string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: answerTimeout}).DialContext(ctx, "unix", socket)
+}
+
+// whoMay says how to get at a socket that may not be opened. Where it cannot
+// even be seen, its directory says whose it is.
+func whoMay(socket string) string {
+	info, err := os.Stat(socket)
+	if err != nil {
+		info, err = os.Stat(filepath.Dir(socket))
+	}
+	if err != nil {
+		return "run this as root"
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	group := strconv.Itoa(int(owner.Gid))
+	if g, err := user.LookupGroupId(group); err == nil {
+		group = g.Name
+	}
+	return fmt.Sprintf("run this as root, or as a member of the group %[1]s: usermod -aG %[1]s USER, and log in again", group)
+}
