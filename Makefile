@@ -26,6 +26,7 @@ install: mailman ## the programs that the tests drive
 	testdata/install.sh $(DEBIAN)
 	testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf
 	testdata/unpack.sh mlmmj mlmmj
+	testdata/unpack.sh sympa sympa
 
 mailman: # unpacked, not installed
 	testdata/install.sh python3

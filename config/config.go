@@ -91,7 +91,7 @@ type Archive struct {
 	Lists       []string `toml:"lists" reload:"yes" comment:"Glob patterns of the addresses of its lists, such as *@lists.example.org."`
 	Except      []string `toml:"except" default:"the list manager's own addresses" reload:"yes" comment:"Glob patterns of addresses that lists must not match. Without the key: those that a list manager uses beside a list's own, such as *-bounces@* and *-request+*@*."`
 	List        string   `toml:"list" reload:"yes" comment:"List of the messages that name no list. May be empty."`
-	URL         string   `toml:"url" reload:"yes" comment:"Template of its permalinks, with {token} {hash} {md5} {sha1} {sha256} {message_id} {list} {listname} {host} {list_id} {claim}."`
+	URL         string   `toml:"url" reload:"yes" comment:"Template of its permalinks, with {token} {hash} {md5} {sha1} {sha256} {message_id} {list} {listname} {host} {list_id} {claim} {year} {month}. {NAME:FORM} writes a value in another form: base32, base64url or hex for a digest, path or query for text. {sha1(message_id,listname)} digests several values."`
 	Target      string   `toml:"target" reload:"yes" comment:"Template of the URLs to which the resolver of [http] redirects, if url is that of the resolver itself. Permalinks then survive a move of the archive. If empty, url."`
 	OnCollision string   `toml:"on_collision" reload:"yes" oneof:"suffix share" comment:"What a second message with the same hash gets: suffix gives it HASH-2; share gives it HASH too, for archivers that keep one message per Message-ID. Lists of an [[lmtp.domain]] need suffix."`
 }

@@ -53,10 +53,11 @@ func (a Algorithm) String() string { return algorithmNames[a] }
 // Message-ID-MD5.
 func (a Algorithm) FieldName() string { return fieldNames[a] }
 
+// size returns the bytes of a digest.
+func (a Algorithm) size() int { return [...]int{md5.Size, sha1.Size, sha256.Size}[a] }
+
 // HashLen returns the characters of a hash: 26, 32 or 52.
-func (a Algorithm) HashLen() int {
-	return base32Hash.EncodedLen([...]int{md5.Size, sha1.Size, sha256.Size}[a])
-}
+func (a Algorithm) HashLen() int { return base32Hash.EncodedLen(a.size()) }
 
 // Allowed returns ErrFIPS, wrapped, where the algorithm must not be used.
 func (a Algorithm) Allowed() error {
@@ -76,19 +77,26 @@ func (a Algorithm) Hash(canonical []byte) (string, error) {
 
 // AppendHash appends the base32 hash of a canonical Message-ID to dst.
 func (a Algorithm) AppendHash(dst, canonical []byte) ([]byte, error) {
+	var room [sha256.Size]byte
+	digest, err := a.appendSum(room[:0], canonical)
+	return base32Hash.AppendEncode(dst, digest), err
+}
+
+// appendSum appends the digest of data to dst.
+func (a Algorithm) appendSum(dst, data []byte) ([]byte, error) {
 	if err := a.Allowed(); err != nil {
 		return dst, err
 	}
 	switch a {
 	case MD5:
-		sum := md5.Sum(canonical)
-		return base32Hash.AppendEncode(dst, sum[:]), nil
+		sum := md5.Sum(data)
+		return append(dst, sum[:]...), nil
 	case SHA1:
-		sum := sha1.Sum(canonical)
-		return base32Hash.AppendEncode(dst, sum[:]), nil
+		sum := sha1.Sum(data)
+		return append(dst, sum[:]...), nil
 	default:
-		sum := sha256.Sum256(canonical)
-		return base32Hash.AppendEncode(dst, sum[:]), nil
+		sum := sha256.Sum256(data)
+		return append(dst, sum[:]...), nil
 	}
 }
 

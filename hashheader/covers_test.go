@@ -39,7 +39,7 @@ func TestForgedPermalinksLieUnderTheTemplate(t *testing.T) {
 			t.Errorf("%q is another site's", value)
 		}
 		h := hashheader.Header{{Name: "Message-ID", Value: "<abc@example.org>"}, {Name: "Archived-At", Value: value}}
-		for _, check := range hashheader.Examine(h, []hashheader.Template{template}) {
+		for _, check := range hashheader.Examine(h, hashheader.Site{Templates: []hashheader.Template{template}}) {
 			if strings.EqualFold(check.Field, "Archived-At") && check.Result.Fine() {
 				t.Errorf("%q: %+v", value, check)
 			}

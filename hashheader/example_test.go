@@ -22,7 +22,7 @@ func ExampleExamine() {
 		fmt.Println(err)
 		return
 	}
-	for _, check := range hashheader.Examine(header, []hashheader.Template{template}) {
+	for _, check := range hashheader.Examine(header, hashheader.Site{Templates: []hashheader.Template{template}}) {
 		fmt.Println(check.Field, check.Result)
 	}
 	// Output:

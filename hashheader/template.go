@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -14,31 +15,31 @@ type Permalink struct {
 	ListID    string    // the identifier of List-Id (RFC 2919)
 	Token     string    // the reserved token
 	MessageID []byte    // the canonical Message-ID
+	Date      string    // the value of the Date field, for {year} and {month}
 	Algorithm Algorithm // the algorithm of {hash}
 	Identity  Identity  // of the message, for {claim}
 	// Hash stands in for a MessageID that is not known, as when a token is
-	// resolved. It fills templates without {message_id} and without the hash of
-	// another algorithm.
+	// resolved. It fills templates without {message_id} and without another
+	// digest of the message.
 	Hash string
 }
 
-// ErrNeedsID is returned by Expand for a template that the hash alone cannot
-// fill.
-var ErrNeedsID = errors.New("the template needs the Message-ID, not its hash alone")
-
-// placeholders lists the names that a template may hold. The first ones, as
-// many as distinct says, differ from message to message.
-var placeholders = []string{"md5", "sha1", "sha256", "hash", "token", "message_id", "list", "listname", "host", "list_id", "claim"}
-
-const distinct = 6
+// Errors of Expand for a template that needs more than is known of a message.
+var (
+	ErrNeedsID = errors.New("the template needs the Message-ID, not its hash alone")
+	ErrNoDate  = errors.New("the template needs a Date, and the message has none that can be read")
+)
 
 // A Template is a parsed permalink template, such as
 // https://lists.example.org/archives/list/{list}/message/{sha1}/.
 // The zero Template is good for IsZero alone.
 type Template struct {
-	// literals has one element more than names: text and names alternate.
-	literals, names []string
-	base            place // of the prefix
+	// literals has one element more than places: text and placeholders
+	// alternate.
+	literals []string
+	places   []placeholder
+	form     *regexp.Regexp // of its URLs, with a group for each placeholder; nil where parts needs none
+	base     place          // of the prefix
 }
 
 // ParseTemplate reads a template: an absolute http or https URL with a
@@ -63,10 +64,13 @@ func ParseTemplate(text string) (Template, error) {
 	if _, err := url.Parse(strings.Join(t.literals, "x")); err != nil {
 		return t, fmt.Errorf("%q: %w", text, err)
 	}
-	if !slices.ContainsFunc(t.names, func(name string) bool { return slices.Contains(placeholders[:distinct], name) }) {
-		return t, fmt.Errorf("%q gives every message the same URL: add one of {%s}", text, strings.Join(placeholders[:distinct], "} {"))
+	if !slices.ContainsFunc(t.places, placeholder.distinct) {
+		return t, fmt.Errorf("%q gives every message the same URL: add one of {%s}", text, strings.Join(distinctNames, "} {"))
 	}
 	t.base = newPlace(u)
+	if err := t.compile(); err != nil {
+		return t, fmt.Errorf("%q is too long: %w", text, err)
+	}
 	return t, nil
 }
 
@@ -84,14 +88,15 @@ func split(text string) (Template, error) {
 		if !open {
 			return t, nil
 		}
-		name, tail, closed := strings.Cut(after, "}")
+		inside, tail, closed := strings.Cut(after, "}")
 		if !closed {
 			return t, fmt.Errorf("%q: a { without its }", text)
 		}
-		if !slices.Contains(placeholders, name) {
-			return t, fmt.Errorf("%q: unknown placeholder {%s}: there are {%s}", text, name, strings.Join(placeholders, "} {"))
+		p, err := parsePlaceholder(inside)
+		if err != nil {
+			return t, fmt.Errorf("%q: %w", text, err)
 		}
-		t.names = append(t.names, name)
+		t.places = append(t.places, p)
 		rest = tail
 	}
 }
@@ -99,21 +104,33 @@ func split(text string) (Template, error) {
 // IsZero reports whether the template was not parsed from anything.
 func (t Template) IsZero() bool { return t.literals == nil }
 
-// Algorithm returns the algorithm of the first digest that the template's URLs
-// show, def where they show none.
+// Algorithm returns the algorithm of the first hash that the template's URLs
+// show, in whatever form, def where they show none. A digest of more than the
+// Message-ID is no hash.
 func (t Template) Algorithm(def Algorithm) Algorithm {
-	for _, name := range t.names {
-		if a, err := ParseAlgorithm(name); err == nil {
+	for _, p := range t.places {
+		if a, err := ParseAlgorithm(p.name); err == nil && p.isHash() {
 			return a
 		}
 	}
 	return def
 }
 
+// NeedsDate reports whether the template needs the Date of a message.
+func (t Template) NeedsDate() bool { return slices.ContainsFunc(t.places, placeholder.isDate) }
+
+// NeedsHeader reports whether what the template's URLs show of a message is
+// more than its Message-ID.
+func (t Template) NeedsHeader() bool {
+	return slices.ContainsFunc(t.places, func(p placeholder) bool {
+		return p.isDate() || p.name == "claim" || p.isDigest() && !p.isHash()
+	})
+}
+
 // Allowed returns ErrFIPS, wrapped, where the template needs an algorithm that
 // must not be used. The algorithm of {hash} is def.
 func (t Template) Allowed(def Algorithm) error {
-	_, err := t.Expand(Permalink{List: "list@host.example", Algorithm: def})
+	_, err := t.Expand(Permalink{List: "list@host.example", Algorithm: def, Date: "1 Jan 2000 00:00 +0000"})
 	return err
 }
 
@@ -124,119 +141,23 @@ func (t Template) Prefix() string { return t.literals[0] }
 // String returns the template as it was written.
 func (t Template) String() string {
 	var b strings.Builder
-	for i, name := range t.names {
-		b.WriteString(t.literals[i] + "{" + name + "}")
+	for i, p := range t.places {
+		b.WriteString(t.literals[i] + "{" + p.text + "}")
 	}
-	return b.String() + t.literals[len(t.names)]
+	return b.String() + t.literals[len(t.places)]
 }
 
-// Expand fills the template, each value percent-encoded for a path segment.
-// Its only errors are ErrFIPS and, for a Permalink without MessageID,
-// ErrNeedsID.
+// Expand fills the template. Its errors are ErrFIPS, ErrNoDate, and for a
+// Permalink without MessageID ErrNeedsID.
 func (t Template) Expand(p Permalink) (string, error) {
 	var room [256]byte
 	out := append(room[:0], t.literals[0]...)
-	for i, name := range t.names {
-		value, err := p.value(name)
-		if err != nil {
+	for i, at := range t.places {
+		var err error
+		if out, err = p.appendValue(out, at); err != nil {
 			return "", err
 		}
-		out = appendSegment(out, value)
 		out = append(out, t.literals[i+1]...)
 	}
 	return string(out), nil
-}
-
-func (p Permalink) value(name string) (string, error) {
-	listname, host, _ := strings.Cut(p.List, "@")
-	switch name {
-	case "token":
-		return p.Token, nil
-	case "message_id":
-		if p.hashOnly() {
-			return "", ErrNeedsID
-		}
-		return string(p.MessageID), nil
-	case "list":
-		return p.List, nil
-	case "listname":
-		return listname, nil
-	case "host":
-		return host, nil
-	case "list_id":
-		return p.ListID, nil
-	case "claim":
-		return p.Identity.Claim(), nil
-	case "hash":
-		return p.hash(p.Algorithm)
-	}
-	a, err := ParseAlgorithm(name)
-	if err != nil {
-		return "", err
-	}
-	return p.hash(a)
-}
-
-func (p Permalink) hashOnly() bool { return len(p.MessageID) == 0 && p.Hash != "" }
-
-func (p Permalink) hash(a Algorithm) (string, error) {
-	if !p.hashOnly() {
-		return a.Hash(p.MessageID)
-	}
-	if len(p.Hash) != a.HashLen() {
-		return "", ErrNeedsID
-	}
-	return p.Hash, nil
-}
-
-// appendSegment appends value, all but RFC 3986's pchar percent-encoded.
-func appendSegment(dst []byte, value string) []byte {
-	const digits = "0123456789ABCDEF"
-	for i := range len(value) {
-		c := value[i]
-		if isPchar(c) {
-			dst = append(dst, c)
-			continue
-		}
-		dst = append(dst, '%', digits[c>>4], digits[c&15])
-	}
-	return dst
-}
-
-func isPchar(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
-	}
-	return strings.IndexByte("-._~!$&'()*+,;=:@", c) >= 0
-}
-
-// ErrNoMatch is returned by Match for a URL that the template cannot make.
-var ErrNoMatch = errors.New("the URL is not of this template")
-
-// Match returns the decoded value of each placeholder of a URL, by its name. A
-// placeholder extends to the next literal text, or to the end.
-func (t Template) Match(rawURL string) (map[string]string, error) {
-	rest, ok := strings.CutPrefix(rawURL, t.literals[0])
-	if !ok {
-		return nil, ErrNoMatch
-	}
-	values := make(map[string]string, len(t.names))
-	for i, name := range t.names {
-		segment := rest
-		if literal := t.literals[i+1]; literal != "" {
-			segment, rest, ok = strings.Cut(rest, literal)
-		} else {
-			rest = ""
-		}
-		value, err := url.PathUnescape(segment)
-		if !ok || err != nil || strings.Contains(segment, "/") {
-			return nil, ErrNoMatch
-		}
-		values[name] = value
-	}
-	if rest != "" {
-		return nil, ErrNoMatch
-	}
-	return values, nil
 }

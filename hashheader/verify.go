@@ -1,11 +1,9 @@
 package hashheader
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -45,10 +43,10 @@ type Check struct {
 }
 
 // Examine checks a header section: the Message-ID itself, each hash field
-// against it, and each Archived-At against RFC 5064 and the template under
-// which it lies. There is at least one check of each method. It needs
-// the fields that Examined accepts, and no others.
-func Examine(h Header, templates []Template) []Check {
+// against it, and each Archived-At against RFC 5064 and the site's template
+// under which it lies. There is at least one check of each method. It needs
+// the fields that the site wants, and no others.
+func Examine(h Header, s Site) []Check {
 	var room [128]byte
 	value, id := h.messageID(room[:0])
 	checks := append(make([]Check, 0, 4), examineID(h, value, id))
@@ -56,7 +54,7 @@ func Examine(h Header, templates []Template) []Check {
 		id = nil // it names nothing
 	}
 	checks = appendHashes(checks, h, id)
-	return appendArchivedAt(checks, h, id, templates)
+	return (&examination{s, h, id}).appendArchivedAt(checks)
 }
 
 // newCheck returns a check of a field without a result.
@@ -112,10 +110,13 @@ func appendHashes(checks []Check, h Header, id []byte) []Check {
 	return checks
 }
 
+// noUsableID is why a message without a Message-ID leaves a check open.
+const noUsableID = "no usable Message-ID to check it against"
+
 // verifyWord returns Verify's answer as a result word, and the reason for it.
 func verifyWord(a Algorithm, value string, id []byte) (Result, string) {
 	if len(id) == 0 {
-		return PermError, "no usable Message-ID to check it against"
+		return PermError, noUsableID
 	}
 	err := Verify(a, value, id)
 	switch {
@@ -129,110 +130,6 @@ func verifyWord(a Algorithm, value string, id []byte) (Result, string) {
 		return Policy, err.Error()
 	}
 	return PermError, err.Error()
-}
-
-func appendArchivedAt(checks []Check, h Header, id []byte, templates []Template) []Check {
-	before := len(checks)
-	for _, f := range h {
-		if f.Is(ArchivedAtField) {
-			checks = append(checks, examineArchivedAt(f, id, templates))
-		}
-	}
-	if len(checks) == before {
-		checks = append(checks, Check{Method: MethodArchivedAt, Result: None, Reason: "no Archived-At"})
-	}
-	return checks
-}
-
-func examineArchivedAt(f Field, id []byte, templates []Template) Check {
-	c := newCheck(MethodArchivedAt, f)
-	url, err := ParseArchivedAt(f.Value)
-	switch {
-	case err == nil:
-		c.Result, c.Reason = permalinkWord(url, id, templates)
-	case slices.ContainsFunc(templates, func(t Template) bool { return t.Covers(f.Value) }):
-		c.Result, c.Reason = Fail, "names the archive's host, but is not a URL in angle brackets (RFC 5064)"
-	default:
-		c.Result, c.Reason = PermError, err.Error()
-	}
-	return c
-}
-
-// permalinkWord judges a URL by the first template that can make it. A URL
-// that only lies under a template is a forgery or another page of the archive.
-func permalinkWord(url string, id []byte, templates []Template) (Result, string) {
-	if len(templates) == 0 {
-		return Pass, "its syntax alone: no template was given"
-	}
-	result, reason := None, "of another archive"
-	for _, t := range templates {
-		values, err := t.Match(url)
-		if err != nil {
-			if result == None && t.coversURL(url) {
-				result, reason = Fail, "not as the template "+t.String()+" makes it"
-			}
-			continue
-		}
-		if result, reason = partsWord(values, id); result == Pass {
-			break
-		}
-	}
-	return result, reason
-}
-
-// partsWord checks the variable parts of a permalink, the worst first.
-func partsWord(values map[string]string, id []byte) (Result, string) {
-	for _, name := range placeholders[:distinct] {
-		value, ok := values[name]
-		if !ok {
-			continue
-		}
-		if result, reason := partWord(name, value, id); result != Pass {
-			return result, reason
-		}
-	}
-	return Pass, ""
-}
-
-func partWord(name, value string, id []byte) (Result, string) {
-	switch name {
-	case "message_id":
-		if len(id) == 0 || !bytes.Equal(Canonical(nil, value), id) {
-			return Fail, "another Message-ID"
-		}
-		return Pass, ""
-	case "token":
-		value = cutOrdinal(value)
-		fallthrough
-	case "hash":
-		if a, ok := HashAlgorithm(value); ok {
-			return malformedFails(verifyWord(a, value, id))
-		}
-		return Fail, "its variable part is not a hash"
-	}
-	a, err := ParseAlgorithm(name)
-	if err != nil {
-		return PermError, err.Error()
-	}
-	return malformedFails(verifyWord(a, value, id))
-}
-
-// malformedFails turns a malformed hash in a URL into a failure: the URL is not
-// the permalink. Only a message without a Message-ID leaves that open.
-func malformedFails(result Result, reason string) (Result, string) {
-	if result == PermError && !strings.HasPrefix(reason, "no usable Message-ID") {
-		return Fail, reason
-	}
-	return result, reason
-}
-
-// cutOrdinal cuts the -2, -3, … of a collision off a token.
-func cutOrdinal(token string) string {
-	hash, suffix, _ := strings.Cut(token, "-")
-	if n, err := strconv.Atoi(suffix); err == nil && n > 1 && strconv.Itoa(n) == suffix {
-		return hash
-	}
-	return token
 }
 
 // OddID returns in which ways a Message-ID field's value differs from the

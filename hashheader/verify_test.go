@@ -54,14 +54,14 @@ var headers = []struct{ name, text string }{
 	{"a permalink without Message-ID", "Archived-At: <" + underURL + abcMD5 + ">\n"},
 }
 
-func templates(t *testing.T) (out []hashheader.Template) {
+func site(t *testing.T) (out hashheader.Site) {
 	t.Helper()
 	for _, text := range []string{underURL[:26] + "{list}/{token}", "https://lists.example.org/sha1/{sha1}/", "https://inbox.example.org/{message_id}/"} {
 		tmpl, err := hashheader.ParseTemplate(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, tmpl)
+		out.Templates = append(out.Templates, tmpl)
 	}
 	return out
 }
@@ -70,7 +70,7 @@ func TestExamineGolden(t *testing.T) {
 	var b strings.Builder
 	for _, h := range headers {
 		fmt.Fprintf(&b, "== %s\n%s", h.name, h.text)
-		for _, c := range hashheader.Examine(readHeader(t, []byte(h.text)), templates(t)) {
+		for _, c := range hashheader.Examine(readHeader(t, []byte(h.text)), site(t)) {
 			fmt.Fprintf(&b, "-> %s=%s %s (%s)\n", c.Method, c.Result, c.Field, c.Reason)
 		}
 	}
@@ -80,7 +80,7 @@ func TestExamineGolden(t *testing.T) {
 func TestAuthenticationResultsGolden(t *testing.T) {
 	var b strings.Builder
 	for _, h := range headers {
-		checks := hashheader.Examine(readHeader(t, []byte(h.text)), templates(t))
+		checks := hashheader.Examine(readHeader(t, []byte(h.text)), site(t))
 		fmt.Fprintf(&b, "== %s\nAuthentication-Results: %s\n", h.name, hashheader.AuthenticationResults("mx1.example.org", checks))
 	}
 	odd := []hashheader.Check{{Method: "message-id-hash", Result: hashheader.Fail, Field: "Message-ID-MD5", Value: `a"\` + "\x00ü", Reason: `say "no"`}}
@@ -90,7 +90,7 @@ func TestAuthenticationResultsGolden(t *testing.T) {
 
 func TestWithoutTemplatesOnlyTheSyntaxOfArchivedAtIsChecked(t *testing.T) {
 	h := readHeader(t, []byte(abcHeader+"Archived-At: <"+underURL+otherMD5+">\n"))
-	c := hashheader.Examine(h, nil)
+	c := hashheader.Examine(h, hashheader.Site{})
 	if last := c[len(c)-1]; last.Result != hashheader.Pass || !strings.Contains(last.Reason, "syntax alone") {
 		t.Errorf("%+v", last)
 	}
@@ -106,7 +106,7 @@ func TestAPermalinkOfAnyTemplatePasses(t *testing.T) {
 		both = append(both, tmpl)
 	}
 	h := readHeader(t, []byte(abcHeader+"Archived-At: <https://a.example/"+abcSHA1+">\n"))
-	if c := hashheader.Examine(h, both)[2]; c.Result != hashheader.Pass {
+	if c := hashheader.Examine(h, hashheader.Site{Templates: both})[2]; c.Result != hashheader.Pass {
 		t.Errorf("%+v", c)
 	}
 }
@@ -148,7 +148,7 @@ func TestEveryVectorStampedPasses(t *testing.T) {
 			continue
 		}
 		h = append(h, hashheader.Field{Name: "Message-ID-MD5", Value: *v.MD5}, hashheader.Field{Name: "Message-ID-SHA256", Value: *v.SHA256})
-		for _, c := range hashheader.Examine(h, nil) {
+		for _, c := range hashheader.Examine(h, hashheader.Site{}) {
 			forged := c.Value == "AAAA" || c.Value == "BBBB"
 			if c.Result.Fine() == forged {
 				t.Errorf("%s: %+v", v.Name, c)
@@ -169,7 +169,7 @@ func TestAnyChangedBitOfTheIDFails(t *testing.T) {
 		bit := rapid.IntRange(0, len(changed)*8-1).Draw(t, "bit")
 		changed[bit/8] ^= 1 << (bit % 8)
 		h := hashheader.Header{{Name: "Message-ID", Value: "<" + string(changed) + ">"}, {Name: a.FieldName(), Value: hash}}
-		if got := hashheader.Examine(h, nil)[1]; got.Result != hashheader.Fail {
+		if got := hashheader.Examine(h, hashheader.Site{})[1]; got.Result != hashheader.Fail {
 			t.Fatalf("%q for %q: %+v", changed, id, got)
 		}
 	})
@@ -186,7 +186,7 @@ func FuzzExamine(f *testing.F) {
 			name, value, _ := strings.Cut(line, ":")
 			h = append(h, hashheader.Field{Name: name, Value: value})
 		}
-		checks := hashheader.Examine(h, []hashheader.Template{tmpl})
+		checks := hashheader.Examine(h, hashheader.Site{Templates: []hashheader.Template{tmpl}})
 		for line := range strings.Lines(hashheader.AuthenticationResults("host", checks)) {
 			line = strings.TrimSuffix(line, "\n")
 			if len(line) > 998 || strings.ContainsFunc(line[1:], func(r rune) bool { return r < ' ' || r >= 0x7f }) {
@@ -204,7 +204,7 @@ func TestManyFieldsOfOneNameAreExaminedInOnePass(t *testing.T) {
 			h = append(h, hashheader.Field{Name: "Message-ID-MD5", Value: " VP3JZR3MSKY5TQSMS5FHURHQXI"})
 		}
 		began := time.Now()
-		checks := hashheader.Examine(h, nil)
+		checks := hashheader.Examine(h, hashheader.Site{})
 		if c := checks[fields]; len(checks) != fields+2 || c.Result != hashheader.Policy {
 			t.Errorf("%d checks, the last field's %+v", len(checks), c)
 		}

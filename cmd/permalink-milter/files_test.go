@@ -40,7 +40,7 @@ func TestStrangersLeaveTheMilterItsDescriptors(t *testing.T) {
 	time.Sleep(time.Second) // for as many of them as the daemon takes
 	var sessions []mail
 	for range mtas {
-		sessions = append(sessions, connect(t, "unix", p.socket()).begin(messageID, listID))
+		sessions = append(sessions, connect(t, "unix", p.socket()).begin(messageID, dateField, listID))
 	}
 	for _, m := range sessions {
 		if got := len(m.end()); got != 2 {

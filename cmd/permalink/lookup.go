@@ -23,8 +23,8 @@ import (
 
 const lookupLong = `Print who holds a permalink. An argument is one of these, and standard error says
 which one it was taken for:
-  a URL         a permalink of an archive of --config, or any URL with a token
-                among its parts
+  a URL         a permalink of an archive of --config, any URL with a token
+                among its parts, or one that an archive confirmed
   a hash        all its tokens are printed
   a token       as HASH-2
   HASH=CLAIM    the token that the message with this identity holds

@@ -206,7 +206,7 @@ func (o *verifyOptions) examiner() (*examine.Examiner, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.Templates = policy.Templates()
+	x.Site, x.SiteWants = policy.Site(), policy.Wants
 	if o.registry.named() {
 		x.Reservation, err = o.reservation(c)
 	}

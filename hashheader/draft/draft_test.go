@@ -84,7 +84,7 @@ func TestAlgorithmsAreTheCodes(t *testing.T) {
 }
 
 func TestTemplateNamesAreTheCodes(t *testing.T) {
-	p := hashheader.Permalink{List: "devel@lists.example.org", ListID: "id", Token: "T", MessageID: []byte("abc@example.org")}
+	p := hashheader.Permalink{List: "devel@lists.example.org", ListID: "id", Token: "T", MessageID: []byte("abc@example.org"), Date: "24 Nov 2026 11:00 +0000"}
 	known := 0
 	for _, row := range table(t, "## URL Templates") {
 		for name := range strings.SplitSeq(row[0], ", ") {

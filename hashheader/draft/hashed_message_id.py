@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections import Counter
+from datetime import datetime, timedelta
 from email.utils import make_msgid
 from typing import Callable, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import quote
@@ -22,6 +23,14 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
 _MAILBOX_LINE = re.compile(rb">?From ")
 _HASH_NAME = re.compile(r"(?:[a-z0-9]+-)*message-id-(md5|sha1|sha256)|(?:x-)?message-id-hash")
+_DATE = re.compile(
+    r" *(?:[A-Za-z]+, *)?([0-9]{1,2}) +([A-Za-z]{3}) +([0-9]{2,4}) +([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?"
+    r" +(?:([+-])([0-9]{2})([0-9]{2})|([A-Za-z]+))(?: |\(|\Z)".replace(" ", "[ \t\r\n]").encode("ascii"))
+_DATE_ADDED = b"(addedintransit)"  # "Identity"
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_ZONES = {"EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7}
+_TEXTS = ("token", "message_id", "list", "listname", "host", "list_id", "claim", "year", "month")
+_INPUTS = ("message_id", "list", "listname", "host", "list_id")
 _TOKEN = re.compile(r"([A-Za-z2-7]+)(?:-([2-9]|[1-9][0-9]{1,2}))?", re.ASCII)
 
 
@@ -174,7 +183,7 @@ def compose_token(hash_text: str, ordinal: int = 1) -> str:
 def _originator_value(fields: Sequence[Field], name: str) -> bytes:
     """"Identity": a value without its white space; a Date that a filter added counts as empty."""
     value = _squeeze(_first(fields, name) or b"")
-    return b"" if name == "date" and value.endswith(b"(addedintransit)") else value
+    return b"" if name == "date" and value.endswith(_DATE_ADDED) else value
 
 
 def identity(fields: Sequence[Field], chosen: Iterable[str] = ("message-id", "date")) -> bytes:
@@ -199,27 +208,67 @@ def derived(fields: Sequence[Field]) -> Optional[bytes]:
     return _base32(digest).encode("ascii") + b".derived@" + domain
 
 
+def year_and_month(date: bytes) -> Optional[tuple[str, str]]:
+    """"URL Templates": those of a Date field's value in UTC, None if it cannot be read."""
+    match = _DATE.match(date)
+    if not match or _squeeze(date).endswith(_DATE_ADDED):
+        return None
+    day, month, year, hour, minute, second, sign, hours, minutes, zone = ((g or b"").decode("ascii") for g in match.groups())
+    full = int(year) + (0 if len(year) == 4 else 2000 if len(year) == 2 and int(year) < 50 else 1900)
+    offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1)
+    offset += timedelta(hours=_ZONES.get(zone.upper(), 0))
+    if month.lower() not in _MONTHS or int(second or 0) > 60 or int(minutes or 0) > 59:
+        return None
+    try:
+        local = datetime(full, _MONTHS.index(month.lower()) + 1, int(day), int(hour), int(minute))
+        at = local + timedelta(seconds=int(second or 0)) - offset
+    except (ValueError, OverflowError):
+        return None
+    return (f"{at.year:04}", f"{at.month:02}") if at.year >= 1900 else None
+
+
 def url_values(fields: Sequence[Field], list_address: str, algorithm: str = "MD5") -> dict[str, bytes]:
-    """"URL Templates": the values for the first message of a hash on a list."""
+    """"URL Templates": the texts for the first message of a hash on a list."""
     message_id, address = canonical(fields), list_address.encode("utf-8").lower()
     listname, _, host = address.rpartition(b"@")
-    values = {"list": address, "listname": listname, "host": host}
+    values = {"list": address, "listname": listname, "host": host, "list_id": address.replace(b"@", b".", 1)}
     if message_id:
-        values.update((name.lower(), (hash_of(message_id, name) or "").encode()) for name in ALGORITHMS)
-        values.update(message_id=message_id, hash=values[algorithm.lower()], token=values[algorithm.lower()])
+        token = hash_of(message_id, algorithm) or ""
+        values.update(message_id=message_id, token=token.encode("ascii"), claim=identity(fields).hex()[:8].encode("ascii"))
     list_id, close, _ = (_first(fields, "list-id") or b"").rpartition(b"<")[2].partition(b">")
     if close and _squeeze(list_id):
         values["list_id"] = _squeeze(list_id)
+    date = year_and_month(_first(fields, "date") or b"")
+    if date:
+        values.update(year=date[0].encode("ascii"), month=date[1].encode("ascii"))
     return values
 
 
-def expand(template: str, values: Mapping[str, bytes]) -> str:
-    """"URL Templates": each value percent-encoded for a path segment (RFC 3986, Section 3.3)."""
-    def value(match: re.Match[str]) -> str:
-        if match.group(1) not in values:
-            raise ValueError(f"no value for {match.group()}")
-        return quote(values[match.group(1)], safe="!$&'()*+,;=:@")
-    return re.sub(r"\{([^{}]*)\}", value, template)
+def expand(template: str, values: Mapping[str, bytes], algorithm: str = "MD5") -> str:
+    """"URL Templates": the URL; KeyError if the message lacks a value, ValueError for a wrong template."""
+    return re.sub(r"\{([^{}]*)\}", lambda match: _placeholder(match.group(1), values, algorithm), template)
+
+
+def _placeholder(text: str, values: Mapping[str, bytes], algorithm: str) -> str:
+    subject, formed, form = text.partition(":")
+    name, listed, inputs = subject.partition("(")
+    if name.upper() in ALGORITHMS and name.islower() or name == "hash":
+        names = inputs.removesuffix(")").split(",") if listed else ["message_id"]
+        if listed and not inputs.endswith(")") or not set(names) <= set(_INPUTS):
+            raise ValueError(f"what is digested in {{{text}}}?")
+        joined = b"".join(values[name] for name in names)
+        return _digest_form(hashlib.new(algorithm.lower() if name == "hash" else name, joined, usedforsecurity=False).digest(),
+                            form if formed else "base32")
+    if name not in _TEXTS or listed or form not in (("path", "query") if formed else ("",)):
+        raise ValueError(f"no value for {{{text}}}")
+    return quote(values[name], safe="" if form == "query" else "!$&'()*+,;=:@")
+
+
+def _digest_form(digest: bytes, form: str) -> str:
+    forms = {"base32": _base32(digest), "base64url": base64.urlsafe_b64encode(digest).decode("ascii").rstrip("="), "hex": digest.hex()}
+    if form not in forms:
+        raise ValueError(f"{form!r} is no form of a digest")
+    return forms[form]
 
 
 def stamp(message: bytes, template: str, list_address: str, algorithm: str = "MD5") -> bytes:
@@ -243,18 +292,20 @@ def stamp(message: bytes, template: str, list_address: str, algorithm: str = "MD
     if present != [hash_of(message_id, algorithm)]:
         fields = [f for f in fields if f.name != name]
         fields.append(parse_field(hash_field(message_id, algorithm, eol=eol)))
-    values = url_values(fields, list_address, algorithm)
-    url = expand(template, values).encode("ascii")
+    try:
+        url = expand(template, url_values(fields, list_address, algorithm), algorithm).encode("ascii")
+    except KeyError:  # such as the year of a message without a Date
+        url = b""
     prefix = template.partition("{")[0].encode("ascii")
     own = prefix if re.match(rb"[^:/]+://[^/]+/", prefix) else url  # never other sites' fields
     kept, found = [], False
     for field in fields:
         link = _squeeze(field.value).strip(b"<>") if field.name == "archived-at" else b""
-        if link.startswith(own) and (link != url or found):
+        if own and link.startswith(own) and (link != url or found):
             continue
-        found = found or link == url
+        found = found or bool(url) and link == url
         kept.append(field.raw)
-    if not found:
+    if url and not found:
         line = b"Archived-At: <" + url + b">"
         kept.append((eol + b" ").join(line[i:i + 990] for i in range(0, len(line), 990)) + eol)
     gap = b"" if re.match(rb"\r*\n|\Z", rest) else eol  # "The End of the Section"
@@ -335,6 +386,7 @@ def describe(header: bytes) -> dict[str, object]:
         "over": False,
         **{name.lower(): hash_of(message_id, name) for name in ALGORITHMS},
         "identity": identity(fields).hex(),
+        "month": "-".join(year_and_month(_first(fields, "date") or b"") or ()) or None,
         "derived": new.decode("ascii") or None,
     }
 
@@ -345,7 +397,7 @@ def main(arguments: Sequence[str]) -> int:
     jsonl is for tests that compare implementations. It reads a JSON object a line, whose "header" is
     a message or its header section in base64, and prints one for each: "canonical" is the canonical
     Message-ID in base64, null if there is none; "over" is true for a section over the bounds. Then
-    come the hashes, the identity and the derived id, unless the section is over the bounds or its
+    come the hashes, the identity, the Date's year and month in UTC, and the derived id, unless the section is over the bounds or its
     Message-ID is too long.
     """
     command = (arguments[0], len(arguments)) if arguments else ("", 0)

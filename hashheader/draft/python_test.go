@@ -41,6 +41,7 @@ type computed struct {
 	Over      bool
 	MD5       *string
 	Identity  string
+	Month     *string // of the Date field, as 2026-11
 	Derived   *string
 }
 
@@ -85,6 +86,9 @@ func TestPythonAgreesWithTheCode(t *testing.T) {
 	for _, h := range oddHeaders {
 		headers = append(headers, []byte(h))
 	}
+	for _, d := range vectors.Dates(t, "../../testdata") {
+		headers = append(headers, []byte("Date: "+d.Date+"\nMessage-ID: <abc@example.org>\n"))
+	}
 	for i, got := range describe(t, headers) {
 		if diff := cmp.Diff(compute(parse(headers[i])), got); diff != "" {
 			t.Errorf("%q:\n%s", headers[i], diff)
@@ -95,6 +99,11 @@ func TestPythonAgreesWithTheCode(t *testing.T) {
 func compute(h hashheader.Header) (c computed) {
 	id, _ := h.MessageID()
 	c.Identity = hashheader.Identify(h, id, []string{"message-id", "date"}).String()
+	date, _ := h.First("Date")
+	if at, ok := hashheader.ParseDate(date); ok {
+		month := at.Format("2006-01")
+		c.Month = &month
+	}
 	if len(id) > 0 {
 		hash, _ := hashheader.MD5.Hash(id)
 		c.Canonical, c.MD5 = &id, &hash
@@ -124,15 +133,20 @@ func parse(raw []byte) (h hashheader.Header) {
 }
 
 func TestPythonStampsAsTheToolDoes(t *testing.T) {
-	const template = "https://lists.example.org/{list}/{token}/{message_id}"
-	for _, file := range []string{"before.eml", "derive-before.eml"} {
-		data, err := os.ReadFile(dir + "/examples/" + file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := permalink(t, "stamp", "--archive", template, "--list", "devel@lists.example.org", file)
-		if diff := cmp.Diff(want, python(t, string(data), "stamp", template, "devel@lists.example.org")); diff != "" {
-			t.Errorf("%s:\n%s", file, diff)
+	for _, template := range []string{
+		"https://lists.example.org/{list}/{token}/{message_id}", "https://lists.example.org/{hash:hex}={claim}",
+		"https://lists.example.org/{year}-{month}/{md5:base64url}", "https://lists.example.org/{sha1(message_id,listname):base64url}",
+		"https://lists.example.org/{md5(list,message_id,host,list_id)}?id={message_id:query}&list={list:query}",
+	} {
+		for _, file := range []string{"before.eml", "derive-before.eml"} {
+			data, err := os.ReadFile(dir + "/examples/" + file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := permalink(t, "stamp", "--archive", template, "--list", "devel@lists.example.org", file)
+			if diff := cmp.Diff(want, python(t, string(data), "stamp", template, "devel@lists.example.org")); diff != "" {
+				t.Errorf("%s, %s:\n%s", template, file, diff)
+			}
 		}
 	}
 }

@@ -25,14 +25,17 @@ type Vector struct {
 }
 
 // Load returns the vectors of the repository's testdata folder.
-func Load(testdata string) (out []Vector, err error) {
-	file := filepath.Join(testdata, "vectors", "message-id.jsonl")
+func Load(testdata string) ([]Vector, error) { return load[Vector](testdata, "message-id.jsonl") }
+
+// load returns the objects of a file, one a line.
+func load[T any](testdata, name string) (out []T, err error) {
+	file := filepath.Join(testdata, "vectors", name)
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	for line := range bytes.Lines(data) {
-		var v Vector
+		var v T
 		if err := json.Unmarshal(line, &v); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
@@ -43,13 +46,44 @@ func Load(testdata string) (out []Vector, err error) {
 
 // Read is Load for a test, which it fails if there are fewer than 200 vectors.
 func Read(t testing.TB, testdata string) []Vector {
+	return atLeast[Vector](t, 200, testdata, "message-id.jsonl")
+}
+
+// atLeast is load for a test, which it fails if there are fewer than least.
+func atLeast[T any](t testing.TB, least int, testdata, name string) []T {
 	t.Helper()
-	all, err := Load(testdata)
+	all, err := load[T](testdata, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all) < 200 {
-		t.Fatalf("%d vectors, want at least 200", len(all))
+	if len(all) < least {
+		t.Fatalf("%s: %d vectors, want at least %d", name, len(all), least)
 	}
 	return all
+}
+
+// A Peer is what another archive's own code makes of a vector.
+type Peer struct {
+	Name, Class string // of the vector
+	Peer        string // such as sympa-6.2.80
+	URLPart     string `json:"url_part"`
+}
+
+// Peers returns the answers of other archives, for vectors that Read returns.
+func Peers(t testing.TB, testdata string) []Peer {
+	t.Helper()
+	return atLeast[Peer](t, 800, testdata, "peers.jsonl")
+}
+
+// A Date is the value of a Date field, and its year and month in UTC, as
+// 2026-11; nil where there is none.
+type Date struct {
+	Date  string
+	Month *string
+}
+
+// Dates returns values of Date fields.
+func Dates(t testing.TB, testdata string) []Date {
+	t.Helper()
+	return atLeast[Date](t, 50, testdata, "dates.jsonl")
 }

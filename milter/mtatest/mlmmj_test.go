@@ -161,7 +161,7 @@ func (l *mlmmj) receive(from, to, subject string) {
 func (l *mlmmj) detail(command, folder string) string {
 	l.t.Helper()
 	var cookies []os.DirEntry
-	l.until(func() (err error) {
+	until(l.t, func() (err error) {
 		if cookies, err = os.ReadDir(filepath.Join(l.list, folder)); err == nil && len(cookies) != 1 {
 			err = fmt.Errorf("%d files in %s", len(cookies), folder)
 		}
@@ -172,19 +172,27 @@ func (l *mlmmj) detail(command, folder string) string {
 
 func (l *mlmmj) wait(to, subject string) {
 	l.t.Helper()
-	l.until(func() error {
-		for _, m := range l.sink.Messages() {
+	waitSubject(l.t, l.sink, to, subject)
+}
+
+// waitSubject waits for a message to an address with such a subject.
+func waitSubject(t *testing.T, sink *Sink, to, subject string) {
+	t.Helper()
+	until(t, func() error {
+		var came []string
+		for _, m := range sink.Messages() {
+			came = append(came, fmt.Sprint(m.To, m.Header("Subject")))
 			if slices.Contains(m.To, to) && strings.Contains(strings.Join(m.Header("Subject"), ""), subject) {
 				return nil
 			}
 		}
-		return fmt.Errorf("%s got no message %q", to, subject)
+		return fmt.Errorf("%s got no message %q; these came: %q", to, subject, came)
 	})
 }
 
-func (l *mlmmj) until(try func() error) {
-	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), time.Minute)
+func until(t *testing.T, try func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		err := try()
@@ -193,7 +201,7 @@ func (l *mlmmj) until(try func() error) {
 		}
 		select {
 		case <-ctx.Done():
-			l.t.Fatal(err)
+			t.Fatal(err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -96,7 +96,7 @@ func (x *exchange) inspect(ctx context.Context, header hashheader.Header, lists 
 		return nil, d.Err
 	}
 	in := newInspection(d)
-	in.Checks = hashheader.Examine(header, policy.Templates())
+	in.Checks = hashheader.Examine(header, policy.Site())
 	for _, s := range d.Stamps {
 		in.Permalinks = append(in.Permalinks, x.permalinkOf(s, seen))
 	}

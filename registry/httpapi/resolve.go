@@ -20,8 +20,8 @@ const movedFor = "public, max-age=86400"
 // asked returns the list and the token of the permalink that was asked for:
 // those of an archive's template under BaseURL, else of /LIST/TOKEN.
 func (x *exchange) asked() (list, token string) {
-	if l, ok := x.policy.Locate(x.o.BaseURL + x.r.URL.EscapedPath()); ok && l.List != "" {
-		return l.List, l.Token
+	if l, ok := x.policy.Locate(x.o.BaseURL + x.r.URL.EscapedPath()); ok && l.List != "" && l.Token != "" {
+		return l.List, l.Reference()
 	}
 	return x.r.PathValue("list"), x.r.PathValue("token")
 }

@@ -60,7 +60,8 @@ func (x *exchange) readQuery() (q query, err error) {
 		return q, invalid("search: write a Message-ID, a token or a permalink")
 	}
 	on := ""
-	if on, q.ref, err = x.readReference(text); err != nil {
+	on, q.ref, err = x.readReference(text)
+	if err != nil && !errors.Is(err, errShowsNoToken) {
 		q.messageID, q.ref, err = x.readMessageID(text)
 	}
 	if err != nil {
@@ -72,11 +73,17 @@ func (x *exchange) readQuery() (q query, err error) {
 	return q, err
 }
 
+// errShowsNoToken is returned for a permalink that is a digest of more than the
+// Message-ID. Only the Message-ID finds its message.
+var errShowsNoToken = invalid("search: this permalink shows no token: write the Message-ID of its message")
+
 // readReference reads a permalink, of an archive's template or of a resolver,
 // or what stands behind its list. List is empty where it shows none.
 func (x *exchange) readReference(text string) (list string, ref hashheader.Reference, err error) {
 	if l, ok := x.policy.Locate(text); ok {
-		list, text = l.List, l.Token
+		if list, text = l.List, l.Reference(); text == "" {
+			return "", ref, errShowsNoToken
+		}
 	} else if u, err := url.Parse(text); err == nil && hashheader.IsWeb(u) {
 		list, text = splitPermalink(u)
 	}

@@ -73,8 +73,9 @@ func (s *Server) warnOfOtherBody(p parcel, held []registry.Reservation) {
 // reserve makes sure that the token is the message's. It held the token already
 // if a milter asked before.
 func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
+	date, _ := p.message.header.First("Date")
 	url, err := to.URL.Expand(hashheader.Permalink{List: to.List, ListID: stamp.ListID(p.message.header, to.List), Token: p.to.Token(),
-		MessageID: p.message.canonical, Identity: p.message.identity, Algorithm: p.to.algorithm()})
+		MessageID: p.message.canonical, Date: date, Identity: p.message.identity, Algorithm: p.to.algorithm()})
 	if err == nil {
 		err = registry.CheckURL(url)
 	}

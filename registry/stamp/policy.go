@@ -145,10 +145,21 @@ func (p *Policy) AlgorithmOf(a *Archive) hashheader.Algorithm {
 	return a.URL.Algorithm(p.Algorithm)
 }
 
-// Templates returns the URL templates of all archives.
-func (p *Policy) Templates() (out []hashheader.Template) {
+// Site returns what Archived-At fields are checked against: the URL templates of
+// all archives, and what these take from a message.
+func (p *Policy) Site() hashheader.Site {
+	s := hashheader.Site{Identity: p.Identity, Lists: p.lists}
 	for _, a := range p.Archives {
-		out = append(out, a.URL)
+		s.Templates = append(s.Templates, a.URL)
+	}
+	return s
+}
+
+// lists returns the lists that a message is for, as a template takes them.
+func (p *Policy) lists(h hashheader.Header) (out []hashheader.Permalink) {
+	targets, _ := p.targets(&Message{Header: h}, h)
+	for _, t := range targets {
+		out = append(out, hashheader.Permalink{List: t.list, ListID: t.listID})
 	}
 	return out
 }

@@ -72,7 +72,8 @@ type Decision struct {
 	Notes     []string // for the log: what is unusual, and why there is no permalink
 	Err       error    // why the registry did not serve
 
-	matched bool // an archive holds a list of the message
+	matched bool   // an archive holds a list of the message
+	sent    string // the value of the Date field
 }
 
 // Reserve asks the registry for a permalink; see registry.Registry.
@@ -128,7 +129,23 @@ func (d *Decision) targets(m *Message, p *Policy) []target {
 		d.note("%s", reason)
 		return nil
 	}
-	return targets
+	return d.dated(targets, m.Header)
+}
+
+// dated returns the targets without those whose URL the message's Date cannot
+// fill. A date that a host makes up would differ from host to host.
+func (d *Decision) dated(targets []target, h hashheader.Header) []target {
+	d.sent, _ = h.First("Date")
+	return slices.DeleteFunc(targets, func(t target) bool {
+		if !t.archive.URL.NeedsDate() {
+			return false
+		}
+		_, ok := hashheader.ParseDate(d.sent)
+		if !ok {
+			d.note("no permalink on %s of the archive %s: %v", t.list, t.archive.Name, hashheader.ErrNoDate)
+		}
+		return !ok
+	})
 }
 
 // messageID finds the canonical Message-ID, or makes one by the policy. A new
@@ -237,6 +254,6 @@ func (d *Decision) stamp(p *Policy, t target, r registry.Result) (Stamp, error) 
 		token = r.Hash
 	}
 	url, err := t.archive.URL.Expand(hashheader.Permalink{
-		List: t.list, ListID: t.listID, Token: token, MessageID: d.MessageID, Identity: d.Identity, Algorithm: p.Algorithm})
+		List: t.list, ListID: t.listID, Token: token, MessageID: d.MessageID, Date: d.sent, Identity: d.Identity, Algorithm: p.Algorithm})
 	return Stamp{t.archive, t.list, token, url, t.algorithm, r}, err
 }

@@ -14,18 +14,11 @@ func unarchived(h hashheader.Header, targets []target) string {
 	if value, _ := h.First("X-Archive"); strings.EqualFold(strings.TrimLeft(value, " \t"), "no") {
 		return "X-Archive asks for no archive"
 	}
-	_, hasArchive := h.First("List-Archive")
-	if slices.ContainsFunc(h, isNoArchive) {
-		switch {
-		case !bySympa(h, targets):
-			return "X-No-Archive asks for no archive"
-		case !hasArchive:
-			return "Sympa wrote no List-Archive: a list without an archive"
-		}
-		return ""
+	if slices.ContainsFunc(h, isNoArchive) && !bySympa(h, targets) {
+		return "X-No-Archive asks for no archive"
 	}
 	if byMailman3(h) {
-		return unarchivedMailman3(h, hasArchive)
+		return unarchivedMailman3(h)
 	}
 	if from := commandAddress(h, targets); from != "" {
 		return from + " writes a list manager's own mail"
@@ -55,13 +48,11 @@ func byMailman3(h hashheader.Header) bool {
 // unarchivedMailman3 is unarchived for what Mailman 3 sends. It writes
 // List-Archive and Message-ID-Hash into posts to lists that have an archive,
 // and one or neither into digests, notices and requests.
-func unarchivedMailman3(h hashheader.Header, hasArchive bool) string {
-	mark := "List-Archive"
-	if hasArchive {
-		mark = "Message-ID-Hash"
-	}
-	if _, ok := h.First(mark); !ok {
-		return "Mailman 3 wrote no " + mark + ": not a post, or a list without an archive"
+func unarchivedMailman3(h hashheader.Header) string {
+	for _, mark := range []string{"List-Archive", "Message-ID-Hash"} {
+		if _, ok := h.First(mark); !ok {
+			return "Mailman 3 wrote no " + mark + ": not a post, or a list without an archive"
+		}
 	}
 	return ""
 }
@@ -72,6 +63,9 @@ func unarchivedMailman3(h hashheader.Header, hasArchive bool) string {
 // of addresses that are no lists.
 func commandAddress(h hashheader.Header, targets []target) string {
 	from, _ := h.First("From")
+	if !strings.ContainsAny(from, "-+") {
+		return "" // most are not parsed
+	}
 	for _, address := range addresses(unfold(from)) {
 		address = strings.ToLower(address)
 		for _, t := range targets {

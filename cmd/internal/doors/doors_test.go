@@ -55,7 +55,7 @@ url = "` + tokenSite + `{list}/{token}"
 [[archive]]
 name = "b"
 lists = ["devel@lists.example.org"]
-url = "` + hashSite + `{list}/{sha1}/"
+url = "` + hashSite + `{list}/{year}-{month}/{sha1:base64url}/{md5(message_id,list_id):hex}={claim}"
 `
 
 // writeConfig writes the configuration file and returns its name.

@@ -184,9 +184,10 @@ func (im *Importer) confirm(ctx context.Context, m *Message, s stamp.Stamp, id h
 	}
 	url := s.URL
 	if !s.Archive.Target.IsZero() {
+		date, _ := m.Header.First("Date")
 		var err error
 		url, err = s.Archive.Target.Expand(hashheader.Permalink{List: s.List, ListID: stamp.ListID(m.Header, s.List),
-			Token: s.Token, MessageID: []byte(m.name), Identity: id, Algorithm: im.Policy.Algorithm})
+			Token: s.Token, MessageID: []byte(m.name), Date: date, Identity: id, Algorithm: im.Policy.Algorithm})
 		if err != nil {
 			return err
 		}

@@ -16,10 +16,11 @@ import (
 
 // An Examiner holds what messages are checked against.
 type Examiner struct {
-	Templates   []hashheader.Template
-	Required    []string       // the methods of which one check must pass
-	Reservation *Reservation   // nil: reservations are not looked up
-	Follow      *follow.Client // nil: Archived-At is not followed
+	Site        hashheader.Site
+	SiteWants   func(name string) bool // of the policy that the site is of
+	Required    []string               // the methods of which one check must pass
+	Reservation *Reservation           // nil: reservations are not looked up
+	Follow      *follow.Client         // nil: Archived-At is not followed
 }
 
 // Close closes the registry and the connections to archives.
@@ -34,7 +35,13 @@ func (x *Examiner) Close() {
 
 // Wants reports whether a check looks at fields of this name.
 func (x *Examiner) Wants(name []byte) bool {
-	return hashheader.Examined(name) || x.Reservation != nil && x.Reservation.Policy.Wants(string(name))
+	switch {
+	case hashheader.Examined(name):
+		return true
+	case x.Site.NeedsHeader() && x.SiteWants(string(name)):
+		return true
+	}
+	return x.Reservation != nil && x.Reservation.Policy.Wants(string(name))
 }
 
 // A Finding is what was found of one message.
@@ -47,7 +54,7 @@ type Finding struct {
 func (x *Examiner) Local(m *mailbox.Message) Finding {
 	f := Finding{Message: *m}
 	if m.Index > 0 && !errors.Is(m.Err, hashheader.ErrSectionTooBig) {
-		f.Checks = hashheader.Examine(m.Header, x.Templates)
+		f.Checks = hashheader.Examine(m.Header, x.Site)
 		x.insist(f.Checks)
 	}
 	return f

@@ -20,6 +20,7 @@ type Query struct {
 	Hashes   []string // of which one is meant
 	Ordinal  int      // of the token; 0: any
 	Claim    string   // the beginning of the holder's identity; empty: any
+	URL      string   // that was confirmed, for a permalink that shows no token
 	Identity *hashheader.Identity
 	List     string // empty: any
 }
@@ -88,16 +89,22 @@ func parseURL(text string, p *stamp.Policy) Query {
 	if !ok {
 		return parseParts(text)
 	}
-	q, _ := parseReference(l.Token)
-	if len(l.MessageID) > 0 {
+	q, shown := parseReference(l.Reference())
+	switch {
+	case len(l.MessageID) > 0:
 		q = ofID(l.MessageID)
+	case !shown:
+		q.URL = text
 	}
 	q.Kind, q.List = "a permalink of the archive "+l.Archive.Name, l.List
+	if q.URL != "" {
+		q.Kind += ", which shows no token: if it was not confirmed, write the Message-ID"
+	}
 	return q
 }
 
 // parseParts looks for a token among the segments of a URL, from the last, and
-// for a list.
+// for a list. A URL without a token may be one that an archive confirmed.
 func parseParts(text string) Query {
 	q := Query{Kind: "a URL of no configured archive"}
 	u, err := url.Parse(text)
@@ -113,6 +120,9 @@ func parseParts(text string) Query {
 		if name, err := hashheader.CheckList(s); err == nil && q.List == "" {
 			q.List = name
 		}
+	}
+	if q.Hashes == nil {
+		q.List, q.URL = "", text
 	}
 	return q
 }
@@ -139,15 +149,18 @@ func (q Query) Find(ctx context.Context, reg registry.Registry) iter.Seq2[regist
 }
 
 func (q Query) means(r registry.Reservation) bool {
+	if q.URL != "" {
+		return q.URL == r.URL
+	}
 	return slices.Contains(q.Hashes, r.Hash) && (q.Ordinal == 0 || q.Ordinal == r.Ordinal) &&
 		strings.HasPrefix(r.Identity.String(), q.Claim) && (q.Identity == nil || *q.Identity == r.Identity)
 }
 
-// held yields the reservations of the hashes, and others where no list is
-// known.
+// held yields the reservations of the hashes, and others where no list or no
+// hash is known.
 func (q Query) held(ctx context.Context, reg registry.Registry) iter.Seq2[registry.Reservation, error] {
-	if q.List == "" {
-		return reg.List(ctx, "")
+	if q.List == "" || q.URL != "" {
+		return reg.List(ctx, q.List)
 	}
 	return func(yield func(registry.Reservation, error) bool) {
 		for _, hash := range q.Hashes {

@@ -19,12 +19,13 @@ const (
 func policy(t testing.TB) *stamp.Policy {
 	t.Helper()
 	var p stamp.Policy
-	for _, text := range []string{"https://a.example/{list}/{token}", "https://inbox.example/{listname}/{message_id}/", "https://h.example/m/{sha1}.html"} {
+	for _, text := range []string{"https://a.example/{list}/{token}", "https://inbox.example/{listname}/{message_id}/", "https://h.example/m/{sha1}.html",
+		"https://sympa.example/{listname}/{year}-{month}/{md5:base64url}", "https://claims.example/{hash}={claim}", "https://ietf.example/{listname}/{sha1(message_id,listname):base64url}", "https://q.example/?l={list:query}&id={message_id:query}"} {
 		url, err := hashheader.ParseTemplate(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.Archives = append(p.Archives, stamp.Archive{Name: text, URL: url})
+		p.Archives = append(p.Archives, stamp.Archive{Name: text, URL: url, Lists: []string{"*@lists.example.org"}})
 	}
 	return &p
 }
@@ -39,10 +40,14 @@ func TestWhatAnArgumentOfLookupMeans(t *testing.T) {
 		"<abc@example.org>":            id,
 		" abc@\n example.org ":         id,
 		"https://a.example/" + develList + "/" + md5ABC + "-2":                 {Hashes: []string{md5ABC}, Ordinal: 2, List: develList},
-		"https://inbox.example/devel/abc@example.org/":                         id,
+		"https://inbox.example/devel/abc@example.org/":                         {Hashes: id.Hashes, List: develList},
 		"https://h.example/m/" + sha1ABC + ".html":                             {Hashes: []string{sha1ABC}},
 		"https://else.example/list/" + develList + "/message/" + sha1ABC + "/": {Hashes: []string{sha1ABC}, List: develList},
-		"https://else.example/":                                                {},
+		"https://sympa.example/devel/2026-11/q_acx2ySsdnCTJdKekTwug":           {Hashes: []string{md5ABC}, List: develList},
+		"https://claims.example/" + md5ABC + "=0000ABCD":                       {Hashes: []string{md5ABC}, Claim: "0000abcd"},
+		"https://ietf.example/devel/pwqEECoNbGCB5xt9EOcMr1TVIX4":               {URL: "https://ietf.example/devel/pwqEECoNbGCB5xt9EOcMr1TVIX4", List: develList},
+		"https://q.example/?l=devel%40lists.example.org&id=abc%40example.org":  {Hashes: id.Hashes, List: develList},
+		"https://else.example/":                                                {URL: "https://else.example/"},
 		"https://%zz":                                                          {},
 	} {
 		got := Parse(arg, p)

@@ -97,6 +97,10 @@ func testEveryLinkOpens(t *testing.T, s *Site, _ *archive) {
 		}
 	}
 	checkOpen(t, s, pages, log)
+	held := w.wait(owner, "requires approval")
+	if _, link, ok := strings.Cut(string(held.Body()), "Archived-At:"); !ok || !strings.HasPrefix(strings.TrimSpace(link), "<"+s.Mailman.HyperKitty()) {
+		t.Errorf("the moderator's copy of a held post has no link, as registry/mailman/README.md says:\n%s", held.Data)
+	}
 }
 
 // archivedPages returns HyperKitty's pages by the messages' ids.

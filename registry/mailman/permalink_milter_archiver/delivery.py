@@ -34,6 +34,8 @@ def deliver(settings: Settings, msg: Message, data: Dict[str, Any]) -> None:
         client = lmtp.Client(settings.lmtp, data["list"].partition("@")[0])
         url = client.deliver(hash_, who, data["sender"], content(msg)).url
     if settings.api is not None:
+        if url is None and settings.permalink(data["list"], data["list_id"], msg) is None:
+            raise Refused("the URL template needs a Date, and the message has none that can be read")
         confirmer = api.Client(settings.api)
         token = confirmer.reserve(data["list"], hash_, who)
         url = url or settings.permalink(data["list"], data["list_id"], msg, token)

@@ -20,6 +20,10 @@ _WHITE_SPACE = b" \t\r\n"
 # 2.1.1).  MTAs break longer ones, so these name nothing.
 MAX_ID = 998
 
+# The hexadecimal digits of the shortest claim: of the beginning of an identity
+# that a template or a token shows.
+MIN_CLAIM = 8
+
 # How a Date ends that a filter added to a message without one, white space
 # deleted.
 _DATE_ADDED = b"(addedintransit)"
@@ -76,10 +80,16 @@ def identity(found: Iterable[Field], names: Collection[str]) -> str:
     for name in IDENTITY_FIELDS:
         if name in names:
             value = message_id_of(header) if name == "message-id" else first(header, name).translate(None, _WHITE_SPACE)
-            if name == "date" and value.endswith(_DATE_ADDED):
+            if name == "date" and is_added_date(value):
                 value = b""
             text += name.encode("ascii") + b":" + value + b"\n"
     return hashlib.sha256(text).hexdigest()[:32]
+
+
+def is_added_date(value: bytes) -> bool:
+    """Report whether the value of a Date field is one that a filter added, which
+    differs from copy to copy."""
+    return value.translate(None, _WHITE_SPACE).endswith(_DATE_ADDED)
 
 
 def field_algorithm(name: str) -> Algorithm:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 from . import template
-from .header import OverBound, fields
-from .message_id import IDENTITY_FIELDS, Algorithm, field_algorithm, message_hash, message_id_of
+from .header import OverBound, fields, first
+from .message_id import IDENTITY_FIELDS, MIN_CLAIM, Algorithm, field_algorithm, identity, message_hash, message_id_of
 
 _KEYS = {
     "general": {"url", "list_url", "algorithm", "emit", "remove", "identity"},
@@ -60,20 +60,24 @@ class Settings:
         return self.api is not None or self.lmtp is not None
 
     def permalink(self, list_address: str, list_id: str, msg: Message, token: str = "") -> Optional[str]:
-        """Return a message's permalink, or None if it has no Message-ID.
+        """Return a message's permalink, or None if it has no Message-ID, or no
+        Date that the template needs.
 
         It is computed from the message alone: without a token, {token} is the
         bare hash.
         """
         try:
-            message_id = message_id_of(fields(msg))
-        except OverBound:
+            header = fields(msg)
+            message_id = message_id_of(header)
+            if not message_id:
+                return None
+            token = token or message_hash(self.algorithm, message_id)
+            claim = identity(header, self.identity)[:MIN_CLAIM]
+            date = first(header, "date")
+            link = template.Permalink(list_address.lower(), list_id, message_id, self.algorithm, token, claim, date)
+            return template.expand(self.url, link)
+        except (OverBound, template.NoDate):
             return None
-        if not message_id:
-            return None
-        token = token or message_hash(self.algorithm, message_id)
-        link = template.Permalink(list_address.lower(), list_id, message_id, self.algorithm, token)
-        return template.expand(self.url, link)
 
     def list_page(self, list_address: str, list_id: str) -> Optional[str]:
         """Return the URL of the list's archive, or None if list_url is not set."""
@@ -94,7 +98,7 @@ def parse(parser: ConfigParser) -> Settings:
     list_url = general.get("list_url")
     return Settings(
         url=template.check(_required(general, "url")),
-        list_url=list_url and template.check(list_url),
+        list_url=list_url and _list_url(list_url),
         algorithm=_algorithm(general.get("algorithm", "md5")),
         emit=_hash_fields(general.get("emit", "Message-ID-MD5")),
         remove=_hash_fields(general.get("remove", "X-Message-ID-Hash")),
@@ -130,6 +134,16 @@ def _positive(section: SectionProxy, key: str, default: float) -> float:
     if not 0 < value < 1e9:
         raise ValueError(f"[{section.name}]: {key} = {section[key]}: write a number above 0")
     return value
+
+
+def _list_url(text: str) -> str:
+    """Check the template of a list's page, which no message can fill."""
+    template.check(text)
+    try:
+        template.expand(text, template.Permalink("list@host", "", b"", Algorithm.MD5, ""))
+    except template.NoDate:
+        raise ValueError(f"[general]: list_url = {text}: a list has no date: leave out {{year}} and {{month}}") from None
+    return text
 
 
 def _algorithm(name: str) -> Algorithm:

@@ -54,6 +54,16 @@ class Deliver(unittest.TestCase):
             ],
         )
 
+    def test_a_message_without_the_date_that_its_url_shows_is_not_reserved(self):
+        settings = self.settings(url="https://a/{year}-{month}/{md5:base64url}={claim}")
+        deliver(settings, self.msg, DATA)
+        self.assertEqual(self.requests[1][3]["url"], "https://a/2026-11/q_acx2ySsdnCTJdKekTwug=" + IDENTITY[:8])
+        self.requests.clear()
+        del self.msg["Date"]
+        with self.assertRaisesRegex(Refused, "needs a Date"):
+            deliver(settings, self.msg, DATA)
+        self.assertEqual(self.requests, [])
+
     def test_what_can_pass_is_tried_again_and_what_cannot_is_not(self):
         for status, error in ((400, Refused), (409, Refused), (401, Later), (403, Later), (429, Later), (503, Later), (302, Later), (None, Later)):
             self.status = status

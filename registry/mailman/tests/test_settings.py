@@ -44,6 +44,7 @@ class Parse(unittest.TestCase):
         for text, hint in (
             ("", "url is missing"),
             (GENERAL + "uri = x\n", "unknown key uri"),
+            (GENERAL + "list_url = https://a/{list}/{year}\n", "a list has no date"),
             (GENERAL + "[http]\n", r"unknown section \[http\]"),
             (GENERAL + "algorithm = sha512\n", "write md5, sha1 or sha256"),
             (GENERAL + "emit = Subject\n", "'Subject' does not name a hash"),

@@ -16,6 +16,22 @@ def rows():
         yield row
 
 
+def peer_rows():
+    """Yield what the code of other archives makes of the vectors: the canonical
+    Message-ID, the class, the peer, and the variable part of its URL."""
+    ids = {row["name"]: row["canonical"] for row in rows()}
+    for line in (DATA / "vectors" / "peers.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        yield ids[row["name"]], row["class"], row["peer"], row["url_part"]
+
+
+def dates():
+    """Yield values of a Date field, each with its year and month or None."""
+    for line in (DATA / "vectors" / "dates.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        yield row["date"].encode("utf-8"), row["month"]
+
+
 def header_cases():
     """Yield the name and the bytes of each message with an odd header section,
     and its canonical Message-ID: b"" if it has none, None over the bounds."""
