@@ -23,7 +23,7 @@ var ErrServerClosed = errors.New("milter server closed")
 // many goroutines.
 type Observer interface {
 	Connection(delta int)                           // opened: 1, closed: -1
-	Message(result string, took time.Duration)      // stamped, unchanged, tempfail or unmarked
+	Message(result string, took time.Duration)      // stamped, unchanged, tempfail or unmarked, after observed_ where the policy observes
 	Reservation(outcome string, took time.Duration) // registry.Outcome, or error
 	Refused(reason string)                          // connection or message not served
 }
@@ -32,6 +32,9 @@ type Observer interface {
 type Options struct {
 	Policy  *stamp.Policy
 	Reserve func(context.Context, registry.Request) (registry.Result, error)
+	// Offer is Reserve that reserves nothing, for a policy that observes; see
+	// registry.Offer.
+	Offer   func(context.Context, registry.Request) (registry.Result, error)
 	Log     *slog.Logger
 	Observe Observer // may be nil
 
