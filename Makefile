@@ -1,6 +1,6 @@
 # The two commands of a newcomer are `make demo` and `make test`.
 # The Debian packages that the tests drive.
-DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus spin gcc libc6-dev
+DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus spin gcc libc6-dev strace
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: go build demo demo-sendmail test quick check install man draft bench bench-redis bench-sweep bench-verify demo-mailman mailman soak fuzz demo-redis proof

@@ -29,3 +29,13 @@ func openFile(name string, flag int, mode os.FileMode) (*os.File, error) {
 	}
 	return file, nil
 }
+
+// syncFolder makes the name of a new file durable: bbolt syncs the file alone,
+// and a crash of the machine could lose it with all that it holds.
+func syncFolder(folder string) error {
+	d, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
