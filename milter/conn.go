@@ -132,7 +132,13 @@ func (c waiter) Read(p []byte) (int, error) {
 	if c.draining.Load() && !c.busy.Load() {
 		return 0, errDraining
 	}
+	if c.dropped.Load() {
+		c.SetReadDeadline(time.Now()) // it was dropped before the line above
+	}
 	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.dropped.Store(false) // it came back before it was gone
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) && !c.busy.Load() && (c.draining.Load() || c.dropped.Load()) {
 		err = errDraining
 	}

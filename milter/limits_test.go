@@ -66,11 +66,11 @@ func TestMessagesThatStandStillGiveWay(t *testing.T) {
 	if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the idle one: %v", err)
 	}
-	time.Sleep(10 * time.Millisecond) // until the server has forgotten it
 	s.DropIdlest()
 	if _, err := silent.Rcpt("devel@lists.example.org", nil); err == nil {
 		t.Error("the silent one is still served")
 	}
+	s.untilFree(t)
 	s.checkLog(t, "in_message=true")
 }
 

@@ -127,12 +127,12 @@ func (s *Server) DropIdlest() {
 }
 
 // dropLongest ends the connection that is waited for since the longest time, in
-// a message or between messages.
+// a message or between messages. One that is ending already does not count.
 func (s *Server) dropLongest(inMessage bool, atLeast time.Duration) bool {
 	var longest *conn
 	oldest := time.Now().Add(-atLeast).UnixNano()
 	for c := range s.conns {
-		if since := c.waitedSince(inMessage); c.busy.Load() == inMessage && since < oldest {
+		if since := c.waitedSince(inMessage); c.busy.Load() == inMessage && since < oldest && !c.dropped.Load() {
 			longest, oldest = c, since
 		}
 	}
