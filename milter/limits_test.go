@@ -237,6 +237,30 @@ func TestMessageOverALimitPassesUnmarked(t *testing.T) {
 	}
 }
 
+// MTAs do not wait for a reply to MAIL, so a message may have begun that the
+// server has not read of.
+func TestMessageThatHasJustBegunEndsBeforeTheServer(t *testing.T) {
+	for range 100 {
+		s := start(t, nil)
+		session := dial(t, s.addr)
+		if _, err := session.Mail("a@example.org", nil); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- s.Shutdown(t.Context()) }()
+		_, err := session.Rcpt("devel@lists.example.org", nil)
+		if err == nil {
+			_, err = session.HeaderField("Message-ID", "<abc@example.org>")
+		}
+		if err == nil {
+			_, _, err = session.End()
+		}
+		if stop := <-ended; err != nil || stop != nil {
+			t.Fatalf("message: %v; shutdown: %v", err, stop)
+		}
+	}
+}
+
 func TestShutdown(t *testing.T) {
 	for name, tc := range map[string]struct {
 		budget time.Duration
