@@ -3,30 +3,30 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
 // listening is the state of a socket that listens, in /proc/net/tcp.
-const listening = 10
+const listening = "0A"
 
 // portHolder returns the process that listens on a port, 0 if it cannot be seen.
 func portHolder(port string) int {
-	proc, err := procfs.NewDefaultFS()
+	number, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
 		return 0
 	}
 	holds := make(map[string]bool)
-	v4, _ := proc.NetTCP()
-	v6, _ := proc.NetTCP6()
-	for _, line := range append(v4, v6...) {
-		if line.St == listening && strconv.FormatUint(line.LocalPort, 10) == port {
-			holds[fmt.Sprintf("socket:[%d]", line.Inode)] = true
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		for _, inode := range listeners(table, number) {
+			holds["socket:["+inode+"]"] = true
 		}
 	}
-	all, _ := proc.AllProcs()
+	all, _ := procfs.AllProcs()
 	for _, p := range all {
 		targets, _ := p.FileDescriptorTargets()
 		for _, target := range targets {
@@ -36,6 +36,21 @@ func portHolder(port string) int {
 		}
 	}
 	return 0
+}
+
+// listeners returns the inodes of the sockets that listen on a port. The fields
+// of a line are number, local address, remote address, state, and behind five
+// others the inode (proc_pid_net(5)).
+func listeners(table string, port uint64) (inodes []string) {
+	text, _ := os.ReadFile(table)
+	suffix := fmt.Sprintf(":%04X", port)
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) > 9 && f[3] == listening && strings.HasSuffix(f[1], suffix) {
+			inodes = append(inodes, f[9])
+		}
+	}
+	return inodes
 }
 
 // socketHolder returns the process that listens on a unix socket.
