@@ -49,16 +49,17 @@ func TestInChromium(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]func(*testing.T, func(width int64) *browser){
-		"pages on a desktop":               func(t *testing.T, open func(int64) *browser) { pages(t, open(1200), "desktop") },
-		"pages on a phone":                 func(t *testing.T, open func(int64) *browser) { pages(t, open(360), "phone") },
-		"the resolver's pages in the dark": resolver,
-		"a file is read without its body":  files,
-		"a mailbox is read":                mailboxes,
-		"every mailbox is read":            everyMailbox,
-		"a long message is pasted":         longPaste,
-		"without JavaScript":               withoutJavaScript,
-		"by keyboard alone":                byKeyboard,
-		"the policy keeps others out":      policyHolds,
+		"pages on a desktop":              everyPage(1200, "light"),
+		"pages on a desktop in the dark":  everyPage(1200, "dark"),
+		"pages on a phone":                everyPage(390, "light"),
+		"pages on a phone in the dark":    everyPage(390, "dark"),
+		"pages on the smallest phone":     everyPage(320, "light"),
+		"a file is read without its body": files,
+		"every mailbox is read":           everyMailbox,
+		"a long message is pasted":        longPaste,
+		"without JavaScript":              withoutJavaScript,
+		"by keyboard alone":               byKeyboard,
+		"the policy keeps others out":     policyHolds,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(t, func(width int64) *browser { return newBrowser(t, ctx, width) })
