@@ -157,12 +157,21 @@ func (b *browser) shows(t *testing.T, texts ...string) {
 	}
 }
 
-// fits fails for a page that is wider than the window, or whose console is
-// not empty. With SCREENSHOTS set to a folder, it leaves a picture there.
+// smallControls names the controls that are lower than 44 pixels (WCAG 2.1,
+// 2.5.5). Links in a text are not meant there.
+const smallControls = `[...document.querySelectorAll("button, .button, input, textarea, nav a, .name")].
+	filter(e => e.getBoundingClientRect().height < 44).map(e => e.outerHTML + " " + e.getBoundingClientRect().height).join(", ")`
+
+// fits fails for a page that is wider than the window, has controls that a
+// finger misses, or whose console is not empty. With SCREENSHOTS set to a
+// folder, it leaves a picture there.
 func (b *browser) fits(t *testing.T, name string) {
 	t.Helper()
 	if ask(t, b, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)) {
 		t.Errorf("%s scrolls sideways", name)
+	}
+	if small := ask(t, b, chromedp.Evaluate[string](smallControls)); small != "" {
+		t.Errorf("%s: too small for a finger: %s", name, small)
 	}
 	for _, line := range b.heard() {
 		t.Errorf("%s: console: %s", name, line)
