@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"permalink-milter/cmd/permalink/conform"
+)
+
+const conformLong = `Test another implementation of the draft from outside, and print TAP 14 or, with
+--json, an object a line. Each test has the identifier of a requirement in the
+draft's appendix "Conformance Tests". A recommendation, a SHOULD, that is not
+followed is printed as TODO and does not fail the run.
+
+Exit codes: 0 all requirements are met, 1 some are not, 2 usage.`
+
+const conformExample = `  permalink conform hash -- ./my-hash --stdin
+  permalink conform hash --json -- ./my-hash | jq 'select(.outcome == "fail")'
+  permalink conform vectors > vectors.json`
+
+func newConform(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "conform",
+		Short:   "Test an implementation of the draft from outside",
+		Long:    conformLong,
+		Example: conformExample,
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return errors.New("name a profile: hash") },
+	}
+	asJSON := cmd.PersistentFlags().Bool("json", false, "print an object a line")
+	report := func(ctx context.Context, tests []conform.Test) error {
+		to := conform.NewTAP(std.out)
+		if *asJSON {
+			to = conform.NewJSON(std.out)
+		}
+		failed, err := conform.Run(ctx, tests, to)
+		if failed > 0 || err != nil {
+			return &exitError{exitFailed, err}
+		}
+		return nil
+	}
+	cmd.AddCommand(conformHash(report), conformVectors(std))
+	return cmd
+}
+
+// A conformReport runs the tests of a profile and prints them.
+type conformReport func(context.Context, []conform.Test) error
+
+const conformHashLong = `Run a command for each vector. It gets a message on standard input and prints a
+line NAME: VALUE for each of Message-ID-MD5, Message-ID-SHA1, Message-ID-SHA256,
+Identity and Claim that it computes; none for a message that has no such value.
+What it never prints is skipped, but for the algorithms that the draft asks for.
+
+Where the variables CONFORM_TEMPLATE and CONFORM_LIST are set in its environment,
+it may print the permalink of the message on that list as Archived-At: URL.`
+
+func conformHash(report conformReport) *cobra.Command {
+	return &cobra.Command{
+		Use:     "hash -- COMMAND [ARGUMENT]...",
+		Short:   "Test a command that hashes a message",
+		Long:    conformHashLong,
+		Example: "  permalink conform hash -- python3 my_hash.py",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, command []string) error {
+			if _, err := exec.LookPath(command[0]); err != nil {
+				return err
+			}
+			return report(cmd.Context(), conform.Hash(command))
+		},
+	}
+}
+
+func conformVectors(std stdio) *cobra.Command {
+	return &cobra.Command{
+		Use:     "vectors",
+		Short:   "Print the test vectors as JSON",
+		Long:    "Print the vectors of all profiles as JSON. Messages are in base64.",
+		Example: "  permalink conform vectors | jq '.message_ids[0]'",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if _, err := fmt.Fprintf(std.out, "%s", conform.Vectors()); err != nil {
+				return &exitError{exitFailed, err}
+			}
+			return nil
+		},
+	}
+}

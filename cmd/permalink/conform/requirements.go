@@ -1,0 +1,47 @@
+package conform
+
+// A Level says how strong a requirement is. A Rule is a definition, which holds
+// without a key word of BCP 14.
+type Level string
+
+// The levels.
+const (
+	Must   Level = "MUST"
+	Should Level = "SHOULD"
+	Rule   Level = "rule"
+)
+
+// A Requirement is a sentence of the draft that a black box can observe.
+type Requirement struct {
+	ID       string
+	Section  string // its anchor in the draft
+	Level    Level
+	Profiles []string
+	Says     string
+}
+
+// Find returns the requirement of an identifier.
+func Find(id string) (Requirement, bool) {
+	for _, r := range Requirements {
+		if r.ID == id {
+			return r, true
+		}
+	}
+	return Requirement{}, false
+}
+
+// Requirements are all that the tests check, as the draft's appendix lists
+// them.
+var Requirements = []Requirement{
+	{"ID-1", "canonical", Rule, []string{"hash"}, "the hash is that of the canonical Message-ID"},
+	{"ID-2", "canonical", Rule, []string{"hash"}, "an id of more than 998 bytes names nothing"},
+	{"SEC-1", "sections", Must, []string{"hash"}, "header sections are read by the rules"},
+	{"SEC-2", "bounds", Must, []string{"hash"}, "the bounds of a header section are applied"},
+	{"ALG-1", "algorithms", Must, []string{"hash"}, "SHA256 is supported"},
+	{"ALG-2", "algorithms", Should, []string{"hash"}, "MD5 and SHA1 are supported"},
+	{"LEG-1", "legacy", Should, []string{"hash"}, "the values of Message-ID-Hash and X-Message-ID-Hash are not relied on"},
+	{"IDN-1", "identity", Rule, []string{"hash"}, "the identity is a digest of the canonical fields, and a claim begins it"},
+	{"URL-1", "templates", Rule, []string{"hash"}, "the URL is what the template makes of the message, percent-encoded"},
+	{"URL-2", "templates", Must, []string{"hash"}, "the form query escapes what has a meaning in a query"},
+	{"URL-3", "templates", Must, []string{"hash"}, "a message without a Date that can be read has no permalink that shows one"},
+}
