@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/permalink/conform"
+	"permalink-milter/hashheader"
 )
 
 const conformLong = `Test another implementation of the draft from outside, and print TAP 14 or, with
@@ -20,6 +21,7 @@ Exit codes: 0 all requirements are met, 1 some are not, 2 usage.`
 
 const conformExample = `  permalink conform hash -- ./my-hash --stdin
   permalink conform hash --json -- ./my-hash | jq 'select(.outcome == "fail")'
+  permalink conform archive --domain archive.example.org 127.0.0.1:2424
   permalink conform vectors > vectors.json`
 
 func newConform(std stdio) *cobra.Command {
@@ -29,7 +31,7 @@ func newConform(std stdio) *cobra.Command {
 		Long:    conformLong,
 		Example: conformExample,
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return errors.New("name a profile: hash") },
+		RunE:    func(*cobra.Command, []string) error { return errors.New("name a profile: hash or archive") },
 	}
 	asJSON := cmd.PersistentFlags().Bool("json", false, "print an object a line")
 	report := func(ctx context.Context, tests []conform.Test) error {
@@ -43,7 +45,7 @@ func newConform(std stdio) *cobra.Command {
 		}
 		return nil
 	}
-	cmd.AddCommand(conformHash(report), conformVectors(std))
+	cmd.AddCommand(conformHash(report), conformArchive(report), conformVectors(std))
 	return cmd
 }
 
@@ -72,6 +74,35 @@ func conformHash(report conformReport) *cobra.Command {
 			return report(cmd.Context(), conform.Hash(command))
 		},
 	}
+}
+
+const conformArchiveLong = `Negotiate permalinks with an archive by LMTP, and compare each reply with the
+draft's tables. The archive stores some sixty small messages whose ids are new in
+every run: give it an empty list of its own.`
+
+func conformArchive(report conformReport) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "archive --domain DOMAIN HOST:PORT|unix:PATH",
+		Short:   "Test an archive that takes mail by LMTP",
+		Long:    conformArchiveLong,
+		Example: "  permalink conform archive --domain archive.example.org 127.0.0.1:2424",
+		Args:    cobra.ExactArgs(1),
+	}
+	domain := cmd.Flags().String("domain", "", "the archive's `DOMAIN`, which recipients have behind the @")
+	name := cmd.Flags().String("algorithm", "md5", "of the tokens: `md5|sha1|sha256`")
+	_ = cmd.MarkFlagRequired("domain") // fails for a flag that is not there
+	cmd.RunE = func(cmd *cobra.Command, address []string) error {
+		algorithm, err := hashheader.ParseAlgorithm(*name)
+		if err != nil {
+			return fmt.Errorf("--algorithm: %w", err)
+		}
+		tests, err := conform.Archive(conform.ArchiveTarget{Address: address[0], Domain: *domain, Algorithm: algorithm})
+		if err != nil {
+			return fmt.Errorf("--algorithm: %w", err)
+		}
+		return report(cmd.Context(), tests)
+	}
+	return cmd
 }
 
 func conformVectors(std stdio) *cobra.Command {
