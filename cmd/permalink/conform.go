@@ -21,6 +21,7 @@ Exit codes: 0 all requirements are met, 1 some are not, 2 usage.`
 
 const conformExample = `  permalink conform hash -- ./my-hash --stdin
   permalink conform hash --json -- ./my-hash | jq 'select(.outcome == "fail")'
+  permalink conform filter --list devel@lists.example.org 127.0.0.1:8894
   permalink conform archive --domain archive.example.org 127.0.0.1:2424
   permalink conform vectors > vectors.json`
 
@@ -31,7 +32,7 @@ func newConform(std stdio) *cobra.Command {
 		Long:    conformLong,
 		Example: conformExample,
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return errors.New("name a profile: hash or archive") },
+		RunE:    func(*cobra.Command, []string) error { return errors.New("name a profile: hash, filter or archive") },
 	}
 	asJSON := cmd.PersistentFlags().Bool("json", false, "print an object a line")
 	report := func(ctx context.Context, tests []conform.Test) error {
@@ -45,7 +46,7 @@ func newConform(std stdio) *cobra.Command {
 		}
 		return nil
 	}
-	cmd.AddCommand(conformHash(report), conformArchive(report), conformVectors(std))
+	cmd.AddCommand(conformHash(report), conformFilter(report), conformArchive(report), conformVectors(std))
 	return cmd
 }
 
@@ -55,6 +56,7 @@ type conformReport func(context.Context, []conform.Test) error
 const conformHashLong = `Run a command for each vector. It gets a message on standard input and prints a
 line NAME: VALUE for each of Message-ID-MD5, Message-ID-SHA1, Message-ID-SHA256,
 Identity and Claim that it computes; none for a message that has no such value.
+Result is what a verifier says of the field Message-ID-SHA256 (RFC 8601: pass).
 What it never prints is skipped, but for the algorithms that the draft asks for.
 
 Where the variables CONFORM_TEMPLATE and CONFORM_LIST are set in its environment,
@@ -74,6 +76,44 @@ func conformHash(report conformReport) *cobra.Command {
 			return report(cmd.Context(), conform.Hash(command))
 		},
 	}
+}
+
+const conformFilterLong = `Send messages to a milter as an MTA does, and compare its edits with what is right.
+Configure it with one archive, of the list that --list names, at the URL template
+of --archive. It reserves permalinks: give it a registry of its own.
+
+At the host a.example, the spellings of forged permalinks are tried, too.`
+
+func conformFilter(report conformReport) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "filter [HOST:PORT|unix:PATH]",
+		Short:   "Test a milter",
+		Long:    conformFilterLong,
+		Example: "  permalink conform filter --list devel@lists.example.org unix:/run/permalink-milter/milter.sock",
+		Args:    cobra.ExactArgs(1),
+	}
+	list := cmd.Flags().String("list", "devel@lists.example.org", "the list's `ADDRESS`")
+	template := cmd.Flags().String("archive", "https://a.example/{list}/{token}", "the URL `TEMPLATE` of the archive's permalinks")
+	name := cmd.Flags().String("algorithm", "md5", "of the hash field: `md5|sha1|sha256`")
+	cmd.RunE = func(cmd *cobra.Command, address []string) error {
+		target := conform.FilterTarget{Address: address[0]}
+		var err error
+		if target.Algorithm, err = hashheader.ParseAlgorithm(*name); err != nil {
+			return fmt.Errorf("--algorithm: %w", err)
+		}
+		if target.List, err = hashheader.CheckList(*list); err != nil {
+			return fmt.Errorf("--list: %w", err)
+		}
+		if target.Template, err = hashheader.ParseTemplate(*template); err != nil {
+			return fmt.Errorf("--archive: %w", err)
+		}
+		tests, err := conform.Filter(target)
+		if err != nil {
+			return fmt.Errorf("--algorithm: %w", err)
+		}
+		return report(cmd.Context(), tests)
+	}
+	return cmd
 }
 
 const conformArchiveLong = `Negotiate permalinks with an archive by LMTP, and compare each reply with the

@@ -35,7 +35,8 @@ var probe = []byte("From: a@example.org\nTo: devel@lists.example.org\nDate: Tue,
 // Hash returns the tests of a command that reads a message from standard input
 // and prints a line NAME: VALUE for each of Message-ID-MD5, Message-ID-SHA1,
 // Message-ID-SHA256, Identity and Claim that it computes, and nothing for a
-// message that has no such value. Where CONFORM_TEMPLATE and CONFORM_LIST are
+// message that has no such value. Result is that of the field
+// Message-ID-SHA256, of a command that verifies. Where CONFORM_TEMPLATE and CONFORM_LIST are
 // set, it may print the permalink as Archived-At.
 func Hash(command []string) []Test {
 	h := &hasher{command: command}
@@ -56,6 +57,7 @@ func Hash(command []string) []Test {
 	for _, m := range vectors.Identities {
 		tests = append(tests, Test{"IDN-1", m.Name, h.value(nameIdentity, m.Message, m.Identity)}, Test{"IDN-1", m.Name + ", claim", h.value(nameClaim, m.Message, m.Claim)})
 	}
+	tests = append(tests, h.verification()...)
 	for _, l := range vectors.Links {
 		tests = append(tests, Test{l.requirement(), l.Template + ", " + l.Name, h.link(l)})
 	}

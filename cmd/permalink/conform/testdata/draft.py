@@ -12,6 +12,7 @@ except draft.Unnamed:
     sys.exit()
 for algorithm in draft.ALGORITHMS if message_id else ():
     print(f"Message-ID-{algorithm}: {draft.hash_of(message_id, algorithm)}")
+print(f"Result: {draft.verify(fields)['message-id-sha256']}")
 print(f"Identity: {draft.identity(fields).hex()}")
 if message_id:
     print(f"Claim: {draft.hash_of(message_id, 'MD5')}={draft.identity(fields).hex()[:8]}")
