@@ -110,6 +110,6 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.AddCommand(newHash(std), newVerify(std), newStamp(std), newImport(std), newLookup(std))
-	root.AddCommand(newDeliver(std), newURL(std), newRegistry(std), newRelease(std), newConfirm(std), newToken(std), newTrace(std))
+	root.AddCommand(newDeliver(std), newURL(std), newRegistry(std), newRelease(std), newConfirm(std), newToken(std), newTrace(std), newConform(std))
 	return root
 }
