@@ -45,6 +45,11 @@ test-package: ## builds the packages and lives with them in scratch roots, under
 	testdata/install.sh lintian rpm systemd iproute2 adduser
 	cmd/permalink-milter/package/test/run.sh
 
+.PHONY: test-clients
+test-clients: ## the mail programs of config/clients/README.md, driven with the text that stands there
+	testdata/install.sh bsdutils mutt notmuch aerc emacs-nox maildir-utils mu4e elpa-notmuch
+	CI=true go test -count=1 -v ./config/clients -drive
+
 vulncheck: ## known vulnerabilities in what the programs call; asks vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
