@@ -194,6 +194,21 @@ func TestMutt(t *testing.T) {
 	h.recorded(t, "open", s.shown)
 }
 
+// A message of no list here has no permalink: the reader sees why, and the
+// clipboard keeps what it has.
+func TestMuttShowsWhyThereIsNoPermalink(t *testing.T) {
+	h := newHome(t)
+	mutt := need.Program(t, "mutt", "mutt")
+	h.write(t, ".muttrc", block(t, "muttrc"))
+	h.write(t, "Mail/cur/1.host:2,S", strings.ReplaceAll(message, "lists.example.org", "other.example"))
+	s := h.start(t, mutt+" -n -f Mail")
+	s.press(t, "Msgs:1", ",y")
+	s.press(t, "no permalink: no archive holds a list of this message", "")
+	if data, err := os.ReadFile(h.path("record")); err == nil {
+		t.Errorf("recorded: %s", data)
+	}
+}
+
 func TestNotmuch(t *testing.T) {
 	h := newHome(t)
 	h.notmuch(t)
@@ -241,7 +256,10 @@ func (h *home) emacs(t *testing.T, lisp string) {
 (defun press-keys ()
   (call-interactively (key-binding (kbd "C-c y")))
   (call-process-region (current-kill 0) nil "wl-copy")
-  (call-interactively (key-binding (kbd "C-c o"))))
+  (call-interactively (key-binding (kbd "C-c o")))
+  (let ((permalink-command (list "sh" "-c" "sed s/lists.example.org/other.example/ | permalink url --config ~/.config/permalinks.toml -")))
+    (condition-case why (call-interactively (key-binding (kbd "C-c y")))
+      (user-error (message "why: %s" (cadr why))))))
 `+lisp)
 	var out bytes.Buffer
 	cmd := exec.Command("timeout", "60", emacs, "--batch", "--eval", "(package-initialize)", "-l", h.path("test.el"))
@@ -251,6 +269,9 @@ func (h *home) emacs(t *testing.T, lisp string) {
 	}
 	h.recorded(t, "copy", out.String)
 	h.recorded(t, "open", out.String)
+	if !strings.Contains(out.String(), "why: permalink url: -: no permalink") {
+		t.Errorf("Emacs does not show why a message has no permalink:\n%s", out.String())
+	}
 }
 
 func TestGnus(t *testing.T) {
