@@ -52,6 +52,11 @@ image: go ## an OCI image from scratch in dist/, by buildah; it is run once
 	testdata/install.sh buildah
 	cmd/permalink-milter/package/image.sh dist
 
+.PHONY: test-clients
+test-clients: ## the mail programs of config/clients/README.md, driven with the text that stands there
+	testdata/install.sh bsdutils mutt notmuch aerc emacs-nox maildir-utils mu4e elpa-notmuch
+	CI=true go test -count=1 -v ./config/clients -drive
+
 vulncheck: ## known vulnerabilities in what the programs call; asks vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
