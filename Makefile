@@ -1,18 +1,21 @@
 # The two commands of a newcomer are `make demo` and `make test`.
 # The Debian packages that the tests drive.
-DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus spin gcc libc6-dev
+DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus spin gcc libc6-dev strace
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo demo-sendmail test quick check install man draft bench bench-redis bench-sweep bench-verify demo-mailman mailman soak fuzz demo-redis proof
+.PHONY: go build demo demo-sendmail test quick check install man draft bench bench-redis bench-sweep bench-verify demo-mailman mailman soak fuzz demo-redis proof
 
-build: ## static binaries in bin/
+build: go ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/permalink-milter ./cmd/permalink
 
-test: install check ## all tests; installs what they need, and fails where something is missing all the same
+test: go install check ## all tests; installs what they need, and fails where something is missing all the same
 	CI=true go test -race -timeout 20m ./...
 
-quick: ## the tests that need nothing installed, in less than a minute
+quick: go ## the tests that need nothing installed, in less than a minute
 	go test -short -timeout 5m ./...
+
+go: # says what is missing where Go is not there or too old
+	@testdata/go.sh
 
 check: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
@@ -37,7 +40,7 @@ man: ## what is generated from the schema and the flags: manual pages, example.t
 archive: ## a generated archive of a million messages in all kinds of mailboxes: each is found once
 	go test -count 1 -v -timeout 30m ./hashheader/mailbox/mailboxtest -messages 1000000
 
-.PHONY: package test-package vulncheck
+.PHONY: package test-package image vulncheck
 package: ## Debian and RPM packages of the last commit in dist/
 	cmd/permalink-milter/package/build.sh dist
 
@@ -45,19 +48,23 @@ test-package: ## builds the packages and lives with them in scratch roots, under
 	testdata/install.sh lintian rpm systemd iproute2 adduser
 	cmd/permalink-milter/package/test/run.sh
 
+image: go ## an OCI image from scratch in dist/, by buildah; it is run once
+	testdata/install.sh buildah
+	cmd/permalink-milter/package/image.sh dist
+
 vulncheck: ## known vulnerabilities in what the programs call; asks vuln.go.dev
 	go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./...
 
-demo: ## real mail through a private Postfix and the daemon, shown and verified
+demo: go ## real mail through a private Postfix and the daemon, shown and verified
 	testdata/install.sh postfix
 	go run ./cmd/internal/demo
 
-demo-sendmail: ## the same through a private Sendmail
+demo-sendmail: go ## the same through a private Sendmail
 	testdata/install.sh m4
 	testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf
 	go run ./cmd/internal/demo -mta sendmail
 
-demo-redis: ## one message through two mail hosts on one Redis, which is then stopped and started
+demo-redis: go ## one message through two mail hosts on one Redis, which is then stopped and started
 	testdata/install.sh postfix redis-server redis-tools
 	go run ./cmd/internal/demo -redis
 
@@ -70,7 +77,7 @@ proof: ## mail hosts and registries while Redis fails in every way; prints table
 	go test -count=1 -v -run 'LosesAnswers|PlantedFaults' ./registry/registrytest/history
 	go test -count=1 -timeout 12h -v -run 'Histor|IsFound' ./registry/guard ./registry/redisreg -schedules $(PROOF_SCHEDULES)
 
-demo-mailman: mailman ## posts through Mailman 3 into HyperKitty, both private
+demo-mailman: go mailman ## posts through Mailman 3 into HyperKitty, both private
 	testdata/install.sh postfix
 	go run ./cmd/internal/demo/mailman
 

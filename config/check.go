@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"path"
 	"reflect"
@@ -159,7 +160,28 @@ func (a *Archive) check(p *Problems, key string, algorithm hashheader.Algorithm)
 	}
 	if a.Target != "" {
 		p.Add(key+".target", checkTemplate(a.Target, algorithm))
+		p.Add(key+".target", a.checkTarget(algorithm))
 	}
+}
+
+// checkTarget returns an error for a target that shows another hash than the
+// archive's tokens: the resolver cannot compute it of a token.
+func (a *Archive) checkTarget(algorithm hashheader.Algorithm) error {
+	url, err := hashheader.ParseTemplate(a.URL)
+	target, bad := hashheader.ParseTemplate(a.Target)
+	if err != nil || bad != nil || strings.Contains(a.Target, "message_id") {
+		return nil
+	}
+	tokens := url.Algorithm(algorithm)
+	hash, err := tokens.Hash([]byte("sample@example.org"))
+	if err != nil {
+		return nil
+	}
+	_, err = target.Expand(hashheader.Permalink{List: "list@host.example", Token: hash, Hash: hash, Algorithm: algorithm})
+	if errors.Is(err, hashheader.ErrNeedsID) {
+		return fmt.Errorf("%q shows another hash than url, whose tokens are %s: write {token} or {%s}", a.Target, tokens, tokens)
+	}
+	return nil
 }
 
 func checkPattern(pattern string) error {

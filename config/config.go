@@ -28,6 +28,7 @@
 //	min      the least allowed value
 //	default  the default in words, if it depends on the host
 //	reload   "yes" if SIGHUP applies a new value
+//	path     "yes" for the path of a file, which may be relative to the configuration's
 package config
 
 import (
@@ -39,7 +40,7 @@ import (
 // Config is the whole file. Every key has a default.
 type Config struct {
 	Hostname string    `toml:"hostname" reload:"yes" default:"the host's own name" comment:"The name of this host, used in generated Message-IDs and in replies."`
-	StateDir string    `toml:"state_dir" default:"/var/lib/permalink-milter, or ~/.local/state/permalink-milter unless run by root" comment:"Directory of the embedded registry, of the journal, and of control.sock, by which the tool permalink asks the daemon. The default is systemd's StateDirectory= if there is one."`
+	StateDir string    `toml:"state_dir" path:"yes" default:"/var/lib/permalink-milter, or ~/.local/state/permalink-milter unless run by root" comment:"Directory of the embedded registry, of the journal, and of control.sock, by which the tool permalink asks the daemon. The default is systemd's StateDirectory= if there is one."`
 	Log      Log       `toml:"log"`
 	Milter   Milter    `toml:"milter"`
 	Header   Header    `toml:"header"`
@@ -58,6 +59,7 @@ type Log struct {
 
 // Milter is the table [milter].
 type Milter struct {
+	Mode           string    `toml:"mode" reload:"yes" oneof:"stamp observe" comment:"stamp gives messages their permalinks. observe tries the configuration on live mail: it decides, logs and counts, and changes nothing, neither messages nor the registry."`
 	Listen         []Address `toml:"listen" comment:"Addresses where MTAs connect: inet:HOST:PORT, inet6:[HOST]:PORT, unix:/PATH, or systemd:NAME for a socket that systemd passes."`
 	SocketMode     string    `toml:"socket_mode" comment:"Permissions of unix sockets, in octal."`
 	SocketOwner    string    `toml:"socket_owner" comment:"Owner of unix sockets. If empty, the user that runs the daemon."`
@@ -102,11 +104,11 @@ type Registry struct {
 	OnFailure       string   `toml:"on_failure" oneof:"stamp tempfail accept" comment:"What a message gets while the registry does not answer: stamp adds the permalink of the bare hash and journals the reservation, tempfail answers 451 4.7.1, accept adds nothing."`
 	JournalMaxBytes Size     `toml:"journal_max_bytes" min:"1" comment:"Maximum size of the journal of reservations that wait for the registry."`
 	MinReplicas     int      `toml:"min_replicas" min:"0" comment:"Redis: number of replicas that must acknowledge a reservation (WAIT)."`
-	TLSCA           string   `toml:"tls_ca" comment:"Redis: file of the CA certificate that signed the server's. If empty, the CAs of the system."`
-	TLSCert         string   `toml:"tls_cert" comment:"Redis: file of the client certificate. Requires tls_key."`
-	TLSKey          string   `toml:"tls_key" comment:"Redis: file of the key of the client certificate."`
+	TLSCA           string   `toml:"tls_ca" path:"yes" comment:"Redis: file of the CA certificate that signed the server's. If empty, the CAs of the system."`
+	TLSCert         string   `toml:"tls_cert" path:"yes" comment:"Redis: file of the client certificate. Requires tls_key."`
+	TLSKey          string   `toml:"tls_key" path:"yes" comment:"Redis: file of the key of the client certificate."`
 	Username        string   `toml:"username" comment:"Redis: name of the ACL user."`
-	PasswordFile    string   `toml:"password_file" comment:"Redis: file whose first line is the password."`
+	PasswordFile    string   `toml:"password_file" path:"yes" reload:"yes" comment:"Redis: file whose first line is the password."`
 	KeyPrefix       string   `toml:"key_prefix" comment:"Redis: prefix of all keys."`
 }
 
@@ -119,9 +121,9 @@ type Admin struct {
 type HTTP struct {
 	Listen         Address   `toml:"listen" comment:"Address of the server: HOST:PORT, or any address that milter.listen allows."`
 	BaseURL        string    `toml:"base_url" comment:"The URL by which clients reach the server."`
-	TokensFile     string    `toml:"tokens_file" reload:"yes" comment:"File of the hashed bearer tokens and their scopes. A relative path begins in the directory of the configuration file."`
-	TLSCert        string    `toml:"tls_cert" comment:"File of the certificate chain. If empty, the server speaks plain HTTP."`
-	TLSKey         string    `toml:"tls_key" comment:"File of the key of the certificate."`
+	TokensFile     string    `toml:"tokens_file" path:"yes" reload:"yes" comment:"File of the hashed bearer tokens and their scopes."`
+	TLSCert        string    `toml:"tls_cert" path:"yes" reload:"yes" comment:"File of the certificate chain. If empty, the server speaks plain HTTP."`
+	TLSKey         string    `toml:"tls_key" path:"yes" reload:"yes" comment:"File of the key of the certificate."`
 	MaxConnections int       `toml:"max_connections" min:"1" comment:"Maximum number of connections from clients. Further connections wait, and idle ones give way to them."`
 	MaxBody        Size      `toml:"max_body" min:"1" comment:"Maximum size of the body of a request with a token. Without one, it is 64 KiB."`
 	Rate           int       `toml:"rate" min:"1" comment:"Requests per second that a client without a token may make."`
@@ -159,7 +161,7 @@ func Default() *Config {
 		Hostname: host,
 		StateDir: stateDir(),
 		Log:      Log{Level: "info", Format: "text"},
-		Milter: Milter{Listen: []Address{"inet:127.0.0.1:8899"}, SocketMode: "0660", MaxConnections: 500, IdleTimeout: Duration(2 * time.Hour),
+		Milter: Milter{Mode: "stamp", Listen: []Address{"inet:127.0.0.1:8899"}, SocketMode: "0660", MaxConnections: 500, IdleTimeout: Duration(2 * time.Hour),
 			MessageBudget: Duration(5 * time.Second), ShutdownBudget: Duration(10 * time.Second)},
 		Header: Header{Algorithm: "md5", Emit: []string{"Message-ID-MD5"}, Remove: []string{"X-Message-ID-Hash"},
 			MissingMessageID: "derive", Unmatched: "hash", Identity: []string{"message-id", "date"}},

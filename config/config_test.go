@@ -276,3 +276,33 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestATargetOfAnotherHashThanTheTokensIsRefused(t *testing.T) {
+	for _, c := range []struct{ url, target, want string }{
+		{"https://r.example/{list}/{token}", "https://a.example/{sha1}", "tokens are md5: write {token} or {md5}"},
+		{"https://r.example/{list}/{sha1}", "https://a.example/{hash}", "tokens are sha1"},
+		{"https://r.example/{list}/{sha1}", "https://a.example/{sha1}", ""},
+		{"https://r.example/{list}/{token}", "https://a.example/{md5}/{listname}", ""},
+		{"https://r.example/{list}/{token}", "https://a.example/{message_id}", ""},
+	} {
+		text := "[[archive]]\nname = \"a\"\nlists = [\"*\"]\nurl = \"" + c.url + "\"\ntarget = \"" + c.target + "\"\n"
+		_, problems := config.Parse("c.toml", []byte(text))
+		err := problems.Err()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), "c.toml:5:1: archive[0].target: ") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s to %s: %v, want %q", c.url, c.target, err, c.want)
+		}
+	}
+}
+
+func TestRelativeFilesBeginBesideTheConfiguration(t *testing.T) {
+	c, problems := config.Parse("/etc/p/c.toml", []byte("state_dir = \"state\"\n[registry]\nurl = \"rediss://h\"\npassword_file = \"secret\"\n"+
+		"tls_ca = \"ca.pem\"\ntls_cert = \"/c.pem\"\ntls_key = \"k.pem\"\n[http]\ntokens_file = \"tokens\"\ntls_cert = \"c.pem\"\ntls_key = \"k.pem\"\n"))
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	got := []string{c.StateDir, c.Registry.PasswordFile, c.Registry.TLSCA, c.Registry.TLSCert, c.Registry.TLSKey, c.HTTP.TokensFile, c.HTTP.TLSCert, c.HTTP.TLSKey}
+	want := []string{"/etc/p/state", "/etc/p/secret", "/etc/p/ca.pem", "/c.pem", "/etc/p/k.pem", "/etc/p/tokens", "/etc/p/c.pem", "/etc/p/k.pem"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

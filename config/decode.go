@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 
@@ -51,8 +52,19 @@ func Parse(name string, data []byte) (*Config, *Problems) {
 	p.positions = index(data)
 	c := Default()
 	p.table("", reflect.ValueOf(c).Elem(), tree)
+	c.placeFiles(filepath.Dir(name))
 	c.check(p)
 	return c, p
+}
+
+// placeFiles lets the relative paths of files begin in the directory of the
+// configuration file, wherever the program was started.
+func (c *Config) placeFiles(dir string) {
+	walk("", reflect.ValueOf(c).Elem(), func(_ string, f reflect.StructField, v reflect.Value) {
+		if f.Tag.Get("path") == "yes" && v.String() != "" && !filepath.IsAbs(v.String()) {
+			v.SetString(filepath.Join(dir, v.String()))
+		}
+	})
 }
 
 // Check completes and checks a configuration that was not read from a file.

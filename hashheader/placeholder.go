@@ -98,14 +98,6 @@ func (p placeholder) key() string {
 	return key
 }
 
-// algorithms returns those that the digest may be of.
-func (p placeholder) algorithms() []Algorithm {
-	if a, err := ParseAlgorithm(p.name); err == nil {
-		return []Algorithm{a}
-	}
-	return Algorithms[:]
-}
-
 // appendValue appends the value of a placeholder as it stands in a URL.
 func (p Permalink) appendValue(dst []byte, at placeholder) ([]byte, error) {
 	if !at.isDigest() {

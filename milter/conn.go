@@ -114,6 +114,9 @@ func brokeOff(err error) error {
 	return fmt.Errorf("packet broke off: %w", err)
 }
 
+// lastWait is how long a connection that is to end waits for what is on its way.
+const lastWait = 20 * time.Millisecond
+
 // A waiter reads for the read buffer. A read here means that nothing is
 // buffered, so it sends the replies first, and bounds the wait.
 type waiter struct{ *conn }
@@ -129,11 +132,25 @@ func (c waiter) Read(p []byte) (int, error) {
 		c.until = now.Add(c.idle)
 	}
 	c.SetReadDeadline(c.until)
-	if c.draining.Load() && !c.busy.Load() {
-		return 0, errDraining
+	if c.dropped.Load() || c.draining.Load() && !c.busy.Load() {
+		c.SetReadDeadline(time.Now()) // it was told to end before the line above
 	}
 	n, err := c.Conn.Read(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) && !c.busy.Load() && (c.draining.Load() || c.dropped.Load()) {
+		n, err = c.lastRead(p)
+	}
+	if n > 0 {
+		c.dropped.Store(false) // it came back before it was gone
+	}
+	return n, err
+}
+
+// lastRead reads what an MTA has sent already, such as the beginning of a
+// message: it does not wait for a reply to that.
+func (c waiter) lastRead(p []byte) (int, error) {
+	c.SetReadDeadline(time.Now().Add(lastWait))
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = errDraining
 	}
 	return n, err

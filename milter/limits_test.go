@@ -66,11 +66,11 @@ func TestMessagesThatStandStillGiveWay(t *testing.T) {
 	if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the idle one: %v", err)
 	}
-	time.Sleep(10 * time.Millisecond) // until the server has forgotten it
 	s.DropIdlest()
 	if _, err := silent.Rcpt("devel@lists.example.org", nil); err == nil {
 		t.Error("the silent one is still served")
 	}
+	s.untilFree(t)
 	s.checkLog(t, "in_message=true")
 }
 
@@ -234,6 +234,30 @@ func TestMessageOverALimitPassesUnmarked(t *testing.T) {
 				t.Errorf("%d messages were counted", got)
 			}
 		})
+	}
+}
+
+// MTAs do not wait for a reply to MAIL, so a message may have begun that the
+// server has not read of.
+func TestMessageThatHasJustBegunEndsBeforeTheServer(t *testing.T) {
+	for range 100 {
+		s := start(t, nil)
+		session := dial(t, s.addr)
+		if _, err := session.Mail("a@example.org", nil); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- s.Shutdown(t.Context()) }()
+		_, err := session.Rcpt("devel@lists.example.org", nil)
+		if err == nil {
+			_, err = session.HeaderField("Message-ID", "<abc@example.org>")
+		}
+		if err == nil {
+			_, _, err = session.End()
+		}
+		if stop := <-ended; err != nil || stop != nil {
+			t.Fatalf("message: %v; shutdown: %v", err, stop)
+		}
 	}
 }
 

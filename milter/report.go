@@ -25,10 +25,19 @@ func result(d stamp.Decision) string {
 // report logs one line about a message, at error level if the registry did not
 // serve, and each edit at debug level.
 func (s *session) report(d stamp.Decision, took time.Duration) {
-	s.server.o.Observe.Message(result(d), took)
+	what := "message " + result(d)
+	if s.policy.Observe {
+		what = "message observed"
+		s.server.o.Observe.Message("observed_"+result(d), took)
+	} else {
+		s.server.o.Observe.Message(result(d), took)
+	}
 	level := slog.LevelInfo
 	attrs := make([]slog.Attr, 0, 10)
 	attrs = append(attrs, slog.String("qid", s.queueID), slog.String("message_id", string(d.MessageID)), slog.String("hash", d.Hash))
+	if s.policy.Observe {
+		attrs = append(attrs, slog.String("would_be", result(d)))
+	}
 	if len(d.Stamps) > 0 {
 		attrs = append(attrs, permalinks(d.Stamps)...)
 	}
@@ -39,7 +48,7 @@ func (s *session) report(d stamp.Decision, took time.Duration) {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", d.Err.Error()))
 	}
-	s.conn.log.LogAttrs(context.Background(), level, "message "+result(d), attrs...)
+	s.conn.log.LogAttrs(context.Background(), level, what, attrs...)
 	for _, e := range d.Edits {
 		s.conn.log.Debug("edit", "qid", s.queueID, "op", e.Op.String(), "name", e.Name, "index", e.Index, "value", e.Value)
 	}

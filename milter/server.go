@@ -23,7 +23,7 @@ var ErrServerClosed = errors.New("milter server closed")
 // many goroutines.
 type Observer interface {
 	Connection(delta int)                           // opened: 1, closed: -1
-	Message(result string, took time.Duration)      // stamped, unchanged, tempfail or unmarked
+	Message(result string, took time.Duration)      // stamped, unchanged, tempfail or unmarked, after observed_ where the policy observes
 	Reservation(outcome string, took time.Duration) // registry.Outcome, or error
 	Refused(reason string)                          // connection or message not served
 }
@@ -32,6 +32,9 @@ type Observer interface {
 type Options struct {
 	Policy  *stamp.Policy
 	Reserve func(context.Context, registry.Request) (registry.Result, error)
+	// Offer is Reserve that reserves nothing, for a policy that observes; see
+	// registry.Offer.
+	Offer   func(context.Context, registry.Request) (registry.Result, error)
 	Log     *slog.Logger
 	Observe Observer // may be nil
 
@@ -124,12 +127,12 @@ func (s *Server) DropIdlest() {
 }
 
 // dropLongest ends the connection that is waited for since the longest time, in
-// a message or between messages.
+// a message or between messages. One that is ending already does not count.
 func (s *Server) dropLongest(inMessage bool, atLeast time.Duration) bool {
 	var longest *conn
 	oldest := time.Now().Add(-atLeast).UnixNano()
 	for c := range s.conns {
-		if since := c.waitedSince(inMessage); c.busy.Load() == inMessage && since < oldest {
+		if since := c.waitedSince(inMessage); c.busy.Load() == inMessage && since < oldest && !c.dropped.Load() {
 			longest, oldest = c, since
 		}
 	}

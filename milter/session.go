@@ -231,6 +231,11 @@ func (s *session) end() {
 	m := stamp.Message{Header: s.header, Envelope: &stamp.Envelope{From: s.from, To: s.to}, MTAMessageID: s.mtaID,
 		Client: &stamp.Client{Addr: s.addr, Authenticated: s.auth}, Received: start}
 	d := stamp.Decide(&m, s.policy, s.reserver())
+	if s.policy.Observe {
+		s.report(d, time.Since(start))
+		s.goOn(0)
+		return
+	}
 	if !s.allowed(d.Edits) {
 		s.refuse(noChanges)
 		return
@@ -345,10 +350,18 @@ func (s *session) notice(code gomilter.Code) {
 }
 
 // reserver returns a Reserve within this message's budget, which all its calls
-// share. The registry bounds each call itself.
+// share. The registry bounds each call itself. Where the policy observes,
+// nothing is reserved.
 func (s *session) reserver() stamp.Reserve {
 	o := &s.server.o
 	deadline := time.Now().Add(o.MessageBudget)
+	if s.policy.Observe {
+		return func(r registry.Request) (registry.Result, error) {
+			ctx, cancel := context.WithDeadline(context.Background(), deadline)
+			defer cancel()
+			return o.Offer(ctx, r)
+		}
+	}
 	return func(r registry.Request) (registry.Result, error) {
 		start := time.Now()
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)

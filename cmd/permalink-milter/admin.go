@@ -65,6 +65,9 @@ func (d *daemon) adminHandler() http.Handler {
 			return
 		}
 		io.WriteString(w, "ok\n")
+		if evicts := d.evicts.Load(); evicts != nil {
+			io.WriteString(w, "warning: "+*evicts+"\n")
+		}
 	})
 	return mux
 }

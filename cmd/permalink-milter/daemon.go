@@ -18,6 +18,7 @@ import (
 	"permalink-milter/cmd/internal/version"
 	"permalink-milter/config"
 	"permalink-milter/registry"
+	"permalink-milter/registry/redisreg"
 	"permalink-milter/registry/stamp"
 )
 
@@ -31,6 +32,8 @@ type daemon struct {
 	metrics  *metrics
 	store    registry.Store // behind registry, without the guard
 	registry registry.Registry
+	redis    *redisreg.Store        // under registry; nil for another store
+	evicts   atomic.Pointer[string] // what Redis is told of its eviction; nil if nothing
 	sockets  *sockets
 	lowered  map[string]int // bounds on connections, see lowerBounds
 	services []service
@@ -50,6 +53,9 @@ func serve(ctx context.Context, file string, c *config.Config, policy *stamp.Pol
 	if err := d.open(ctx, policy); err != nil {
 		return err
 	}
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	go d.watchEviction(watching)
 	ended := startAll(d.services)
 	for _, s := range d.services {
 		for _, ln := range s.listeners {
@@ -111,7 +117,7 @@ func setLevel(level *slog.LevelVar, name string) {
 // configuration.
 func greet(w io.Writer, c *config.Config) {
 	fmt.Fprintf(w, "No --config: the daemon uses its defaults. Connect your MTA to it. Postfix:\n\n%s\nSendmail, in sendmail.mc:\n\n%s\n",
-		postfixLines(c.Milter.Listen[0]), sendmailLines(c.Milter.Listen[0]))
+		postfixLines(c.Milter.Listen), sendmailLines(c.Milter.Listen))
 }
 
 // open opens the registry and all listeners. After an error, none is open.
@@ -177,6 +183,7 @@ func (d *daemon) reload() {
 		return
 	}
 	setLevel(&d.level, c.Log.Level)
+	d.reloadPassword(c)
 	for _, s := range d.services {
 		if s.reload != nil {
 			s.reload(c, policy)
@@ -184,7 +191,7 @@ func (d *daemon) reload() {
 	}
 	d.log.Info("configuration reloaded", "archives", archiveNames(c))
 	d.compareArchives(archiveNames(c))
-	if keys := config.Restart(d.config, c); len(keys) > 0 {
+	if keys := d.restart(c); len(keys) > 0 {
 		d.log.Warn("these keys differ from those at the start; restart the daemon to change them", "keys", keys)
 	}
 }

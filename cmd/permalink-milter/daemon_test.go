@@ -205,7 +205,7 @@ func TestDaemonWithoutAFileExplainsTheNextSteps(t *testing.T) {
 	exit := make(chan int)
 	go func() { exit <- run(ctx, []string{}, stdio{&out, &log}) }()
 	log.wait(t, "listening")
-	out.wait(t, "postconf -e 'smtpd_milters = inet:127.0.0.1:8899'")
+	out.wait(t, "postconf -e \"$list = { inet:127.0.0.1:8899, default_action=tempfail } $(postconf -h $list)\"")
 	out.wait(t, "INPUT_MAIL_FILTER(`permalink', `S=inet:8899@127.0.0.1, F=T')dnl")
 	stop()
 	if code := <-exit; code != exitOK {

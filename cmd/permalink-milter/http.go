@@ -3,7 +3,6 @@ package main
 import (
 	"net"
 	"net/netip"
-	"path/filepath"
 
 	"permalink-milter/config"
 	"permalink-milter/registry/httpapi"
@@ -21,14 +20,24 @@ func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 		return service{}, err
 	}
 	server := httpapi.NewServer(handler, d.log)
-	listeners, err := d.listen("http", c.MaxConnections, closeIdle(server), c.Listen)
+	shown := new(certificate)
 	serve := server.Serve
 	if c.TLSCert != "" {
-		serve = func(ln net.Listener) error { return server.ServeTLS(ln, d.beside(c.TLSCert), d.beside(c.TLSKey)) }
+		if err := shown.load(c.TLSCert, c.TLSKey); err != nil {
+			return service{}, err
+		}
+		server.TLSConfig = shown.config()
+		serve = func(ln net.Listener) error { return server.ServeTLS(ln, "", "") }
 	}
+	listeners, err := d.listen("http", c.MaxConnections, closeIdle(server), c.Listen)
 	reload := func(next *config.Config, p *stamp.Policy) {
 		handler.SetPolicy(p)
-		tokens, err := d.loadTokens(next.HTTP.TokensFile)
+		if c.TLSCert != "" && next.HTTP.TLSCert != "" {
+			if err := shown.load(next.HTTP.TLSCert, next.HTTP.TLSKey); err != nil {
+				d.log.Error("certificate not reloaded, the old one stays in force", "error", err)
+			}
+		}
+		tokens, err := loadTokens(next.HTTP.TokensFile)
 		if err != nil {
 			d.log.Error("tokens not reloaded, the old ones stay in force", "error", err)
 			return
@@ -40,7 +49,7 @@ func openHTTP(d *daemon, policy *stamp.Policy) (service, error) {
 
 func (d *daemon) newHandler(policy *stamp.Policy) (*httpapi.Handler, error) {
 	c := d.config.HTTP
-	tokens, err := d.loadTokens(c.TokensFile)
+	tokens, err := loadTokens(c.TokensFile)
 	if err != nil {
 		return nil, err
 	}
@@ -54,20 +63,11 @@ func (d *daemon) newHandler(policy *stamp.Policy) (*httpapi.Handler, error) {
 }
 
 // loadTokens reads the tokens file. Without one, nobody may use the API.
-func (d *daemon) loadTokens(file string) (*httpapi.Tokens, error) {
+func loadTokens(file string) (*httpapi.Tokens, error) {
 	if file == "" {
 		return nil, nil
 	}
-	return httpapi.LoadTokens(d.beside(file))
-}
-
-// beside returns the path of a file that the configuration names. A relative
-// path begins in the directory of the configuration file.
-func (d *daemon) beside(file string) string {
-	if filepath.IsAbs(file) {
-		return file
-	}
-	return filepath.Join(filepath.Dir(d.file), file)
+	return httpapi.LoadTokens(file)
 }
 
 // prefixes returns the networks of a checked configuration, nil for none.

@@ -114,6 +114,42 @@ func TestHTTPServesTLSWithTheConfiguredCertificate(t *testing.T) {
 	}
 }
 
+// A reload takes a renewed certificate for new connections, keeps the old one
+// where the new one cannot be read, and names what it cannot take.
+func TestReloadTakesARenewedCertificate(t *testing.T) {
+	dir, addr := t.TempDir(), "127.0.0.1:"+freePort(t)
+	roots := issue(t, dir)
+	tlsOn := "[http]\nlisten = \"" + addr + "\"\ntls_cert = \"" + dir + "/cert.pem\"\ntls_key = \"" + dir + "/key.pem\"\n"
+	p := start(t, tlsOn)
+	get := func(roots *x509.CertPool) error {
+		client := &http.Client{Timeout: patience, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+		resp, err := client.Get("https://" + addr + "/")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	renewed := issue(t, dir)
+	if err := get(roots); err != nil {
+		t.Errorf("before the reload: %v", err)
+	}
+	p.signal(t, syscall.SIGHUP)
+	p.log.wait(t, "configuration reloaded")
+	if err := get(renewed); err != nil {
+		t.Errorf("after the reload: %v", err)
+	}
+	write(t, dir+"/cert.pem", "half a file")
+	p.signal(t, syscall.SIGHUP)
+	p.log.wait(t, "certificate not reloaded, the old one stays in force")
+	if err := get(renewed); err != nil {
+		t.Errorf("after a bad file: %v", err)
+	}
+	p.configure(t, "[http]\nlisten = \""+addr+"\"\n")
+	p.signal(t, syscall.SIGHUP)
+	p.log.wait(t, "restart the daemon to change them\" keys=[http.tls_cert]")
+	p.stop(t)
+}
+
 // issue writes the files of a certificate for 127.0.0.1 and returns the pool
 // that trusts it.
 func issue(t *testing.T, dir string) *x509.CertPool {

@@ -49,26 +49,34 @@ func newSockets(c config.Milter) (*sockets, error) {
 }
 
 // lookup looks up the owner and the group of unix sockets.
-func (s *sockets) lookup(c config.Milter) error {
+func (s *sockets) lookup(c config.Milter) (err error) {
 	if c.SocketOwner != "" {
-		u, err := user.Lookup(c.SocketOwner)
-		if err != nil {
-			return fmt.Errorf("milter.socket_owner: %w", err)
-		}
-		if s.owner, err = strconv.Atoi(u.Uid); err != nil {
+		if s.owner, err = userID(c.SocketOwner); err != nil {
 			return fmt.Errorf("milter.socket_owner: %w", err)
 		}
 	}
 	if c.SocketGroup != "" {
-		g, err := user.LookupGroup(c.SocketGroup)
-		if err != nil {
-			return fmt.Errorf("milter.socket_group: %w", err)
-		}
-		if s.group, err = strconv.Atoi(g.Gid); err != nil {
+		if s.group, err = groupID(c.SocketGroup); err != nil {
 			return fmt.Errorf("milter.socket_group: %w", err)
 		}
 	}
 	return nil
+}
+
+func userID(name string) (int, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return -1, err
+	}
+	return strconv.Atoi(u.Uid)
+}
+
+func groupID(name string) (int, error) {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return -1, err
+	}
+	return strconv.Atoi(g.Gid)
 }
 
 // open opens the addresses of a key, except empty ones. After an error, what was
@@ -145,8 +153,8 @@ const maxSocketPath = 107
 // listenUnix listens on a unix socket, which may remain from a daemon that
 // crashed. The umask denies all access until the owner and the mode are set.
 func (s access) listenUnix(path string) (net.Listener, error) {
-	if len(path) > maxSocketPath {
-		return nil, fmt.Errorf("path of %d bytes: the path of a unix socket has at most %d bytes", len(path), maxSocketPath)
+	if err := checkSocketPath(path); err != nil {
+		return nil, err
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
@@ -167,26 +175,48 @@ func (s access) listenUnix(path string) (net.Listener, error) {
 	return ln, nil
 }
 
+func checkSocketPath(path string) error {
+	if len(path) > maxSocketPath {
+		return fmt.Errorf("path of %d bytes: the path of a unix socket has at most %d bytes", len(path), maxSocketPath)
+	}
+	return nil
+}
+
 // removeStale removes a socket that no process listens on. It leaves anything
 // else in place and returns an error.
 func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode().Type() != os.ModeSocket {
-		return fmt.Errorf("%s exists and is not a socket: remove it or configure another path", path)
-	}
-	conn, err := net.DialTimeout("unix", path, time.Second)
-	if err == nil {
-		conn.Close()
-		return fmt.Errorf("%s: another process listens on this socket: stop it or configure another path", path)
-	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
+	left, err := stale(path)
+	if err != nil || !left {
 		return err
 	}
 	return os.Remove(path)
+}
+
+// dialLimit bounds the wait for a process that may listen on a unix socket.
+const dialLimit = time.Second
+
+var errSocketInUse = errors.New("another process listens on this socket: stop it or configure another path")
+
+// stale reports whether a path is a socket that no process listens on. It
+// returns an error for anything else that is there.
+func stale(path string) (bool, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return false, fmt.Errorf("%s exists and is not a socket: remove it or configure another path", path)
+	}
+	conn, err := net.DialTimeout("unix", path, dialLimit)
+	if err == nil {
+		conn.Close()
+		return false, fmt.Errorf("%s: %w", path, errSocketInUse)
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return false, err
+	}
+	return true, nil
 }

@@ -60,14 +60,16 @@ func run(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.err, "permalink-milter: %v\nTry 'permalink-milter --help'.\n", err)
 		return exitUsage
 	}
-	fmt.Fprintln(std.err, exit.err)
+	if exit.err != errReported {
+		fmt.Fprintln(std.err, exit.err)
+	}
 	return exit.code
 }
 
 // flags are those of the command line.
 type flags struct {
-	file, mta          string
-	check, printConfig bool
+	file, mta                string
+	check, json, printConfig bool
 }
 
 const long = `A milter that gives every mailing-list message a permalink. It hashes the Message-ID, writes the hash and the
@@ -98,7 +100,8 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.Flags().StringVar(&f.file, "config", "", "read the configuration from `FILE`")
-	root.Flags().BoolVar(&f.check, "check", false, "check the configuration and exit")
+	root.Flags().BoolVar(&f.check, "check", false, "report everything in the configuration and on this host that keeps the daemon from starting, and exit; without --config, of the installed file")
+	root.Flags().BoolVar(&f.json, "json", false, "with --check: print an object for each finding, with level, key, message and hint")
 	root.Flags().BoolVar(&f.printConfig, "print-config", false, "print the configuration in force with passwords masked, and exit")
 	root.Flags().StringVar(&f.mta, "print-mta", "", "print the lines that connect `postfix|sendmail` to the daemon, and exit")
 	root.MarkFlagsMutuallyExclusive("check", "print-config", "print-mta")
@@ -110,14 +113,17 @@ func (f *flags) run(ctx context.Context, std stdio) error {
 	if _, known := mtaLines[f.mta]; f.mta != "" && !known {
 		return fmt.Errorf("--print-mta %s: write postfix or sendmail", f.mta)
 	}
+	if f.check {
+		return check(ctx, f.file, f.json, std)
+	}
+	if f.json {
+		return errors.New("--json: only with --check")
+	}
 	c, policy, err := load(f.file)
 	if err != nil {
 		return &exitError{exitConfig, err}
 	}
 	switch {
-	case f.check:
-		fmt.Fprintln(std.out, "configuration is valid")
-		return nil
 	case f.printConfig:
 		return config.Write(std.out, c)
 	case f.mta != "":

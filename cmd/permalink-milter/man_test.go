@@ -30,9 +30,33 @@ func TestManualPageOfTheCommand(t *testing.T) {
 	if err := doc.GenMan(root, header, &b); err != nil {
 		t.Fatal(err)
 	}
-	b.WriteString(".SH SEE ALSO\npermalink-milter.toml(5), postconf(5), systemd.socket(5)\n")
+	b.WriteString(manFiles + ".SH SEE ALSO\npermalink-milter.toml(5), postconf(5), systemd.socket(5)\n")
 	golden.Equal(t, "permalink-milter.8", b.String())
 }
+
+const manFiles = `.SH FILES
+.TP
+\fI/etc/permalink-milter/permalink-milter.toml\fP
+the configuration that packages install, see permalink-milter.toml(5)
+.TP
+\fI/var/lib/permalink-milter\fP
+the state directory of the packaged daemon: the embedded registry, and the journal
+.TP
+\fI/var/spool/postfix/permalink-milter/milter.sock\fP
+the packaged daemon's socket for Postfix
+
+.SH ENVIRONMENT
+.TP
+\fBSTATE_DIRECTORY\fP, \fBNOTIFY_SOCKET\fP, \fBWATCHDOG_USEC\fP, \fBLISTEN_FDS\fP
+set by systemd, see systemd.exec(5), sd_notify(3) and sd_listen_fds(3)
+.TP
+\fBPERMALINK_REDIS_PASSWORD\fP
+the password of Redis, if registry.password_file is empty
+.TP
+\fBMAIL_CONFIG\fP
+the directory of Postfix's configuration, for --check and --print-mta
+
+`
 
 const manHead = `PERMALINK-MILTER.TOML 5 "Nov 2026" permalink-milter "File Formats Manual"
 ==================================================
@@ -44,7 +68,8 @@ permalink-milter.toml - the configuration of permalink-milter(8)
 # DESCRIPTION
 
 A file in TOML. Every key has a default. A table [[NAME]] may occur several times. Durations are numbers with a unit,
-such as "500ms" or "2h"; sizes are numbers of B, KiB, MiB or GiB, such as "1MiB". Unknown keys are errors.
+such as "500ms" or "2h"; sizes are numbers of B, KiB, MiB or GiB, such as "1MiB". The relative path of a file begins in
+the directory of the configuration file. Unknown keys are errors.
 **permalink-milter --check** reports every problem of a file, each with its line and column, and **--print-config**
 prints the values in force.
 

@@ -35,6 +35,7 @@ type metrics struct {
 	refused            *prometheus.CounterVec
 	reloadSuccess      prometheus.Gauge
 	reloadTime         prometheus.Gauge
+	evicts             prometheus.Gauge
 }
 
 // newMetrics returns the metrics of a daemon that has just read its
@@ -55,11 +56,13 @@ func newMetrics() *metrics {
 		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts(opts("config_last_reload_success_timestamp_seconds",
 			"Time of the last successful reading of the configuration."))),
 	}
+	m.evicts = prometheus.NewGauge(prometheus.GaugeOpts(opts("registry_evicts",
+		"1 if Redis now throws reservations away when its memory runs out, else 0.")))
 	build := opts("build_info", "Always 1; the label is the version of the program.")
 	build.ConstLabels = prometheus.Labels{"version": version.String()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(build), func() float64 { return 1 }),
-		m.connections, m.messages, m.messageSeconds, m.reservations, m.reservationSeconds, m.collisions, m.refused, m.reloadSuccess, m.reloadTime)
+		m.connections, m.messages, m.messageSeconds, m.reservations, m.reservationSeconds, m.collisions, m.refused, m.reloadSuccess, m.reloadTime, m.evicts)
 	m.zero()
 	m.reloaded(true)
 	return m
@@ -70,6 +73,7 @@ func newMetrics() *metrics {
 func (m *metrics) zero() {
 	for _, result := range []string{"stamped", "unchanged", "unmarked", "tempfail"} {
 		m.messages.WithLabelValues(result)
+		m.messages.WithLabelValues("observed_" + result)
 	}
 	for outcome := registry.Fresh; outcome <= registry.Unreserved; outcome++ {
 		m.reservations.WithLabelValues(outcome.String())

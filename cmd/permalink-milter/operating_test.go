@@ -117,7 +117,7 @@ func TestOperatingExplainsEachLogMessage(t *testing.T) {
 	told := rows(section(t, `Log messages that mean "do something"`))
 	delete(told, "message")
 	// The messages that the milter logs at level error when the registry failed.
-	there := map[string]bool{"message unmarked": true, "message tempfail": true, "message stamped": true, "message unchanged": true}
+	there := map[string]bool{"message unmarked": true, "message tempfail": true, "message stamped": true, "message unchanged": true, "message observed": true}
 	for _, dir := range []string{".", "../internal/door", "../../milter", "../../registry"} {
 		for _, message := range troubles(t, dir) {
 			there[message] = true

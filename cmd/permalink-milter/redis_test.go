@@ -5,7 +5,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	gomilter "github.com/emersion/go-milter"
 
 	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry/redisreg/redistest"
@@ -89,6 +93,66 @@ func TestDaemonStartsWhileRedisIsDown(t *testing.T) {
 	p.log.wait(t, "does not answer yet")
 	if got, _ := connect(t, "unix", p.socket()).begin(messageID, listID).end().First("Archived-At"); !strings.HasSuffix(got, md5Hash+">") {
 		t.Errorf("Archived-At: %s", got)
+	}
+	p.stop(t)
+}
+
+// A reload takes the changed password for the connections that come after it.
+func TestReloadTakesAChangedPassword(t *testing.T) {
+	server := startRedis(t)
+	redis := func(args ...string) {
+		t.Helper()
+		if out, err := server.CLI(args...); err != nil || strings.Contains(out, "ERR") {
+			t.Fatalf("%v: %v %s", args, err, out)
+		}
+	}
+	redis("acl", "setuser", "mail", "on", ">first", "~*", "+@all")
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, secret, "first\n")
+	p := start(t, "[registry]\nurl = \"redis://"+server.Addr()+"\"\nusername = \"mail\"\npassword_file = \""+secret+"\"\non_failure = \"tempfail\"\n"+archive("one.example"))
+	connect(t, "unix", p.socket()).begin(messageID, listID).end()
+
+	redis("acl", "setuser", "mail", "<first", ">second")
+	redis("client", "kill", "user", "mail")
+	write(t, secret, "second\n")
+	p.signal(t, syscall.SIGHUP)
+	p.log.wait(t, "configuration reloaded")
+	var got string
+	for end := time.Now().Add(patience); got == "" && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		m := connect(t, "unix", p.socket()).begin(messageID, listID)
+		if actions, act, err := m.s.End(); err == nil && act.Code == gomilter.ActContinue && len(actions) > 0 {
+			got = actions[len(actions)-1].HeaderValue
+		}
+	}
+	if !strings.HasSuffix(got, md5Hash+">") {
+		t.Errorf("after the password was changed: %q", got)
+	}
+	p.stop(t)
+}
+
+// Redis can be told to throw keys away while it runs.
+func TestEvictionAtRunTimeIsNoticed(t *testing.T) {
+	server, admin := startRedis(t), "127.0.0.1:"+freePort(t)
+	p := start(t, redisConfig(server)+"admin.listen = \""+admin+"\"\n"+archive("one.example"))
+	redis := func(args ...string) {
+		t.Helper()
+		if _, err := server.CLI(append([]string{"config", "set"}, args...)...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	redis("maxmemory", "100mb")
+	redis("maxmemory-policy", "allkeys-lru")
+	p.log.wait(t, "Redis may now throw reservations away")
+	if code, body := get(t, "http://"+admin+"/readyz"); code != 200 || !strings.Contains(body, "warning: the registry may lose reservations: redis "+server.Addr()+": maxmemory-policy allkeys-lru") {
+		t.Errorf("readyz: %d %s", code, body)
+	}
+	if _, body := get(t, "http://"+admin+"/metrics"); !strings.Contains(body, "permalink_milter_registry_evicts 1\n") {
+		t.Error("the metric does not say it")
+	}
+	redis("maxmemory-policy", "noeviction")
+	p.log.wait(t, "Redis keeps reservations again")
+	if _, body := get(t, "http://"+admin+"/readyz"); body != "ok\n" {
+		t.Errorf("readyz: %s", body)
 	}
 	p.stop(t)
 }

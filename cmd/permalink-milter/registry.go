@@ -49,6 +49,7 @@ func (d *daemon) examine(ctx context.Context, store registry.Store) error {
 	if !ok {
 		return nil
 	}
+	d.redis = servers
 	warnings, err := servers.Check(ctx)
 	for _, w := range warnings {
 		d.log.Warn("registry", "warning", w)

@@ -9,6 +9,7 @@ import (
 	"permalink-milter/cmd/internal/door"
 	"permalink-milter/config"
 	"permalink-milter/milter"
+	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )
 
@@ -51,16 +52,34 @@ func (d *daemon) bound(service string, max int, makeRoom func(), listeners []net
 // openMilter opens the service for MTAs.
 func openMilter(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.Milter
+	d.noteMode(policy)
 	server := milter.NewServer(milter.Options{
-		Policy: policy, Reserve: d.metrics.countCollisions(d.registry.Reserve), Log: d.log, Observe: d.metrics,
+		Policy: policy, Reserve: d.metrics.countCollisions(d.registry.Reserve), Offer: d.offer, Log: d.log, Observe: d.metrics,
 		IdleTimeout: time.Duration(c.IdleTimeout), MessageBudget: time.Duration(c.MessageBudget)})
 	listeners, err := d.listen("milter", c.MaxConnections, server.DropIdlest, c.Listen...)
 	reload := func(_ *config.Config, p *stamp.Policy) {
 		next := *p
 		next.OnFailure = policy.OnFailure // the guard's journal is open for this one
+		d.noteMode(p)
 		server.SetPolicy(&next)
 	}
 	return service{"milter", listeners, server.Serve, server.Shutdown, reload}, err
+}
+
+// noteMode reminds of a mode in which mail gets no permalinks.
+func (d *daemon) noteMode(p *stamp.Policy) {
+	if p.Observe {
+		d.log.Warn("milter.mode is observe: every message passes unchanged, and none is reserved")
+	}
+}
+
+// offer returns what Reserve would, and reserves nothing.
+func (d *daemon) offer(ctx context.Context, r registry.Request) (registry.Result, error) {
+	held, err := d.registry.LookupHash(ctx, r.List, r.Hash)
+	if err != nil {
+		return registry.Result{}, err
+	}
+	return registry.Offer(held, r)
 }
 
 // startAll serves every listener of the services. The channel reports each

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"permalink-milter/hashheader"
 	"permalink-milter/registry/guard"
 )
 
@@ -36,11 +37,11 @@ func (o *lookupOptions) printConflicts(std stdio) error {
 	return nil
 }
 
-// conflictLine returns a conflict in the form for people.
+// conflictLine returns a conflict in the form for people, safe for a terminal.
 func conflictLine(c guard.Conflict) string {
 	assigned := c.Assigned
 	if assigned == "" {
 		assigned = "-"
 	}
-	return strings.Join([]string{c.List, c.Stamped, assigned, c.Identity, c.Journalled.Format(time.RFC3339)}, " ")
+	return hashheader.Printable(strings.Join([]string{c.List, c.Stamped, assigned, c.Identity, c.Journalled.Format(time.RFC3339)}, " "))
 }

@@ -36,7 +36,9 @@ func daemonOf(stateDir, url string) (*httpapi.Client, error) {
 	transport := newTransport()
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) }
 	daemon := &httpapi.Client{Base: "http://control.sock", HTTP: &http.Client{Transport: transport}}
-	name, err := daemon.StoreName(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)
+	defer cancel()
+	name, err := daemon.StoreName(ctx)
 	if err != nil {
 		return nil, &exitError{exitTemporary, fmt.Errorf("%s: %w", socket, err)}
 	}

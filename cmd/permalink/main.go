@@ -83,11 +83,23 @@ func printable(err error) string {
 	return strings.Join(lines, "\n")
 }
 
+const long = `Compute, check and look up the permalinks of mail messages.
+
+hash, verify, stamp and url need no registry. import, lookup and registry use the one that the configuration names;
+deliver speaks to an archiver. 'permalink VERB --help' explains a verb.`
+
+const example = `  permalink hash message.eml
+  permalink verify Maildir/
+  permalink url --config /etc/permalink-milter/permalink-milter.toml message.eml
+  permalink lookup --config /etc/permalink-milter/permalink-milter.toml --list devel@lists.example.org '<abc@example.org>'`
+
 // newRoot returns the command with all its verbs.
 func newRoot(std stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "permalink",
 		Short:         "Compute, check and look up the permalinks of mail messages",
+		Long:          long,
+		Example:       example,
 		Version:       version.String(),
 		Args:          cobra.NoArgs,
 		RunE:          func(*cobra.Command, []string) error { return errors.New("name a verb") },

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 	"github.com/spf13/pflag"
 
@@ -24,7 +25,69 @@ func manPages(t *testing.T, dir string) {
 	if err := doc.GenManTree(root, header, dir); err != nil {
 		t.Fatal(err)
 	}
+	complete(t, root, dir)
 }
+
+// complete adds to the page of a command and of its verbs what the generator
+// leaves out: the verbs, files and environment.
+func complete(t *testing.T, cmd *cobra.Command, dir string) {
+	t.Helper()
+	file := filepath.Join(dir, strings.ReplaceAll(cmd.CommandPath(), " ", "-")+".1")
+	page, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, tail, _ := strings.Cut(string(page), ".SH SEE ALSO")
+	if err := os.WriteFile(file, []byte(head+verbs(cmd)+files(cmd)+manEnvironment+"\n.SH SEE ALSO"+tail), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range cmd.Commands() {
+		if verb.IsAvailableCommand() {
+			complete(t, verb, dir)
+		}
+	}
+}
+
+func verbs(cmd *cobra.Command) string {
+	var b strings.Builder
+	for _, verb := range cmd.Commands() {
+		if verb.IsAvailableCommand() {
+			b.WriteString(".TP\n\\fB" + verb.Name() + "\\fP\n" + verb.Short + "\n")
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return ".SH VERBS\n" + b.String() + "\n"
+}
+
+// files returns the section FILES of a command that reads a configuration, or
+// whose verbs do.
+func files(cmd *cobra.Command) string {
+	if cmd.Flags().Lookup("config") == nil && !cmd.HasSubCommands() {
+		return ""
+	}
+	return manFiles
+}
+
+const manFiles = `.SH FILES
+.TP
+\fI/etc/permalink-milter/permalink-milter.toml\fP
+the configuration that packages install, see permalink-milter.toml(5)
+.TP
+\fI/var/lib/permalink-milter/permalinks.db\fP
+the embedded registry of the packaged daemon
+
+`
+
+const manEnvironment = `.SH ENVIRONMENT
+.TP
+\fBPERMALINK_REDIS_PASSWORD\fP
+the password of Redis, where the configuration names no file
+.TP
+\fBNO_COLOR\fP, \fBTERM\fP
+no colors and no progress if the one is set, or the other is dumb
+`
 
 // make man runs this with -update.
 func TestManPagesAreTrue(t *testing.T) {
@@ -41,6 +104,9 @@ func TestManPagesAreTrue(t *testing.T) {
 		t.Errorf("%d pages, %d are kept: run make man", len(made), len(kept))
 	}
 	for _, file := range made {
+		if text, _ := os.ReadFile(file); !strings.Contains(string(text), ".SH EXAMPLE") || !strings.Contains(string(text), ".SH ENVIRONMENT") {
+			t.Errorf("%s has no examples or no environment", filepath.Base(file))
+		}
 		want, err := os.ReadFile(filepath.Join("man", filepath.Base(file)))
 		got, _ := os.ReadFile(file)
 		if err != nil || !bytes.Equal(got, want) {

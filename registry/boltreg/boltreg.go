@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 
 	"go.etcd.io/bbolt"
@@ -48,8 +49,8 @@ type Store struct {
 }
 
 // Open opens or creates the file, mode 0640. One process at a time can hold
-// it. One that root creates gets the owner of its folder. A file that exists is checked first, in a time that grows with its size:
-// see filecheck.
+// it. One that root creates gets the owner of its folder. A file that exists is
+// checked first, in a time that grows with its size: see filecheck.
 func Open(name string) (*Store, error) {
 	s := &Store{name: name, failed: make(chan struct{})}
 	if err := s.open(); err != nil {
@@ -81,6 +82,9 @@ func (s *Store) open() error {
 		return filecheck.InUse(s.name)
 	}
 	if err != nil {
+		return err
+	}
+	if err := syncFolder(filepath.Dir(s.name)); err != nil {
 		return err
 	}
 	return s.survive(func() error { return s.db.Update(createBucket) })

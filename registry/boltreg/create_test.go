@@ -1,13 +1,17 @@
 package boltreg_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
 	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry/boltreg"
+	"permalink-milter/registry/boltreg/salvage"
 )
 
 func TestWhatRootCreatesIsOfTheFoldersOwner(t *testing.T) {
@@ -32,5 +36,39 @@ func TestWhatRootCreatesIsOfTheFoldersOwner(t *testing.T) {
 	}
 	if owner := info.Sys().(*syscall.Stat_t); owner.Uid != 65534 || owner.Gid != 8 || info.Mode() != 0o640 {
 		t.Errorf("owner %d, group %d, %v", owner.Uid, owner.Gid, info.Mode())
+	}
+}
+
+// The owner of the folder must not choose where root creates a file.
+func TestNothingIsCreatedBehindALink(t *testing.T) {
+	dir := t.TempDir()
+	file, elsewhere := filepath.Join(dir, "permalinks.db"), filepath.Join(t.TempDir(), "nologin")
+	if err := os.Symlink(elsewhere, file); err != nil {
+		t.Fatal(err)
+	}
+	if store, err := boltreg.Open(file); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			store.Close()
+		}
+		t.Errorf("opened: %v", err)
+	}
+	if _, err := os.Lstat(elsewhere); err == nil {
+		t.Errorf("%s was created", elsewhere)
+	}
+}
+
+// Whoever may write to the folder must not make a reader wait.
+func TestAPipeIsNotWaitedFor(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "permalinks.db")
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := boltreg.Open(file); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("Open: %v", err)
+	}
+	for _, err := range salvage.Read(file) {
+		if err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			t.Errorf("Read: %v", err)
+		}
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"permalink-milter/registry/guard/journal"
@@ -41,7 +43,7 @@ type Conflict struct {
 // while a guard uses the directory. It stops after the first error.
 func Conflicts(dir string) iter.Seq2[Conflict, error] {
 	return func(yield func(Conflict, error) bool) {
-		f, err := os.Open(filepath.Join(dir, conflictsFile))
+		f, err := os.OpenFile(filepath.Join(dir, conflictsFile), os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would be waited for
 		if errors.Is(err, fs.ErrNotExist) {
 			return
 		}
@@ -50,7 +52,7 @@ func Conflicts(dir string) iter.Seq2[Conflict, error] {
 			return
 		}
 		defer f.Close()
-		lines := bufio.NewReader(f)
+		lines := bufio.NewReader(io.LimitReader(f, maxConflictsBytes))
 		for n := 1; ; n++ {
 			line, err := lines.ReadBytes('\n')
 			if err != nil {

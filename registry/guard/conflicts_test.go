@@ -1,9 +1,11 @@
 package guard
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,4 +124,26 @@ func TestConflictIsKeptBeforeTheJournalForgetsIt(t *testing.T) {
 			t.Errorf("counted %+v", r.tally())
 		}
 	})
+}
+
+// Whoever may write to the directory must not make a reader wait, or read
+// without end.
+func TestConflictsEndWhateverTheFileIs(t *testing.T) {
+	for name, make := range map[string]func(file string) error{
+		"a pipe":         func(file string) error { return syscall.Mkfifo(file, 0o600) },
+		"endless zeroes": func(file string) error { return os.Symlink("/dev/zero", file) },
+		"a gigantic hole": func(file string) error {
+			return errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, 1<<40))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := make(filepath.Join(dir, conflictsFile)); err != nil {
+				t.Fatal(err)
+			}
+			if got := conflicts(t, dir); len(got) > 0 {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
 }

@@ -49,16 +49,17 @@ func TestInChromium(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]func(*testing.T, func(width int64) *browser){
-		"pages on a desktop":               func(t *testing.T, open func(int64) *browser) { pages(t, open(1200), "desktop") },
-		"pages on a phone":                 func(t *testing.T, open func(int64) *browser) { pages(t, open(360), "phone") },
-		"the resolver's pages in the dark": resolver,
-		"a file is read without its body":  files,
-		"a mailbox is read":                mailboxes,
-		"every mailbox is read":            everyMailbox,
-		"a long message is pasted":         longPaste,
-		"without JavaScript":               withoutJavaScript,
-		"by keyboard alone":                byKeyboard,
-		"the policy keeps others out":      policyHolds,
+		"pages on a desktop":              everyPage(1200, "light"),
+		"pages on a desktop in the dark":  everyPage(1200, "dark"),
+		"pages on a phone":                everyPage(390, "light"),
+		"pages on a phone in the dark":    everyPage(390, "dark"),
+		"pages on the smallest phone":     everyPage(320, "light"),
+		"a file is read without its body": files,
+		"every mailbox is read":           everyMailbox,
+		"a long message is pasted":        longPaste,
+		"without JavaScript":              withoutJavaScript,
+		"by keyboard alone":               byKeyboard,
+		"the policy keeps others out":     policyHolds,
 	} {
 		t.Run(name, func(t *testing.T) {
 			test(t, func(width int64) *browser { return newBrowser(t, ctx, width) })
@@ -156,12 +157,21 @@ func (b *browser) shows(t *testing.T, texts ...string) {
 	}
 }
 
-// fits fails for a page that is wider than the window, or whose console is
-// not empty. With SCREENSHOTS set to a folder, it leaves a picture there.
+// smallControls names the controls that are lower than 44 pixels (WCAG 2.1,
+// 2.5.5). Links in a text are not meant there.
+const smallControls = `[...document.querySelectorAll("button, .button, input, textarea, nav a, .name")].
+	filter(e => e.getBoundingClientRect().height < 44).map(e => e.outerHTML + " " + e.getBoundingClientRect().height).join(", ")`
+
+// fits fails for a page that is wider than the window, has controls that a
+// finger misses, or whose console is not empty. With SCREENSHOTS set to a
+// folder, it leaves a picture there.
 func (b *browser) fits(t *testing.T, name string) {
 	t.Helper()
 	if ask(t, b, chromedp.Evaluate[bool](`document.documentElement.scrollWidth > window.innerWidth`)) {
 		t.Errorf("%s scrolls sideways", name)
+	}
+	if small := ask(t, b, chromedp.Evaluate[string](smallControls)); small != "" {
+		t.Errorf("%s: too small for a finger: %s", name, small)
 	}
 	for _, line := range b.heard() {
 		t.Errorf("%s: console: %s", name, line)

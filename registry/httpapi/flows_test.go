@@ -20,40 +20,51 @@ const pasted = "Received: from mx.example.org\n\tby list.example.org; Mon, 23 No
 	"Message-ID-MD5: " + hash + "\nMessage-ID-Hash: GZLPKEL44H7JOP7YXWIPYND25DN4RJAO\nDate: Mon, 23 Nov 2026 10:00:00 +0000\n" +
 	"List-Post: <mailto:" + list + ">\nArchived-At: <https://other.example/1>\n\nThe body stays here.\n"
 
+// everyPage looks at all pages in a window of a width and a colour scheme.
+func everyPage(width int64, scheme string) func(*testing.T, func(int64) *browser) {
+	return func(t *testing.T, window func(int64) *browser) {
+		b := window(width)
+		send(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		name := fmt.Sprintf("%d-%s-", width, scheme)
+		pages(t, b, name)
+		resolver(t, b, name)
+		aMailbox(t, b, name)
+	}
+}
+
 func pages(t *testing.T, b *browser, name string) {
 	b.open(t, "/")
-	b.fits(t, name+"-home")
+	b.fits(t, name+"home")
 	b.do(t, chromedp.SetValue("#message", pasted), chromedp.Click("#check-form button"), chromedp.WaitVisible("#checks"))
 	b.shows(t, firstID, "1 of 4 checks found something wrong", "the hash is of another Message-ID", hash+"-3", "archived",
 		"https://one.example/3", "of another archive")
-	b.fits(t, name+"-checked")
+	b.fits(t, name+"checked")
 	b.open(t, "/")
 	b.do(t, chromedp.SendKeys("#q", "<"+firstID+">\r"), chromedp.WaitVisible(".messages"))
 	b.shows(t, "3 messages share this hash", "<b>Bold & brash</b>", "https://one.example/3")
-	b.fits(t, name+"-found")
+	b.fits(t, name+"found")
 	send(t, b, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Authorization": b.basic}})
 	b.open(t, "/status")
 	b.shows(t, "Collisions", "messages stamped", "1234567")
-	b.fits(t, name+"-status")
+	b.fits(t, name+"status")
 }
 
 // What redirects and answers with an error status is heard on the console,
 // too: the page is what counts.
-func resolver(t *testing.T, window func(int64) *browser) {
-	b := window(360)
-	send(t, b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}})
-	b.open(t, "/users@lists.example.org/"+strings.ToLower(hash))
-	b.shows(t, "Several messages share this permalink", hash+"-2", "Subject not known")
-	b.heard()
-	b.fits(t, "dark-choices")
-	b.open(t, "/search?q="+hash+"-9&list="+list)
-	b.shows(t, "Not reserved")
-	b.heard()
-	b.fits(t, "dark-not-reserved")
-	b.open(t, "/"+list+"/nothing")
-	b.shows(t, "Not Found", "letter by letter")
-	b.heard()
-	b.fits(t, "dark-problem")
+func resolver(t *testing.T, b *browser, name string) {
+	for _, page := range []struct {
+		name, path string
+		shows      []string
+	}{
+		{"choices", "/users@lists.example.org/" + strings.ToLower(hash), []string{"Several messages share this permalink", hash + "-2", "Subject not known"}},
+		{"not-reserved", "/search?q=" + hash + "-9&list=" + list, []string{"Not reserved"}},
+		{"problem", "/" + list + "/nothing", []string{"Not Found", "letter by letter"}},
+	} {
+		b.open(t, page.path)
+		b.shows(t, page.shows...)
+		b.heard()
+		b.fits(t, name+page.name)
+	}
 }
 
 func files(t *testing.T, window func(int64) *browser) {
@@ -87,23 +98,21 @@ func files(t *testing.T, window func(int64) *browser) {
 	}
 }
 
-// A mailbox of two messages, the second too long to be sent whole.
-func mailboxes(t *testing.T, window func(int64) *browser) {
+// A mailbox of four messages, the last too long to be sent whole.
+func aMailbox(t *testing.T, b *browser, name string) {
 	file := filepath.Join(t.TempDir(), "list.mbox")
 	long := "From b@example.org Tue Nov 24 11:00:00 2026\n" + pasted + strings.Repeat("text\n", 30_000) + "\n"
 	if err := os.WriteFile(file, []byte(mailbox+long), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, width := range []int64{1200, 360} {
-		b := window(width)
-		b.open(t, "/")
-		b.do(t, chromedp.SetUploadFiles("#file", []string{file}), chromedp.WaitVisible("#note"))
-		b.shows(t, "The header sections of 4 messages in list.mbox were read.")
-		b.do(t, chromedp.Click("#check-form button"), chromedp.WaitVisible(".card"))
-		b.do(t, chromedp.WaitVisible("h2"), chromedp.WaitNotPresent("#check-form"))
-		b.shows(t, "4 checked messages", "日本語 <a@example.org>", "Grüße", hash+"-3")
-		b.fits(t, fmt.Sprint("mailbox-", width))
-	}
+	b.open(t, "/")
+	b.do(t, chromedp.SetUploadFiles("#file", []string{file}), chromedp.WaitVisible("#note"))
+	b.shows(t, "The header sections of 4 messages in list.mbox were read.")
+	b.fits(t, name+"mailbox-read")
+	b.do(t, chromedp.Click("#check-form button"), chromedp.WaitVisible(".card"))
+	b.do(t, chromedp.WaitVisible("h2"), chromedp.WaitNotPresent("#check-form"))
+	b.shows(t, "4 checked messages", "日本語 <a@example.org>", "Grüße", hash+"-3")
+	b.fits(t, name+"mailbox")
 }
 
 // The script finds the messages that the tool finds.

@@ -66,8 +66,9 @@ type Options struct {
 	MaxClient int
 	// Timeout bounds the registry's answer to one request; default 5s.
 	Timeout time.Duration
-	// StatsTTL is how long counts are reused, since counting reads the whole
-	// store. Default one minute.
+	// StatsTTL is how long counts are reused at most, since counting reads the
+	// whole store. Those of a small store are reused for a moment only. Default
+	// one minute.
 	StatsTTL time.Duration
 	// Counters returns more counts for the status page; nil: none.
 	Counters func() []Counter
@@ -113,7 +114,7 @@ type Handler struct {
 	rate   *limiter
 	rooms  *rooms
 	counts *cache[registry.Stats]
-	lists  *cache[[]string]
+	lists  *cache[known]
 }
 
 // New returns the handler.
@@ -126,8 +127,8 @@ func New(o Options) (*Handler, error) {
 	if err := h.setBase(o.BaseURL); err != nil {
 		return nil, err
 	}
-	h.counts = &cache[registry.Stats]{read: o.Registry.Stats, keep: func(time.Duration) time.Duration { return o.StatsTTL }}
-	h.lists = &cache[[]string]{read: h.readLists, keep: keepLists}
+	h.counts = &cache[registry.Stats]{read: o.Registry.Stats, keep: func(took time.Duration) time.Duration { return min(keepLists(took), o.StatsTTL) }}
+	h.lists = &cache[known]{read: h.readLists, keep: keepLists}
 	h.policy.Store(o.Policy)
 	h.SetTokens(o.Tokens)
 	h.addRoutes()

@@ -17,13 +17,22 @@ import (
 // leads: archives move, and the permalink stays.
 const movedFor = "public, max-age=86400"
 
-// resolve answers GET /{list}/{token}: a redirect to the one place that it
+// asked returns the list and the token of the permalink that was asked for:
+// those of an archive's template under BaseURL, else of /LIST/TOKEN.
+func (x *exchange) asked() (list, token string) {
+	if l, ok := x.policy.Locate(x.o.BaseURL + x.r.URL.EscapedPath()); ok && l.List != "" && l.Token != "" {
+		return l.List, l.Reference()
+	}
+	return x.r.PathValue("list"), x.r.PathValue("token")
+}
+
+// resolve answers GET /{list}/{token}, and what else is a permalink: a redirect to the one place that it
 // leads to, or the choice. It redirects to nothing but a URL that was
 // confirmed or one of a configured template.
 func (x *exchange) resolve() error {
 	ctx, cancel := x.budget()
 	defer cancel()
-	list, token := x.r.PathValue("list"), x.r.PathValue("token")
+	list, token := x.asked()
 	ref, err := hashheader.ParseReference(token)
 	var held []registry.Reservation
 	if err == nil {

@@ -43,8 +43,10 @@ var pages = []route{
 	{"GET /search", "", searchCost, (*exchange).search},
 	{"GET /status", ScopeRead, 0, (*exchange).statusPage},
 	{"GET /static/{file}", "", 0, (*exchange).static},
-	{"GET /{list}/{token}", "", 0, (*exchange).resolve},
+	{resolverRoute, "", 0, (*exchange).resolve},
 }
+
+const resolverRoute = "GET /{list}/{token}"
 
 func (h *Handler) addRoutes() {
 	h.mux, h.costs = http.NewServeMux(), make(map[string]int)
@@ -60,9 +62,16 @@ func (h *Handler) addRoutes() {
 	}
 }
 
-// unrouted answers a request that has no route: the mux finds out why, and its
-// plain text becomes a problem.
+// unrouted answers a request that has no route. It may be for a permalink of an
+// archive's template; else the mux finds out why there is none, and its plain
+// text becomes a problem.
 func (x *exchange) unrouted() {
+	if list, _ := x.asked(); list != "" && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
+		if err := x.resolve(); err != nil {
+			x.fail(err)
+		}
+		return
+	}
 	probe := &exchange{ResponseWriter: discard{http.Header{}}}
 	x.mux.ServeHTTP(probe, x.r)
 	switch location := probe.Header().Get("Location"); {

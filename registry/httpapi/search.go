@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
@@ -32,11 +31,6 @@ func (x *exchange) search() error {
 	}
 	ctx, cancel := x.budget()
 	defer cancel()
-	done, err := x.turn(ctx)
-	if err != nil {
-		return err
-	}
-	defer done()
 	v := page.Found{MessageID: string(q.messageID), Token: q.ref.String(), List: q.list}
 	if q.messageID != nil {
 		v.Hashes = hashRows(q.messageID)
@@ -117,83 +111,6 @@ func (x *exchange) readMessageID(text string) (canonical []byte, ref hashheader.
 	return canonical, hashheader.Reference{Hash: hash, Ordinal: 1}, err
 }
 
-// maxSearched bounds the lists that are searched where none is named.
-const maxSearched = 500
-
-// find looks for the message on its list, or on all that are known, as far as
-// the time goes.
-func (x *exchange) find(ctx context.Context, q query, v *page.Found) error {
-	if q.list != "" {
-		return x.findOn(ctx, q, q.list, v)
-	}
-	lists := x.knownLists(ctx)
-	for n, list := range lists {
-		if n == maxSearched {
-			v.Searched = n
-			return nil
-		}
-		err := x.findOn(ctx, q, list, v)
-		if n > 0 && ctx.Err() != nil {
-			v.Searched = n
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// knownLists returns the lists that the configuration names without a pattern,
-// then the others that the registry holds. They are not shown unless a message
-// is found on them: some may be private.
-func (x *exchange) knownLists(ctx context.Context) (lists []string) {
-	for _, a := range x.policy.Archives {
-		for _, name := range append(slices.Clone(a.Lists), a.List) {
-			list, err := hashheader.CheckList(name)
-			if err == nil && !strings.ContainsAny(list, `*?`) && !slices.Contains(lists, list) {
-				lists = append(lists, list)
-			}
-		}
-	}
-	ctx, cancel := context.WithTimeout(ctx, x.o.Timeout/2) // the rest is for the search
-	defer cancel()
-	held, _, err := x.lists.get(ctx, x.o.Now)
-	if err != nil {
-		x.o.Log.Debug("lists of the registry not read", "error", err)
-	}
-	for _, list := range held {
-		if !slices.Contains(lists, list) {
-			lists = append(lists, list)
-		}
-	}
-	return lists
-}
-
-// readLists returns the lists that the registry holds, a few more than are
-// searched at most.
-func (h *Handler) readLists(ctx context.Context) (lists []string, err error) {
-	seen := make(map[string]bool)
-	for r, err := range h.o.Registry.List(ctx, "") {
-		if err != nil {
-			return nil, err
-		}
-		if !seen[r.List] {
-			seen[r.List] = true
-			lists = append(lists, r.List)
-		}
-		if len(lists) > maxSearched {
-			break
-		}
-	}
-	slices.Sort(lists)
-	return lists, nil
-}
-
-// keepLists keeps the lists so long that reading them takes a twentieth of the
-// time at most, however often they are asked for.
-func keepLists(took time.Duration) time.Duration { return max(5*time.Second, 20*took) }
-
 // references returns what to look up on a list: the token, or the hashes of
 // the Message-ID by each algorithm that an archive of the list has. A list of
 // no archive may have any.
@@ -224,20 +141,20 @@ func (x *exchange) algorithms(list string) (all []hashheader.Algorithm) {
 }
 
 // findOn looks for the message on one list.
-func (x *exchange) findOn(ctx context.Context, q query, list string, v *page.Found) error {
+func (x *exchange) findOn(ctx context.Context, q query, list string) (found []page.Choices, err error) {
 	for _, ref := range x.references(q, list) {
 		held, err := x.behind(ctx, list, ref)
 		if errors.Is(err, registry.ErrNotFound) {
 			continue
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		found := x.choices(held, ref)
+		choices := x.choices(held, ref)
 		if len(held) == 1 {
-			found.Choices[0].Links = x.links(held[0], q.messageID)
+			choices.Choices[0].Links = x.links(held[0], q.messageID)
 		}
-		v.Found = append(v.Found, found)
+		found = append(found, choices)
 	}
-	return nil
+	return found, nil
 }

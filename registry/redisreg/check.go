@@ -157,17 +157,46 @@ func (n selfReport) judge() (warnings []string, err error) {
 	if n.info["cluster_enabled"] == "1" && !n.cluster {
 		return nil, errors.New("the server is a Cluster's node: write redis+cluster:// in registry.url")
 	}
-	policy := n.info["maxmemory_policy"]
-	if strings.HasPrefix(policy, "allkeys-") {
-		if number(n.info["maxmemory"]) > 0 {
-			return nil, fmt.Errorf("maxmemory-policy %s throws reservations away when memory runs out: set noeviction, or a volatile policy", policy)
-		}
+	if err := n.eviction(); err != nil {
+		return nil, err
+	}
+	if policy := n.info["maxmemory_policy"]; strings.HasPrefix(policy, "allkeys-") {
 		warnings = append(warnings, "maxmemory-policy "+policy+" would throw reservations away once maxmemory is set: set noeviction, or a volatile policy")
 	}
 	if major, _, _ := strings.Cut(n.info["redis_version"], "."); number(major) < 6 {
 		warnings = append(warnings, "redis "+n.info["redis_version"]+" is older than any that was tested: take 6 or later")
 	}
 	return append(append(warnings, n.persistence()...), n.limits()...), nil
+}
+
+// eviction returns an error for a server that throws reservations away.
+func (n selfReport) eviction() error {
+	policy := n.info["maxmemory_policy"]
+	if strings.HasPrefix(policy, "allkeys-") && number(n.info["maxmemory"]) > 0 {
+		return fmt.Errorf("maxmemory-policy %s throws reservations away when memory runs out: set noeviction, or a volatile policy", policy)
+	}
+	return nil
+}
+
+// ErrEvicts is wrapped by the error of CheckEviction.
+var ErrEvicts = errors.New("the registry may lose reservations")
+
+// CheckEviction returns ErrEvicts, wrapped, if a primary now throws reservations
+// away when memory runs out, as Check does at the start: such a setting can be
+// changed while the server runs. Other errors mean that it is not known.
+func (s *Store) CheckEviction(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, scanTimeout)
+	defer cancel()
+	return s.eachPrimary(ctx, func(ctx context.Context, node *redis.Client) error {
+		text, err := node.Info(ctx, "memory").Result()
+		if err != nil {
+			return place{}.failed(err)
+		}
+		if err := (selfReport{info: parseInfo(text)}).eviction(); err != nil {
+			return fmt.Errorf("%w: redis %s: %w", ErrEvicts, node.Options().Addr, err)
+		}
+		return nil
+	})
 }
 
 func (n selfReport) persistence() []string {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -22,7 +23,13 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	password := new(atomic.Pointer[string])
+	password.Store(&client.Password)
+	user := client.Username
+	client.CredentialsProvider = func() (string, string) { return user, *password.Load() }
 	s := &Store{
+		password:    password,
+		urlPassword: urlPassword(o.URL),
 		client:      redis.NewUniversalClient(client),
 		prefix:      o.KeyPrefix,
 		timeout:     o.Timeout,
@@ -38,6 +45,18 @@ func Open(o Options) (*Store, error) {
 		}
 	}
 	return s, nil
+}
+
+// SetPassword makes the connections that are opened from now on log in with a
+// password. Those that are open stay so. An empty one means that of the URL.
+func (s *Store) SetPassword(password string) {
+	password = cmp.Or(password, s.urlPassword)
+	s.password.Store(&password)
+}
+
+func urlPassword(url string) string {
+	c, _, _ := parseURL(url) // Open has parsed it
+	return c.Password
 }
 
 func (o Options) clientOptions() (*redis.UniversalOptions, error) {

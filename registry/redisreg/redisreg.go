@@ -83,6 +83,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -152,6 +153,8 @@ func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // A Store is a registry.Store in Redis. Make one with Open.
 type Store struct {
+	password    *atomic.Pointer[string] // of new connections
+	urlPassword string
 	client      redis.UniversalClient
 	prefix      string
 	timeout     time.Duration

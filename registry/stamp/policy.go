@@ -84,6 +84,7 @@ type Policy struct {
 	Archives      []Archive
 	OnFailure     FailureMode
 	Hostname      string // for generated Message-IDs
+	Observe       bool   // the milter decides, and changes nothing
 	// ListFieldsFrom are the clients whose List-Id and List-Post count.
 	ListFieldsFrom Clients
 

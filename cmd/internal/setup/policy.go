@@ -36,6 +36,7 @@ func Policy(c *config.Config) (*stamp.Policy, error) {
 		Archives:      Archives(c),
 		OnFailure:     stamp.FailureMode(c.Registry.OnFailure),
 		Hostname:      c.Hostname,
+		Observe:       c.Milter.Mode == "observe",
 
 		ListFieldsFrom: clients,
 	})

@@ -53,13 +53,16 @@ completions() {
 	done
 }
 
-# configuration prints the example with all settings but one commented out. That
-# one is the default of the daemon's unit, and makes it the tool's, too.
+# configuration prints the example with all settings commented out but two:
+# state_dir, the default of the daemon's unit, which makes it the tool's, too, and
+# the addresses: unix sockets, which only the MTA may open. The first is inside
+# the chroot of Debian's Postfix.
 configuration() {
 	echo '# Settings after # are examples, most of them the defaults: permalink-milter.toml(5).'
 	echo '# permalink-milter --config FILE --check reports every problem of a file.'
 	echo
-	sed -E '/^state_dir = /! s/^([a-z_]+ = |\[\[)/#\1/' config/example.toml
+	sed -E -e '/^state_dir = /! s/^([a-z_]+ = |\[\[)/#\1/' \
+		-e "s|^#listen = \\['inet:.*|listen = ['unix:/var/spool/postfix/permalink-milter/milter.sock', 'unix:/run/permalink-milter/milter.sock']|" config/example.toml
 }
 
 # licences prints the licences of what is linked into the programs, as they
@@ -81,8 +84,20 @@ changelog() {
 	printf ' -- %s  %s\n' "$PACKAGER" "$(date -R -d "@$SOURCE_DATE_EPOCH")"
 }
 
+# documents copies the documents as they lie beside each other, so that their
+# links work.
+documents() {
+	local file
+	for file in README.md CONTRIBUTING.md config/{README,OPERATING,SCALE}.md config/example.toml config/{postfix,sendmail,monitoring,archivers} \
+		cmd/internal/bench/RESULTS.md registry/{httpapi,mailman}/README.md registry/httpapi/openapi.json hashheader/draft/draft-hashed-message-id-00.md; do
+		mkdir -p "$1/$(dirname "$file")"
+		cp -r "$file" "$1/$file"
+	done
+}
+
 manuals
 completions
+documents "$stage/doc"
 configuration >"$stage/permalink-milter.toml"
 pack <CHANGELOG.md >"$stage/changelog.gz"
 changelog | pack >"$stage/changelog.Debian.gz"

@@ -50,10 +50,7 @@ func Load(file string, settings ...any) (*Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(file)
-	if err == nil {
-		err = json.Unmarshal(data, &m.state)
-	}
+	err = m.state.read(file)
 	if m.state.Settings != digest(string(of)) || err != nil || m.state.Mboxes == nil || m.state.Done == nil {
 		m.state.Settings = digest(string(of))
 		m.state.forget()
@@ -64,7 +61,19 @@ func Load(file string, settings ...any) (*Memory, error) {
 	return m, err
 }
 
-// Save replaces the file in one step. What a crash loses is read again.
+// read reads what Save wrote. The owner of the folder may be hostile: a link is
+// not followed, a pipe not waited for, and what is not JSON not read on.
+func (s *state) read(file string) error {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return json.NewDecoder(f).Decode(s)
+}
+
+// Save replaces the file in one step. What a crash loses is read again. A file
+// that root makes belongs to the owner of its folder, who imports the next night.
 func (m *Memory) Save() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -78,6 +87,9 @@ func (m *Memory) Save() error {
 	}
 	defer os.Remove(temp.Name()) // gone after the rename
 	defer temp.Close()
+	if err := giveAway(temp); err != nil {
+		return err
+	}
 	if _, err := temp.Write(data); err != nil {
 		return err
 	}
@@ -85,6 +97,16 @@ func (m *Memory) Save() error {
 		return err
 	}
 	return os.Rename(temp.Name(), m.file)
+}
+
+// giveAway gives a file that root made the owner and the group of its folder.
+func giveAway(f *os.File) error {
+	folder, err := os.Stat(filepath.Dir(f.Name()))
+	if err != nil || os.Geteuid() != 0 {
+		return err
+	}
+	owner := folder.Sys().(*syscall.Stat_t)
+	return f.Chown(int(owner.Uid), int(owner.Gid))
 }
 
 // tailSize is how much of an mbox's end must be the same for it to be read on.

@@ -41,6 +41,9 @@ var (
 	ErrInUse = errors.New("another process holds the registry file")
 )
 
+// errIrregular keeps away from devices, and from pipes, which would be waited for.
+var errIrregular = errors.New("it is not a regular file: name the registry's file, or remove this one")
+
 var errEmpty = errors.New("it is empty, because it was truncated or its creation was interrupted; remove it if it never held anything")
 
 func damaged(err error) error { return fmt.Errorf("%w: %w", ErrDamaged, err) }
@@ -75,6 +78,9 @@ func Check(name string) error {
 	info, err := os.Stat(name)
 	if err != nil {
 		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: %w", name, errIrregular)
 	}
 	self, err := os.Executable()
 	if err != nil {

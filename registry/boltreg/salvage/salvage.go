@@ -54,7 +54,7 @@ func Read(name string) iter.Seq2[registry.Record, error] {
 
 // openShared keeps writers away while the file is read.
 func openShared(name string) (*os.File, error) {
-	file, err := os.Open(name)
+	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would be waited for
 	if err != nil {
 		return nil, err
 	}

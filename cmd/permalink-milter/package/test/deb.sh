@@ -41,8 +41,14 @@ ok "it installs again" quiet dpkg -i "$new"
 ok "the configuration is as it was" cmp $config /mnt/before
 ok "so is the registry" kept
 
+install -d -o $user $state/devel/new
+echo mail >$state/devel/new/1
 ok "it is purged" quiet dpkg -P permalink-milter
-ok "the state is gone" not test -e $state
+ok "it says that an archive is kept" grep -q "$state is kept, with what other than the registry is in it: devel" /run/output
+ok "the archive is there" equal mail cat $state/devel/new/1
+ok "the registry is gone" equal devel ls -A $state
+rm -r $state
+ok "the socket's directory is gone" not test -e $sockets
 ok "the configuration is gone" not test -e /etc/permalink-milter
 ok "no link is left" not test -L $enabled
 ok "nothing is left" equal "" find /etc /usr/bin /usr/share /lib/systemd /var/lib -xdev -name '*permalink*'

@@ -2,6 +2,7 @@
 
 config=/etc/permalink-milter/permalink-milter.toml
 state=/var/lib/permalink-milter
+sockets=/var/spool/postfix/permalink-milter
 user=permalink-milter
 log=/run/daemon.log
 daemon=
@@ -48,7 +49,7 @@ http() {
 # configure edits the installed file as a site would.
 configure() {
 	sed -i -E \
-		-e "s/^#listen = \['inet:127.*/listen = ['inet:127.0.0.1:8899', 'unix:\/run\/permalink-milter\/milter.sock']/" \
+		-e "s/^listen = \['unix:.*/listen = ['inet:127.0.0.1:8899', 'unix:\/run\/permalink-milter\/milter.sock']/" \
 		-e "/^\[admin\]/,/^\[http\]/ s/^#listen = .*/listen = '127.0.0.1:8898'/" \
 		-e 's/^#(level = )/\1/' $config
 }
@@ -93,7 +94,9 @@ protected() {
 	ok "the state directory is the daemon's" equal "$user $user 750" stat -c '%U %G %a' $state
 	ok "the daemon may read its configuration" as_daemon permalink-milter --config $config --check
 	ok "others may not" not setpriv --reuid=65534 --regid=65534 --clear-groups cat $config 2>/dev/null
-	ok "the configuration changes no default" equal "" eval 'diff <(permalink-milter --print-config) <(permalink-milter --config $config --print-config)'
+	ok "the configuration changes no default but addresses" equal "" eval 'diff <(permalink-milter --print-config | grep -v "^listen\|^state_dir\|^hostname") <(permalink-milter --config $config --print-config | grep -v "^listen\|^state_dir\|^hostname")'
+	ok "the socket's directory is for Postfix" equal "$user postfix 2750" stat -c '%U %G %a' $sockets
+	ok "root's check is of the installed file" grep -qx "$config: configuration is valid" <(permalink-milter --check 2>/dev/null)
 }
 
 # reserve makes a reservation as root; kept checks that it is still there. Both
@@ -103,8 +106,20 @@ as_daemon() { setpriv --reuid=$user --regid=$user --clear-groups "$@"; }
 reserve() { echo "$reserved" | permalink registry import --config $config; }
 kept() { equal "$reserved" permalink registry export --config $config; }
 
+# links prints the links of the installed documents that lead nowhere.
+links() {
+	local file target
+	find /usr/share/doc/permalink-milter -name '*.md' | while read -r file; do
+		grep -oE '\]\([^)]+' "$file" | sed 's/^](//; s/#.*//' | grep -v '://' | grep . | while read -r target; do
+			[ -e "$(dirname "$file")/$target" ] || echo "$file: $target"
+		done
+	done
+}
+
 documented() {
 	local page program
+	ok "links in the documents lead somewhere" equal "" links
+	ok "the text on tokens is there" grep -q '\[\[token\]\]' /usr/share/doc/permalink-milter/registry/httpapi/README.md
 	for page in man8/permalink-milter.8 man5/permalink-milter.toml.5 man1/permalink.1 man1/permalink-verify.1; do
 		ok "the manual has $page" gzip -t /usr/share/man/$page.gz
 	done

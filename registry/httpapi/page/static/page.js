@@ -142,6 +142,8 @@ function show(text, what) {
   const read = headers.length === 1 ? "The header section of " + what + " was read." : "The header sections of " + headers.length + " messages in " + what + " were read.";
   say(read + " Nothing is sent until you press Check.");
   message.focus();
+  message.setSelectionRange(0, 0);
+  message.scrollTop = 0;
 }
 
 async function take(chosen) {
