@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
 	"os/exec"
 
 	"github.com/spf13/cobra"
@@ -23,6 +25,7 @@ const conformExample = `  permalink conform hash -- ./my-hash --stdin
   permalink conform hash --json -- ./my-hash | jq 'select(.outcome == "fail")'
   permalink conform filter --list devel@lists.example.org 127.0.0.1:8894
   permalink conform archive --domain archive.example.org 127.0.0.1:2424
+  permalink conform resolver --list devel@lists.example.org --message m.eml --archive 'https://a.example/{token}' http://127.0.0.1:8080
   permalink conform vectors > vectors.json`
 
 func newConform(std stdio) *cobra.Command {
@@ -32,7 +35,9 @@ func newConform(std stdio) *cobra.Command {
 		Long:    conformLong,
 		Example: conformExample,
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return errors.New("name a profile: hash, filter or archive") },
+		RunE: func(*cobra.Command, []string) error {
+			return errors.New("name a profile: hash, filter, archive or resolver")
+		},
 	}
 	asJSON := cmd.PersistentFlags().Bool("json", false, "print an object a line")
 	report := func(ctx context.Context, tests []conform.Test) error {
@@ -46,7 +51,7 @@ func newConform(std stdio) *cobra.Command {
 		}
 		return nil
 	}
-	cmd.AddCommand(conformHash(report), conformFilter(report), conformArchive(report), conformVectors(std))
+	cmd.AddCommand(conformHash(report), conformFilter(report), conformArchive(report), conformResolver(report), conformVectors(std))
 	return cmd
 }
 
@@ -139,6 +144,52 @@ func conformArchive(report conformReport) *cobra.Command {
 		tests, err := conform.Archive(conform.ArchiveTarget{Address: address[0], Domain: *domain, Algorithm: algorithm})
 		if err != nil {
 			return fmt.Errorf("--algorithm: %w", err)
+		}
+		return report(cmd.Context(), tests)
+	}
+	return cmd
+}
+
+const conformResolverLong = `Follow tokens of a message at a resolver. The message holds its bare hash there: it
+was reserved or archived before, alone with its Message-ID. --archive names each
+URL template that the resolver may lead to.`
+
+func conformResolver(report conformReport) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "resolver --list ADDRESS --message FILE --archive TEMPLATE URL",
+		Short:   "Test a resolver of permalinks",
+		Long:    conformResolverLong,
+		Example: "  permalink conform resolver --list devel@lists.example.org --message message.eml --archive 'https://lists.example.org/{token}' http://127.0.0.1:8080",
+		Args:    cobra.ExactArgs(1),
+	}
+	list := cmd.Flags().String("list", "", "the list's `ADDRESS`")
+	file := cmd.Flags().String("message", "", "a `FILE` with a message of the list")
+	templates := cmd.Flags().StringArray("archive", nil, "a URL `TEMPLATE` that it may lead to; may be repeated")
+	name := cmd.Flags().String("algorithm", "md5", "of the tokens: `md5|sha1|sha256`")
+	for _, required := range []string{"list", "message", "archive"} {
+		_ = cmd.MarkFlagRequired(required) // fails for a flag that is not there
+	}
+	cmd.RunE = func(cmd *cobra.Command, base []string) (err error) {
+		target := conform.ResolverTarget{List: *list}
+		if target.Base, err = url.Parse(base[0]); err != nil || !hashheader.IsWeb(target.Base) {
+			return fmt.Errorf("%q is not the URL of a resolver: write http://HOST", base[0])
+		}
+		if target.Algorithm, err = hashheader.ParseAlgorithm(*name); err != nil {
+			return fmt.Errorf("--algorithm: %w", err)
+		}
+		for _, text := range *templates {
+			template, err := hashheader.ParseTemplate(text)
+			if err != nil {
+				return fmt.Errorf("--archive: %w", err)
+			}
+			target.Templates = append(target.Templates, template)
+		}
+		if target.Message, err = os.ReadFile(*file); err != nil {
+			return fmt.Errorf("--message: %w", err)
+		}
+		tests, err := conform.Resolver(target)
+		if err != nil {
+			return fmt.Errorf("--message: %w", err)
 		}
 		return report(cmd.Context(), tests)
 	}
