@@ -13,6 +13,13 @@ func TestMain(m *testing.M) {
 	testscript.Main(tests{m}, map[string]func(){"permalink": main})
 }
 
+// exitAtOnce spares the tool the second that a program with the race detector
+// waits at its end: a script of conform runs it hundreds of times.
+func exitAtOnce(env *testscript.Env) error {
+	env.Setenv("GORACE", "atexit_sleep_ms=0")
+	return nil
+}
+
 // tests cleans up what several tests used.
 type tests struct{ *testing.M }
 
@@ -27,7 +34,7 @@ func (t tests) Run() int {
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: golden.Update()})
+	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true, RequireUniqueNames: true, UpdateScripts: golden.Update(), Setup: exitAtOnce})
 }
 
 // The hash of <abc@example.org>, and a list.

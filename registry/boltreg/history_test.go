@@ -21,17 +21,16 @@ func TestHistoriesAreLinearizable(t *testing.T) {
 		h := history.New()
 		for half := range uint64(2) {
 			reg := openAt(t, path, now)
-			w := history.Workload{Seed: seed<<1 + half, List: "devel@lists.example.org", Hashes: 4, Shared: 3, Calls: 30, Lookups: true}
+			w := history.Workload{Seed: seed<<1 + half, List: "devel@lists.example.org", Hashes: 4, Shared: 3, Calls: 30, Timeout: time.Second, Lookups: true}
 			var clients sync.WaitGroup
 			for client := range 6 {
-				w.Timeout = time.Second
+				w := w
 				if client%3 == 0 {
 					w.Timeout = rand.N(2 * time.Millisecond)
 				}
 				clients.Go(func() { w.Run(t.Context(), client, h.Record(reg, now)) })
 			}
 			clients.Wait()
-			w.Timeout = time.Second
 			if err := w.Finish(t.Context(), h.Record(reg, now)); err != nil {
 				t.Fatal(err)
 			}

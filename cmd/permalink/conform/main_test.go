@@ -19,6 +19,7 @@ func TestMain(m *testing.M) {
 		hashCommand(fault)
 		return
 	}
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // of the hash command, which runs hundreds of times: a second each otherwise
 	os.Exit(m.Run())
 }
 
