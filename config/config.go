@@ -80,7 +80,7 @@ type Header struct {
 	Algorithm        string   `toml:"algorithm" reload:"yes" comment:"Hash algorithm of tokens and of {hash} in templates: md5, sha1 or sha256."`
 	Emit             []string `toml:"emit" reload:"yes" comment:"Hash fields to add: Message-ID-MD5, Message-ID-SHA1, Message-ID-SHA256, one of these after a prefix such as List-, or Message-ID-Hash for older archivers."`
 	Remove           []string `toml:"remove" reload:"yes" comment:"Hash fields to delete. They are never added."`
-	MissingMessageID string   `toml:"missing_message_id" reload:"yes" oneof:"derive generate skip" comment:"What a message without a Message-ID gets: derive adds one computed from its originator fields (without a Date: a random one), generate adds a random one, skip adds none."`
+	MissingMessageID string   `toml:"missing_message_id" reload:"yes" oneof:"derive generate skip" comment:"What a message without a Message-ID gets: derive adds one computed from its originator fields, generate adds a random one, skip adds none."`
 	Unmatched        string   `toml:"unmatched" reload:"yes" oneof:"hash skip" comment:"What a message gets that is for none of the archives: hash adds the hash fields, skip adds nothing."`
 	Identity         []string `toml:"identity" reload:"yes" comment:"Fields that distinguish messages with the same hash: any of from, to, cc, date, message-id and subject."`
 }

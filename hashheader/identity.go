@@ -62,10 +62,10 @@ var derivedFields = []string{"from", "to", "cc", "date", "subject"}
 
 // DeriveID returns a canonical Message-ID for a message without one. It digests
 // the originator fields alone, so that every host derives the same. It reports
-// false where Date is missing or empty: a device sends its notices alike each
-// day, and under one Message-ID all but the first would be taken for copies.
+// false where both From and Date are missing or empty, since what is left does
+// not distinguish messages.
 func DeriveID(h Header) (canonical []byte, ok bool) {
-	if len(identityValue(nil, h, dateField)) == 0 {
+	if len(identityValue(identityValue(nil, h, "from"), h, dateField)) == 0 {
 		return nil, false
 	}
 	from, _ := h.First("from")

@@ -13,7 +13,7 @@ const MaxID = 998
 // Errors for messages that have no usable Message-ID.
 var (
 	ErrLongID = fmt.Errorf("a Message-ID of more than %d octets names no message", MaxID)
-	ErrNoID   = errors.New("no Message-ID, and no Date to derive one from")
+	ErrNoID   = errors.New("no Message-ID, and neither From nor Date to derive one from")
 )
 
 // MessageID returns the canonical Message-ID: that of the first Message-ID

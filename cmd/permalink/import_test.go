@@ -67,8 +67,8 @@ func TestImportReportsWhatIsOdd(t *testing.T) {
 	separator := "From a@example.org Tue Nov 24 11:00:00 2026\n"
 	for name, c := range map[string]struct{ message, want string }{
 		"a NUL":                 {"Message-ID: <abc@example.org>\nSubject: a\x00b\n\n", "-:84: odd: abc@example.org: NUL in the header section (message 1, \"a\\u0000b\")\n1 mbox; 0 From_-like lines taken for text\n1 message: 1 reserved"},
-		"no field that matters": {"Received: by mx\n\n", "-:0: missing: skipped: it has no Date to derive one from (message 1)\n1 mbox; 0 From_-like lines taken for text\n1 message: 0 reserved"},
-		"an empty id":           {"Message-ID: <>\nDate: x\n\n", "-:0: missing: an id was derived (message 1, x)\n-:0: odd: "},
+		"no field that matters": {"Received: by mx\n\n", "-:0: missing: skipped: it has neither From nor Date to derive one from (message 1)\n1 mbox; 0 From_-like lines taken for text\n1 message: 0 reserved"},
+		"an empty id":           {"Message-ID: <>\nFrom: a@example.org\n\n", "-:0: missing: an id was derived (message 1)\n-:0: odd: "},
 		"cut off":               {"Message-ID: <abc@exam", "-:0: error: ends in the middle of a header line: cut off? (message 1)\n1 mbox; 0 From_-like lines taken for text\n0 messages: 0 reserved"},
 	} {
 		_, out, errs := permalink(t, strings.NewReader(separator+c.message), "import", "--reserve-only", "--list", "devel@lists.example.org", "--registry", "bolt:"+filepath.Join(t.TempDir(), "r.db"))

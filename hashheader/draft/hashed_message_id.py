@@ -197,9 +197,9 @@ def identity(fields: Sequence[Field], chosen: Iterable[str] = ("message-id", "da
 
 def derived(fields: Sequence[Field]) -> Optional[bytes]:
     """"Missing and Repeated Message-IDs": the derived id without brackets, None if not allowed."""
-    if not _originator_value(fields, "date"):
-        return None
     sender = _squeeze(_first(fields, "from") or b"")
+    if not sender and not _originator_value(fields, "date"):
+        return None
     left, at, domain = sender.lower().rpartition(b"@")
     domain = domain[:-1] if domain.endswith(b">") else domain
     if not at or len(domain) > 253 or not re.fullmatch(rb"[a-z0-9-]+(?:\.[a-z0-9-]+)*", domain):

@@ -59,7 +59,7 @@ var kinds = []kind{
 	{registry.ErrFull, "full", 409, "Another try will not help: look at the messages that hold them, it may be a flood."},
 	{errTooLarge, "too-large", 413, "Send less; of a message the header section is enough."},
 	{errType, "media-type", 415, "Set the header field Content-Type to what the detail names."},
-	{errNoID, "no-message-id", 422, "Send a whole message, its header section first, with a Message-ID or Date field."},
+	{errNoID, "no-message-id", 422, "Send a whole message, its header section first, with a Message-ID, From or Date field."},
 	{errTooMany, "too-many", 429, "Wait as long as Retry-After says, or use a token."},
 	{errBusy, "busy", 503, "Wait as long as Retry-After says."},
 	{registry.ErrCorrupt, "corrupt", 500, "The server's log names it; its operator must repair the registry. Other permalinks are not affected."},

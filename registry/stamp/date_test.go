@@ -23,7 +23,7 @@ func TestMessageWithoutADateGetsOne(t *testing.T) {
 		want     bool
 	}{
 		"at the MTA":                      {[]string{abc, listID}, received, nil, true},
-		"an id is generated, too":         {[]string{"From: a@example.org", listID}, received, nil, true},
+		"an id is derived, too":           {[]string{"From: a@example.org", listID}, received, nil, true},
 		"it has a Date":                   {[]string{abc, listID, "Date: x"}, received, nil, false},
 		"it has an empty Date":            {[]string{abc, listID, "Date:"}, received, nil, false},
 		"it has one that a filter added":  {[]string{abc, listID, strings.Replace(added, "add Date 0", "Date:", 1)}, received, nil, false},
@@ -59,23 +59,6 @@ func TestAddedDateIsNoneOfTheIdentity(t *testing.T) {
 	for _, value := range []string{"x", "(added in transit) x", "x (ADDED in transit)", "(added)"} {
 		if identify("Date: "+value) == none {
 			t.Errorf("Date %q is not part of the identity", value)
-		}
-	}
-}
-
-// A device sends the same notice each day. Under one Message-ID, readers and
-// archives would keep the first alone.
-func TestMessagesWithoutADateAreNotOneMessage(t *testing.T) {
-	for _, date := range []string{"Subject: power failed", "Date:", "Date: " + hashheader.AddedDate(time.Unix(0, 0))} {
-		seen := make(map[string]bool)
-		for range 2 {
-			reg := registry.New(memreg.New(), registry.Options{})
-			m := &stamp.Message{Header: stamptest.Header("From: ups@example.org", listID, date)}
-			d := stamp.Decide(m, stamptest.Policy(t, nil), func(r registry.Request) (registry.Result, error) { return reg.Reserve(t.Context(), r) })
-			seen[string(d.MessageID)] = true
-		}
-		if len(seen) != 2 {
-			t.Errorf("%s: both are %v", date, seen)
 		}
 	}
 }

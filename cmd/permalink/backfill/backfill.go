@@ -70,7 +70,7 @@ func (m *Message) nameIt(mode stamp.MissingMode) {
 	id, derived, err := m.Header.NameID()
 	switch {
 	case errors.Is(err, hashheader.ErrNoID) && mode == stamp.MissingDerive:
-		m.Missing = "skipped: it has no Date to derive one from"
+		m.Missing = "skipped: it has neither From nor Date to derive one from"
 	case (derived || errors.Is(err, hashheader.ErrNoID)) && mode != stamp.MissingDerive:
 		m.Missing = fmt.Sprintf("skipped: missing_message_id = %q", mode)
 	case err != nil:
