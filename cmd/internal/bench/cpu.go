@@ -53,10 +53,13 @@ func (r *running) play(l load, n int) (eom []time.Duration) {
 }
 
 // wants returns how many edits a message of so many fields gets, -1 where
-// that is not known. The second field is the forged one.
+// that is not known. A message of one field has neither forged field nor Date.
 func (f filter) wants(fields int) int {
-	if f.edits == 0 || fields == 1 {
-		return f.edits - 1
+	switch {
+	case f.edits == 0:
+		return -1
+	case fields == 1:
+		return f.edits - 1 + f.dates
 	}
 	return f.edits
 }

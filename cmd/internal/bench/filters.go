@@ -22,7 +22,8 @@ import (
 type filter struct {
 	name    string
 	command func(socket string) *exec.Cmd
-	edits   int // on a message with a forged hash; 0: not known
+	edits   int // on a message with a Date and a forged hash; 0: not known
+	dates   int // edits more on a message without a Date
 }
 
 // A bench knows where the programs are.
@@ -56,11 +57,11 @@ func (b *bench) daemon(name, registry, archive string) filter {
 }
 
 func (b *bench) daemonLogging(level, name, registry, archive string) filter {
-	edits := 2
+	edits, dates := 2, 0
 	if archive != "" {
-		edits++
+		edits, dates = 3, 1
 	}
-	return filter{name: name, edits: edits, command: func(socket string) *exec.Cmd {
+	return filter{name: name, edits: edits, dates: dates, command: func(socket string) *exec.Cmd {
 		dir, err := os.MkdirTemp(b.dir, "daemon-")
 		must(err)
 		file := filepath.Join(dir, "config.toml")
