@@ -29,7 +29,7 @@ type host struct {
 // for the user of the packaged unit.
 func newHost(file string, c *config.Config, problems *config.Problems) *host {
 	h := &host{c: c, problems: problems, daemon: ownAccount()}
-	if file != installed || os.Geteuid() != 0 {
+	if file != setup.Installed || os.Geteuid() != 0 {
 		return h
 	}
 	if packaged, err := lookUpAccount("permalink-milter"); err == nil {

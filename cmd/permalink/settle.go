@@ -27,8 +27,8 @@ given to another message while a later one of its hash is held.
 Exit codes: 0 released, 1 something was not, 2 usage, 75 the registry did not
 answer, 78 configuration.`
 
-const releaseExample = `  permalink release --config /etc/permalink-milter/permalink-milter.toml --list devel@lists.example.org VP3JZR3MSKY5TQSMS5FHURHQXI-2
-  permalink release --config /etc/permalink-milter/permalink-milter.toml message.eml`
+const releaseExample = `  permalink release --list devel@lists.example.org VP3JZR3MSKY5TQSMS5FHURHQXI-2
+  permalink release message.eml`
 
 const confirmLong = `Record that a reserved message is archived, and where, as an archiver does. A
 permalink that is archived already gets the new URL.
@@ -37,7 +37,7 @@ permalink that is archived already gets the new URL.
 Exit codes: 0 confirmed, 1 it was not, 2 usage, 75 the registry did not answer, 78
 configuration.`
 
-const confirmExample = `  permalink confirm --config /etc/permalink-milter/permalink-milter.toml --url https://lists.example.org/devel/1.html message.eml`
+const confirmExample = `  permalink confirm --url https://lists.example.org/devel/1.html message.eml`
 
 // settleOptions are the flags of release and confirm.
 type settleOptions struct {
@@ -48,7 +48,7 @@ type settleOptions struct {
 
 func (o *settleOptions) add(cmd *cobra.Command) {
 	o.registry.add(cmd)
-	cmd.Flags().StringVar(&o.config, "config", "", "permalink-milter's configuration `FILE`: templates and the registry")
+	addConfig(cmd, &o.config, "permalink-milter's configuration `FILE`: templates and the registry", "registry", "api")
 	cmd.Flags().StringVar(&o.list, "list", "", "look at this list's `ADDRESS` alone")
 }
 

@@ -28,7 +28,7 @@ token that it holds. Nothing is reserved.
 Exit codes: 0 printed, 1 the message has no permalink, 2 usage, 75 the registry
 did not answer, 78 configuration.`
 
-const urlExample = `  permalink url --config /etc/permalink-milter/permalink-milter.toml message.eml
+const urlExample = `  permalink url message.eml
   permalink url --archive 'https://lists.example.org/{list}/{token}' --open - < message.eml`
 
 // urlOptions are the flags of url.

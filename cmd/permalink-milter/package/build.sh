@@ -59,7 +59,7 @@ completions() {
 # the chroot of Debian's Postfix.
 configuration() {
 	echo '# Settings after # are examples, most of them the defaults: permalink-milter.toml(5).'
-	echo '# permalink-milter --config FILE --check reports every problem of a file.'
+	echo '# permalink-milter --check reports every problem of this file.'
 	echo
 	sed -E -e '/^state_dir = /! s/^([a-z_]+ = |\[\[)/#\1/' \
 		-e "s|^#listen = \\['inet:.*|listen = ['unix:/var/spool/postfix/permalink-milter/milter.sock', 'unix:/run/permalink-milter/milter.sock']|" config/example.toml
