@@ -64,17 +64,9 @@ func takeDefault(cmd *cobra.Command) {
 
 // sayDefault tells which configuration was read without --config.
 func sayDefault(cmd *cobra.Command) {
-	if file := defaultFile(cmd); file != "" {
-		cmd.PrintErrf("%s: without --config, the configuration is %s\n", cmd.CommandPath(), hashheader.Printable(file))
+	if f := cmd.Flags().Lookup("config"); f != nil && !f.Changed && f.Value.String() != "" {
+		cmd.PrintErrf("%s: without --config, the configuration is %s; --config FILE reads another, PERMALINK_CONFIG= none\n", cmd.CommandPath(), hashheader.Printable(f.Value.String()))
 	}
-}
-
-// defaultFile returns the configuration that was read without --config, if any.
-func defaultFile(cmd *cobra.Command) string {
-	if f := cmd.Flags().Lookup("config"); f != nil && !f.Changed {
-		return f.Value.String()
-	}
-	return ""
 }
 
 // archiveFlags name the archives: by the daemon's configuration, or by

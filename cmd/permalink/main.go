@@ -74,13 +74,11 @@ func run(ctx context.Context, args []string, std stdio) int {
 	return exit.code
 }
 
-// complain prints the error of a verb, and of which configuration it is where
-// neither that nor the user says so.
+// complain prints the error of a verb, and which configuration it read where the
+// user named none.
 func complain(verb *cobra.Command, err error, w io.Writer) {
 	fmt.Fprintf(w, "%s: %s\n", verb.CommandPath(), printable(err))
-	if file := defaultFile(verb); !strings.Contains(err.Error(), file) {
-		sayDefault(verb)
-	}
+	sayDefault(verb)
 }
 
 // printable returns the lines of an error, which may hold the name of a file or
