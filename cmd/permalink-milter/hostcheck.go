@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,7 @@ import (
 
 // A host checks what the daemon needs of this host.
 type host struct {
+	file     string
 	c        *config.Config
 	problems *config.Problems
 	daemon   account // that the daemon runs as
@@ -28,7 +30,7 @@ type host struct {
 // newHost returns the checks for a configuration. Root checks the installed file
 // for the user of the packaged unit.
 func newHost(file string, c *config.Config, problems *config.Problems) *host {
-	h := &host{c: c, problems: problems, daemon: ownAccount()}
+	h := &host{file: file, c: c, problems: problems, daemon: ownAccount()}
 	if file != setup.Installed || os.Geteuid() != 0 {
 		return h
 	}
@@ -98,11 +100,12 @@ func nearest(path string) string {
 	}
 }
 
-// checkFiles checks that the daemon can read the files that the configuration
-// names, and that they hold what they should. The files of the registry were
+// checkFiles checks that the daemon can read the configuration and the files that
+// it names, and that they hold what they should. The files of the registry were
 // read with the configuration, by this user.
 func (h *host) checkFiles() {
 	for _, f := range []struct{ key, file string }{
+		{"", h.file},
 		{"registry.tls_ca", h.c.Registry.TLSCA}, {"registry.tls_cert", h.c.Registry.TLSCert}, {"registry.tls_key", h.c.Registry.TLSKey},
 		{"registry.password_file", h.c.Registry.PasswordFile},
 		{"http.tokens_file", h.c.HTTP.TokensFile}, {"http.tls_cert", h.c.HTTP.TLSCert}, {"http.tls_key", h.c.HTTP.TLSKey},
@@ -173,6 +176,7 @@ func (h *host) checkRegistry(ctx context.Context) {
 	if setup.CheckStore(own, r); own.Err() != nil {
 		return // the file's own problem
 	}
+	redisreg.LogTo(slog.New(slog.DiscardHandler)) // the finding says it
 	store, err := setup.OpenStore(r.URL, r, time.Duration(r.Timeout), false)
 	if err != nil {
 		h.problems.Add("registry.url", err)

@@ -65,7 +65,7 @@ func takeDefault(cmd *cobra.Command) {
 // sayDefault tells which configuration was read without --config.
 func sayDefault(cmd *cobra.Command) {
 	if f := cmd.Flags().Lookup("config"); f != nil && !f.Changed && f.Value.String() != "" {
-		cmd.PrintErrf("%s: without --config, the configuration is %s; --config FILE reads another, PERMALINK_CONFIG= none\n", cmd.CommandPath(), hashheader.Printable(f.Value.String()))
+		cmd.PrintErrf("%s: without --config, the configuration is %s\n", cmd.CommandPath(), hashheader.Printable(f.Value.String()))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"strings"
@@ -145,6 +146,9 @@ func queries(ctx context.Context, arg string, p *stamp.Policy, stdin io.Reader) 
 		q := query.Parse(arg, p)
 		info, err := os.Stat(arg)
 		isFile := err == nil && info.Mode().IsRegular() && !strings.Contains(arg, "://")
+		if errors.Is(err, fs.ErrNotExist) && q.Kind == query.MessageID && !strings.Contains(arg, "@") {
+			q.Kind += ", since there is no file of this name"
+		}
 		if !isFile && arg != "-" {
 			yield(q, nil)
 			return

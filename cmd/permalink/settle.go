@@ -144,7 +144,7 @@ func (o *settleOptions) meant(ctx context.Context, arg string, reg registry.Regi
 			}
 			var r registry.Reservation
 			if err == nil {
-				r, err = only(q.Exact().Find(ctx, reg))
+				r, err = only(q.Exact().Find(ctx, reg), q.Kind)
 			}
 			if !yield(r, err) {
 				return
@@ -153,9 +153,9 @@ func (o *settleOptions) meant(ctx context.Context, arg string, reg registry.Regi
 	}
 }
 
-// only returns the one reservation of several that is asked for, and an error
+// only returns the one reservation that an argument, taken for a kind, asks for, and an error
 // unless there is just one.
-func only(found iter.Seq2[registry.Reservation, error]) (one registry.Reservation, err error) {
+func only(found iter.Seq2[registry.Reservation, error], kind string) (one registry.Reservation, err error) {
 	n := 0
 	for r, err := range found {
 		if err != nil {
@@ -167,7 +167,7 @@ func only(found iter.Seq2[registry.Reservation, error]) (one registry.Reservatio
 		one = r
 	}
 	if n == 0 {
-		return one, errors.New("nothing is reserved")
+		return one, errors.New("nothing is reserved; taken for " + kind)
 	}
 	return one, nil
 }

@@ -131,8 +131,10 @@ func (o *urlOptions) print(stamps []stamp.Stamp, std stdio) error {
 		if !o.open {
 			continue
 		}
-		if err := exec.Command("xdg-open", s.URL).Run(); err != nil {
-			return &exitError{exitFailed, fmt.Errorf("open %s: %w", s.URL, err)}
+		cmd := exec.Command("xdg-open", s.URL)
+		cmd.Stderr = std.err
+		if err := cmd.Run(); err != nil {
+			return &exitError{exitFailed, fmt.Errorf("xdg-open, of the package xdg-utils, cannot open the permalink: %w", err)}
 		}
 	}
 	return nil

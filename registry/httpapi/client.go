@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,7 +136,7 @@ func (c *Client) List(ctx context.Context, list string) iter.Seq2[registry.Reser
 			return yield(line.Reservation())
 		})
 		if err != nil {
-			yield(registry.Reservation{}, fmt.Errorf("list %s: %w", list, err))
+			yield(registry.Reservation{}, fmt.Errorf("list %s: %w", cmp.Or(list, "reservations"), err))
 		}
 	}
 }

@@ -34,7 +34,7 @@ func LoadConfig(file string) (*config.Config, *config.Problems) {
 	c, problems := config.Load(file)
 	for i, p := range problems.All() {
 		if c == nil && errors.Is(p.Err, fs.ErrPermission) {
-			problems.All()[i].Err = &config.Hint{Err: p.Err, Do: WhoMay(file)}
+			problems.All()[i].Err = &config.Hint{Err: p.Err, Do: WhoMay(file) + "; --config FILE reads another, and an empty PERMALINK_CONFIG none"}
 		}
 	}
 	return c, problems

@@ -96,6 +96,9 @@ protected() {
 	ok "others may not" not setpriv --reuid=65534 --regid=65534 --clear-groups cat $config 2>/dev/null
 	ok "they are told who may" grep -q "^permalink lookup: $config: .*: permission denied: run this as root, or as a member of the group $user: " <(setpriv --reuid=65534 --regid=65534 --clear-groups permalink lookup --all 2>&1)
 	ok "the configuration changes no default but addresses" equal "" eval 'diff <(PERMALINK_CONFIG= permalink-milter --print-config | grep -v "^listen\|^state_dir\|^hostname") <(permalink-milter --print-config | grep -v "^listen\|^state_dir\|^hostname")'
+	chmod 0600 $config
+	ok "the check says what the daemon may not read" grep -q "^$config: the user $user cannot read $config: " <(permalink-milter --check 2>&1)
+	chmod 0644 $config
 	ok "the socket's directory is for Postfix" equal "$user postfix 2750" stat -c '%U %G %a' $sockets
 	ok "root's check is of the installed file" grep -qx "$config: configuration is valid" <(permalink-milter --check 2>/dev/null)
 }
