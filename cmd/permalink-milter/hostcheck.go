@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"permalink-milter/cmd/internal/setup"
 	"permalink-milter/config"
 	"permalink-milter/registry"
@@ -78,6 +80,9 @@ func (h *host) checkState() {
 		h.fail("state_dir", "name a directory", "%s is not a directory", dir)
 		return
 	}
+	if free, err := freeSpace(dir); err == nil && free < room {
+		h.warn("state_dir", "make room; a start needs it for a new registry, and mail for the journal", "%s has %d KiB left", dir, free>>10)
+	}
 	own := fmt.Sprintf("chown -R %s %s", h.daemon.name, dir)
 	files := []string{dir, filepath.Join(dir, "journal")}
 	if file, ok := strings.CutPrefix(config.InStateDir(h.c.Registry.URL, dir), "bolt:"); ok {
@@ -88,6 +93,16 @@ func (h *host) checkState() {
 			h.fail("state_dir", own, "the user %s cannot read and write %s", h.daemon.name, file)
 		}
 	}
+}
+
+// room is the space below which a disk deserves attention.
+const room = 16 << 20
+
+// freeSpace returns what users may still write to a directory's file system.
+func freeSpace(dir string) (uint64, error) {
+	var fs unix.Statfs_t
+	err := unix.Statfs(dir, &fs)
+	return uint64(max(fs.Bavail, 0)) * uint64(fs.Bsize), err
 }
 
 // nearest returns the nearest directory above a path that exists.

@@ -255,7 +255,7 @@ func readProblem(answer *http.Response) error {
 	var p problem
 	err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&p)
 	if err != nil || !strings.HasPrefix(p.Type, problemPrefix) {
-		return unavailable(fmt.Errorf("HTTP %s", answer.Status))
+		return unavailable(fmt.Errorf("HTTP %s, and not in permalink-milter's words: is %s its base_url?", answer.Status, answer.Request.URL.Host))
 	}
 	return p.Err()
 }

@@ -96,6 +96,11 @@ protected() {
 	ok "others may not" not setpriv --reuid=65534 --regid=65534 --clear-groups cat $config 2>/dev/null
 	ok "they are told who may" grep -q "^permalink lookup: $config: .*: permission denied: run this as root, or as a member of the group $user: " <(setpriv --reuid=65534 --regid=65534 --clear-groups permalink lookup --all 2>&1)
 	ok "the configuration changes no default but addresses" equal "" eval 'diff <(PERMALINK_CONFIG= permalink-milter --print-config | grep -v "^listen\|^state_dir\|^hostname") <(permalink-milter --print-config | grep -v "^listen\|^state_dir\|^hostname")'
+	mkdir /run/small
+	mount -t tmpfs -o size=64k,uid=$(id -u $user) small /run/small
+	echo "state_dir = '/run/small'" >/run/small.toml
+	ok "the check says that the disk is full" grep -q "^warning: /run/small.toml:1:1: state_dir: /run/small has 64 KiB left: make room" <(permalink-milter --config /run/small.toml --check 2>&1)
+	umount /run/small
 	chmod 0600 $config
 	ok "the check says what the daemon may not read" grep -q "^$config: the user $user cannot read $config: " <(permalink-milter --check 2>&1)
 	chmod 0644 $config
