@@ -17,7 +17,7 @@ quick: go ## the tests that need nothing installed, in less than a minute
 go: # says what is missing where Go is not there or too old
 	@testdata/go.sh
 
-check: ## gofmt, go vet, staticcheck
+check: go ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run gofmt -w on these files"; exit 1; }
 	go vet ./...
 	go run $(STATICCHECK) ./...
@@ -41,10 +41,10 @@ archive: ## a generated archive of a million messages in all kinds of mailboxes:
 	go test -count 1 -v -timeout 30m ./hashheader/mailbox/mailboxtest -messages 1000000
 
 .PHONY: package test-package image vulncheck
-package: ## Debian and RPM packages of the last commit in dist/
+package: go ## Debian and RPM packages of the last commit in dist/
 	cmd/permalink-milter/package/build.sh dist
 
-test-package: ## builds the packages and lives with them in scratch roots, under systemd too; needs root
+test-package: go ## builds the packages and lives with them in scratch roots, under systemd too; needs root
 	testdata/install.sh lintian rpm systemd iproute2 adduser
 	cmd/permalink-milter/package/test/run.sh
 

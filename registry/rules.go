@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -139,7 +140,7 @@ func (g *rules) List(ctx context.Context, list string) iter.Seq2[Reservation, er
 	return func(yield func(Reservation, error) bool) {
 		for rec, err := range g.scan(ctx, list) {
 			if err != nil {
-				yield(Reservation{}, fmt.Errorf("list %s: %w", list, err))
+				yield(Reservation{}, fmt.Errorf("list %s: %w", cmp.Or(list, "reservations"), err))
 				return
 			}
 			for _, r := range g.reservations(rec) {

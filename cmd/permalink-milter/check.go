@@ -6,13 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"permalink-milter/config"
 )
-
-// installed is the file that packages install and whose daemon they start.
-const installed = "/etc/permalink-milter/permalink-milter.toml"
 
 // A finding is one problem, as --check --json prints it.
 type finding struct {
@@ -28,9 +24,6 @@ type finding struct {
 // check reports everything that keeps the daemon from starting with a
 // configuration, and what else deserves attention: in the file, and on the host.
 func check(ctx context.Context, file string, asJSON bool, std stdio) error {
-	if _, err := os.Stat(installed); file == "" && err == nil {
-		file = installed
-	}
 	c, _, problems := loadAll(file)
 	code := exitUnavailable
 	if problems.Err() != nil {

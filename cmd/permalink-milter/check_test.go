@@ -47,6 +47,17 @@ func TestCheckKnowsTheRunningDaemon(t *testing.T) {
 	}
 }
 
+func TestCheckSaysOnceThatRedisIsDown(t *testing.T) {
+	t.Setenv("MAIL_CONFIG", "/nowhere")
+	file := filepath.Join(t.TempDir(), "c.toml")
+	write(t, file, "milter.listen = [\"inet:127.0.0.1:0\"]\nstate_dir = \"state\"\nregistry.url = \"redis://127.0.0.1:"+freePort(t)+"\"\n")
+	code, out := checked(t, file)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if code != exitOK || len(lines) != 2 || !strings.Contains(lines[0], "connection refused: start the server") {
+		t.Errorf("%d, %s", code, out)
+	}
+}
+
 func TestCheckAsksRedis(t *testing.T) {
 	t.Setenv("MAIL_CONFIG", "/nowhere")
 	s := startRedis(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"permalink-milter/cmd/internal/setup"
 	"permalink-milter/config"
@@ -19,6 +22,7 @@ import (
 
 // A host checks what the daemon needs of this host.
 type host struct {
+	file     string
 	c        *config.Config
 	problems *config.Problems
 	daemon   account // that the daemon runs as
@@ -28,8 +32,8 @@ type host struct {
 // newHost returns the checks for a configuration. Root checks the installed file
 // for the user of the packaged unit.
 func newHost(file string, c *config.Config, problems *config.Problems) *host {
-	h := &host{c: c, problems: problems, daemon: ownAccount()}
-	if file != installed || os.Geteuid() != 0 {
+	h := &host{file: file, c: c, problems: problems, daemon: ownAccount()}
+	if file != setup.Installed || os.Geteuid() != 0 {
 		return h
 	}
 	if packaged, err := lookUpAccount("permalink-milter"); err == nil {
@@ -76,6 +80,9 @@ func (h *host) checkState() {
 		h.fail("state_dir", "name a directory", "%s is not a directory", dir)
 		return
 	}
+	if free, err := freeSpace(dir); err == nil && free < room {
+		h.warn("state_dir", "make room; a start needs it for a new registry, and mail for the journal", "%s has %d KiB left", dir, free>>10)
+	}
 	own := fmt.Sprintf("chown -R %s %s", h.daemon.name, dir)
 	files := []string{dir, filepath.Join(dir, "journal")}
 	if file, ok := strings.CutPrefix(config.InStateDir(h.c.Registry.URL, dir), "bolt:"); ok {
@@ -88,6 +95,16 @@ func (h *host) checkState() {
 	}
 }
 
+// room is the space below which a disk deserves attention.
+const room = 16 << 20
+
+// freeSpace returns what users may still write to a directory's file system.
+func freeSpace(dir string) (uint64, error) {
+	var fs unix.Statfs_t
+	err := unix.Statfs(dir, &fs)
+	return uint64(max(fs.Bavail, 0)) * uint64(fs.Bsize), err
+}
+
 // nearest returns the nearest directory above a path that exists.
 func nearest(path string) string {
 	for {
@@ -98,11 +115,12 @@ func nearest(path string) string {
 	}
 }
 
-// checkFiles checks that the daemon can read the files that the configuration
-// names, and that they hold what they should. The files of the registry were
+// checkFiles checks that the daemon can read the configuration and the files that
+// it names, and that they hold what they should. The files of the registry were
 // read with the configuration, by this user.
 func (h *host) checkFiles() {
 	for _, f := range []struct{ key, file string }{
+		{"", h.file},
 		{"registry.tls_ca", h.c.Registry.TLSCA}, {"registry.tls_cert", h.c.Registry.TLSCert}, {"registry.tls_key", h.c.Registry.TLSKey},
 		{"registry.password_file", h.c.Registry.PasswordFile},
 		{"http.tokens_file", h.c.HTTP.TokensFile}, {"http.tls_cert", h.c.HTTP.TLSCert}, {"http.tls_key", h.c.HTTP.TLSKey},
@@ -173,6 +191,7 @@ func (h *host) checkRegistry(ctx context.Context) {
 	if setup.CheckStore(own, r); own.Err() != nil {
 		return // the file's own problem
 	}
+	redisreg.LogTo(slog.New(slog.DiscardHandler)) // the finding says it
 	store, err := setup.OpenStore(r.URL, r, time.Duration(r.Timeout), false)
 	if err != nil {
 		h.problems.Add("registry.url", err)

@@ -22,7 +22,7 @@ func load(file string) (*config.Config, *stamp.Policy, error) {
 // loadAll is load that keeps what could be read of a configuration with problems.
 // The policy is nil then.
 func loadAll(file string) (*config.Config, *stamp.Policy, *config.Problems) {
-	c, problems := config.Load(file)
+	c, problems := setup.LoadConfig(file)
 	if c == nil {
 		return nil, nil, problems
 	}

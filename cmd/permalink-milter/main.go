@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/internal/setup"
 	"permalink-milter/cmd/internal/version"
 	"permalink-milter/config"
 )
@@ -75,8 +76,9 @@ type flags struct {
 const long = `A milter that gives every mailing-list message a permalink. It hashes the Message-ID, writes the hash and the
 archive's URL into the header, and reserves the permalink in a registry.
 
-Without --config, the daemon listens on inet:127.0.0.1:8899, keeps the embedded registry in the state directory and
-has no archive: messages get only the hash field.
+Without --config, --check, --print-config and --print-mta read the installed file. The daemon reads none then: it
+listens on inet:127.0.0.1:8899, keeps the embedded registry in the state directory and has no archive, so that messages
+get only the hash field.
 
 SIGHUP reads the configuration again. A bad file changes nothing, and the log says why. SIGTERM makes the daemon stop
 accepting connections, wait for the messages in progress, and exit.
@@ -90,7 +92,7 @@ func newRoot(std stdio) *cobra.Command {
 		Use:           "permalink-milter",
 		Short:         "Stamp the mail of an MTA with permalinks",
 		Long:          long,
-		Example:       "  permalink-milter --config /etc/permalink-milter/permalink-milter.toml --check\n  permalink-milter --print-mta postfix",
+		Example:       "  permalink-milter --check\n  permalink-milter --print-mta postfix",
 		Args:          cobra.NoArgs,
 		Version:       version.String(),
 		RunE:          func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), std) },
@@ -100,7 +102,7 @@ func newRoot(std stdio) *cobra.Command {
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.Flags().StringVar(&f.file, "config", "", "read the configuration from `FILE`")
-	root.Flags().BoolVar(&f.check, "check", false, "report everything in the configuration and on this host that keeps the daemon from starting, and exit; without --config, of the installed file")
+	root.Flags().BoolVar(&f.check, "check", false, "report everything in the configuration and on this host that keeps the daemon from starting, and exit")
 	root.Flags().BoolVar(&f.json, "json", false, "with --check: print an object for each finding, with level, key, message and hint")
 	root.Flags().BoolVar(&f.printConfig, "print-config", false, "print the configuration in force with passwords masked, and exit")
 	root.Flags().StringVar(&f.mta, "print-mta", "", "print the lines that connect `postfix|sendmail` to the daemon, and exit")
@@ -112,6 +114,9 @@ func newRoot(std stdio) *cobra.Command {
 func (f *flags) run(ctx context.Context, std stdio) error {
 	if _, known := mtaLines[f.mta]; f.mta != "" && !known {
 		return fmt.Errorf("--print-mta %s: write postfix or sendmail", f.mta)
+	}
+	if f.file == "" && (f.check || f.printConfig || f.mta != "") {
+		f.file = setup.ConfigFile()
 	}
 	if f.check {
 		return check(ctx, f.file, f.json, std)

@@ -30,22 +30,36 @@ func TestManualPageOfTheCommand(t *testing.T) {
 	if err := doc.GenMan(root, header, &b); err != nil {
 		t.Fatal(err)
 	}
-	b.WriteString(manFiles + ".SH SEE ALSO\npermalink-milter.toml(5), postconf(5), systemd.socket(5)\n")
+	b.WriteString(manFiles + ".SH SEE ALSO\npermalink(1), permalink-milter.toml(5), postconf(5), systemd.socket(5)\n")
 	golden.Equal(t, "permalink-milter.8", b.String())
 }
 
 const manFiles = `.SH FILES
 .TP
 \fI/etc/permalink-milter/permalink-milter.toml\fP
-the configuration that packages install, see permalink-milter.toml(5)
+the configuration that packages install, see permalink-milter.toml(5); --check, --print-config and --print-mta read it
+where --config names none
 .TP
 \fI/var/lib/permalink-milter\fP
-the state directory of the packaged daemon: the embedded registry, and the journal
+the state directory of the packaged daemon
+.TP
+\fI/var/lib/permalink-milter/permalinks.db\fP
+the embedded registry
+.TP
+\fI/var/lib/permalink-milter/control.sock\fP
+the socket on which the daemon answers permalink(1)
+.TP
+\fI/var/lib/permalink-milter/journal\fP
+what was stamped while the registry did not answer, and the conflicts that this made
 .TP
 \fI/var/spool/postfix/permalink-milter/milter.sock\fP
 the packaged daemon's socket for Postfix
 
 .SH ENVIRONMENT
+.TP
+\fBPERMALINK_CONFIG\fP
+the configuration that --check, --print-config and --print-mta read in place of the installed one; if it is empty, they
+read none
 .TP
 \fBSTATE_DIRECTORY\fP, \fBNOTIFY_SOCKET\fP, \fBWATCHDOG_USEC\fP, \fBLISTEN_FDS\fP
 set by systemd, see systemd.exec(5), sd_notify(3) and sd_listen_fds(3)

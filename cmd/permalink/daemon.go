@@ -7,10 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"os"
-	"os/user"
-	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"permalink-milter/cmd/internal/setup"
@@ -29,7 +25,7 @@ func daemonOf(stateDir, url string) (*httpapi.Client, error) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.EINVAL): // the last: its path is too long
 		return nil, nil
 	case errors.Is(err, fs.ErrPermission):
-		return nil, &exitError{exitConfig, fmt.Errorf("%s: permission denied: %s", socket, whoMay(socket))}
+		return nil, &exitError{exitConfig, fmt.Errorf("%s: permission denied: %s", socket, setup.WhoMay(socket))}
 	default:
 		return nil, &exitError{exitTemporary, err}
 	}
@@ -50,22 +46,4 @@ func daemonOf(stateDir, url string) (*httpapi.Client, error) {
 
 func dial(ctx context.Context, socket string) (net.Conn, error) {
 	return (&net.Dialer{Timeout: answerTimeout}).DialContext(ctx, "unix", socket)
-}
-
-// whoMay says how to get at a socket that may not be opened. Where it cannot
-// even be seen, its directory says whose it is.
-func whoMay(socket string) string {
-	info, err := os.Stat(socket)
-	if err != nil {
-		info, err = os.Stat(filepath.Dir(socket))
-	}
-	if err != nil {
-		return "run this as root"
-	}
-	owner := info.Sys().(*syscall.Stat_t)
-	group := strconv.Itoa(int(owner.Gid))
-	if g, err := user.LookupGroupId(group); err == nil {
-		group = g.Name
-	}
-	return fmt.Sprintf("run this as root, or as a member of the group %[1]s: usermod -aG %[1]s USER, and log in again", group)
 }

@@ -35,6 +35,40 @@ func stdinIfNone(inputs []string) []string {
 	return inputs
 }
 
+// addConfig adds the flag --config to a verb. Without it, the verb reads the file
+// that setup.ConfigFile returns, unless one of the flags instead names what the
+// file would.
+func addConfig(cmd *cobra.Command, file *string, usage string, instead ...string) {
+	cmd.Flags().StringVar(file, "config", "", usage+"; default: the installed one")
+	cmd.PreRun = func(cmd *cobra.Command, _ []string) {
+		for _, name := range instead {
+			if f := cmd.Flags().Lookup(name); f.Changed && f.Value.String() != configured {
+				return
+			}
+		}
+		takeDefault(cmd)
+	}
+}
+
+// takeDefault reads the default configuration in a verb that --config gave none.
+func takeDefault(cmd *cobra.Command) {
+	f := cmd.Flags().Lookup("config")
+	if f.Changed {
+		return
+	}
+	f.Value.Set(setup.ConfigFile())
+	if verbose, err := cmd.Flags().GetBool("verbose"); err == nil && verbose {
+		sayDefault(cmd)
+	}
+}
+
+// sayDefault tells which configuration was read without --config.
+func sayDefault(cmd *cobra.Command) {
+	if f := cmd.Flags().Lookup("config"); f != nil && !f.Changed && f.Value.String() != "" {
+		cmd.PrintErrf("%s: without --config, the configuration is %s\n", cmd.CommandPath(), hashheader.Printable(f.Value.String()))
+	}
+}
+
 // archiveFlags name the archives: by the daemon's configuration, or by
 // templates.
 type archiveFlags struct {
@@ -44,9 +78,9 @@ type archiveFlags struct {
 }
 
 func (a *archiveFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&a.file, "config", "", "take the archives from permalink-milter's configuration `FILE`")
 	cmd.Flags().StringArrayVar(&a.templates, "archive", nil, "the URL `TEMPLATE` of an archive's permalinks; may be repeated")
 	cmd.Flags().StringVar(&a.list, "list", "", "the list's `ADDRESS`; default: the one that List-Post, List-Id or the recipients name")
+	addConfig(cmd, &a.file, "take the archives from permalink-milter's configuration `FILE`", "archive", "list", "registry", "api")
 	cmd.MarkFlagsMutuallyExclusive("config", "archive")
 	cmd.MarkFlagsMutuallyExclusive("config", "list")
 }
@@ -54,7 +88,7 @@ func (a *archiveFlags) add(cmd *cobra.Command) {
 // config returns the configuration that the flags describe.
 func (a archiveFlags) config() (*config.Config, error) {
 	if a.file != "" {
-		c, problems := config.Load(a.file)
+		c, problems := setup.LoadConfig(a.file)
 		if err := problems.Err(); err != nil {
 			return nil, &exitError{exitConfig, err}
 		}

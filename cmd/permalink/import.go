@@ -62,7 +62,7 @@ To restore an export, use 'permalink registry import' instead.
 Exit codes: 0 all is entered, 1 some could not be, 2 usage, 75 the registry did
 not answer, 78 configuration.`
 
-const importExample = `  permalink import --list devel@lists.example.org --config /etc/permalink-milter/permalink-milter.toml 2024.mbox 2025.mbox.gz Maildir/
+const importExample = `  permalink import --list devel@lists.example.org 2024.mbox 2025.mbox.gz Maildir/
   permalink import --list devel@lists.example.org --registry bolt:new.db --url 'https://lists.example.org/{list}/{token}' devel.mbox`
 
 // importOptions are the flags of import.
@@ -87,7 +87,7 @@ func newImport(std stdio) *cobra.Command {
 	var o importOptions
 	o.sources.add(cmd)
 	o.registry.add(cmd)
-	cmd.Flags().StringVar(&o.config, "config", "", "permalink-milter's configuration `FILE`: how messages are named, the archives, and the registry")
+	addConfig(cmd, &o.config, "permalink-milter's configuration `FILE`: how messages are named, the archives, and the registry", "registry", "api")
 	cmd.Flags().StringVar(&o.list, "list", "", "the list's `ADDRESS`")
 	cmd.Flags().StringVar(&o.url, "url", "", "the `TEMPLATE` of the URLs under which the messages are archived")
 	cmd.Flags().BoolVar(&o.reserveOnly, "reserve-only", false, "reserve the permalinks, and leave it to an archiver to confirm them")

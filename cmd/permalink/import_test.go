@@ -99,7 +99,7 @@ func TestARegistryInUseIsTemporaryTrouble(t *testing.T) {
 	defer store.Close()
 	for _, verb := range [][]string{{"lookup", "--all"}, {"verify"}, {"stamp"}, {"import", "--list", "devel@lists.example.org"}} {
 		code, _, errs := permalink(t, strings.NewReader(""), append(verb, "--registry", "bolt:"+file)...)
-		if code != exitTemporary || !strings.Contains(errs, "another process holds the registry file: if it is permalink-milter") {
+		if code != exitTemporary || !strings.Contains(errs, "another process holds the registry file: stop it; if it is permalink-milter") {
 			t.Errorf("%v: exit %d: %s", verb, code, errs)
 		}
 	}

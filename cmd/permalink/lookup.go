@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 	"strings"
@@ -46,10 +47,10 @@ Exit codes: 0 found, 1 something is not reserved, 2 usage, 75 the registry did
 not answer, 78 configuration.`
 
 const lookupExample = `  permalink lookup --registry bolt:permalinks.db VP3JZR3MSKY5TQSMS5FHURHQXI
-  permalink lookup --config /etc/permalink-milter/permalink-milter.toml --list devel@lists.example.org '<abc@example.org>'
-  permalink lookup --config /etc/permalink-milter/permalink-milter.toml message.eml
+  permalink lookup --list devel@lists.example.org '<abc@example.org>'
+  permalink lookup message.eml
   permalink lookup --api https://permalink.example.org --token-file token --list devel@lists.example.org VP3JZR3MSKY5TQSMS5FHURHQXI-2
-  permalink lookup --config /etc/permalink-milter/permalink-milter.toml --conflicts
+  permalink lookup --conflicts
   permalink lookup --registry bolt:permalinks.db --list devel@lists.example.org --all`
 
 // lookupOptions are the flags of lookup.
@@ -68,7 +69,7 @@ func newLookup(std stdio) *cobra.Command {
 	}
 	var o lookupOptions
 	o.registry.add(cmd)
-	cmd.Flags().StringVar(&o.config, "config", "", "permalink-milter's configuration `FILE`: templates, the registry, the journal")
+	addConfig(cmd, &o.config, "permalink-milter's configuration `FILE`: templates, the registry, the journal", "registry", "api")
 	cmd.Flags().StringVar(&o.list, "list", "", "look at this list's `ADDRESS` alone")
 	cmd.Flags().BoolVar(&o.all, "all", false, "print all reservations")
 	cmd.Flags().BoolVar(&o.conflicts, "conflicts", false, "print the messages that were stamped with a permalink that another one holds")
@@ -145,6 +146,9 @@ func queries(ctx context.Context, arg string, p *stamp.Policy, stdin io.Reader) 
 		q := query.Parse(arg, p)
 		info, err := os.Stat(arg)
 		isFile := err == nil && info.Mode().IsRegular() && !strings.Contains(arg, "://")
+		if errors.Is(err, fs.ErrNotExist) && q.Kind == query.MessageID && !strings.Contains(arg, "@") {
+			q.Kind += ", since there is no file of this name"
+		}
 		if !isFile && arg != "-" {
 			yield(q, nil)
 			return

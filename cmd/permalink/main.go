@@ -65,12 +65,20 @@ func run(ctx context.Context, args []string, std stdio) int {
 	case err == nil:
 		return exitOK
 	case !errors.As(err, &exit):
-		fmt.Fprintf(std.err, "%s: %s\nTry '%s --help'.\n", verb.CommandPath(), printable(err), verb.CommandPath())
+		complain(verb, err, std.err)
+		fmt.Fprintf(std.err, "Try '%s --help'.\n", verb.CommandPath())
 		return exitUsage
 	case exit.err != nil:
-		fmt.Fprintf(std.err, "%s: %s\n", verb.CommandPath(), printable(exit.err))
+		complain(verb, exit.err, std.err)
 	}
 	return exit.code
+}
+
+// complain prints the error of a verb, and which configuration it read where the
+// user named none.
+func complain(verb *cobra.Command, err error, w io.Writer) {
+	fmt.Fprintf(w, "%s: %s\n", verb.CommandPath(), printable(err))
+	sayDefault(verb)
 }
 
 // printable returns the lines of an error, which may hold the name of a file or
@@ -86,12 +94,13 @@ func printable(err error) string {
 const long = `Compute, check and look up the permalinks of mail messages.
 
 hash, verify, stamp and url need no registry. import, lookup and registry use the one that the configuration names;
-deliver speaks to an archiver. 'permalink VERB --help' explains a verb.`
+deliver speaks to an archiver. The configuration is the file of --config. Where neither that nor other flags name
+archives or a registry, it is the installed one, as for 'permalink-milter --check'. 'permalink VERB --help' explains a verb.`
 
 const example = `  permalink hash message.eml
   permalink verify Maildir/
-  permalink url --config /etc/permalink-milter/permalink-milter.toml message.eml
-  permalink lookup --config /etc/permalink-milter/permalink-milter.toml --list devel@lists.example.org '<abc@example.org>'`
+  permalink url message.eml
+  permalink lookup --list devel@lists.example.org '<abc@example.org>'`
 
 // newRoot returns the command with all its verbs.
 func newRoot(std stdio) *cobra.Command {

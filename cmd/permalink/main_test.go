@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -17,6 +18,7 @@ func TestMain(m *testing.M) {
 // waits at its end: a script of conform runs it hundreds of times.
 func exitAtOnce(env *testscript.Env) error {
 	env.Setenv("GORACE", "atexit_sleep_ms=0")
+	env.Setenv("PERMALINK_CONFIG", "") // of no installed package
 	return nil
 }
 
@@ -26,6 +28,7 @@ type tests struct{ *testing.M }
 var ended []func()
 
 func (t tests) Run() int {
+	os.Setenv("PERMALINK_CONFIG", "")
 	code := t.M.Run()
 	for _, f := range ended {
 		f()

@@ -73,14 +73,27 @@ func files(cmd *cobra.Command) string {
 const manFiles = `.SH FILES
 .TP
 \fI/etc/permalink-milter/permalink-milter.toml\fP
-the configuration that packages install, see permalink-milter.toml(5)
+the configuration that packages install, see permalink-milter.toml(5); it is read where --config names none and no
+other flag names archives or a registry
 .TP
 \fI/var/lib/permalink-milter/permalinks.db\fP
 the embedded registry of the packaged daemon
+.TP
+\fI/var/lib/permalink-milter/control.sock\fP
+the socket on which the daemon answers the tool
+.TP
+\fI/var/lib/permalink-milter/journal\fP
+what was stamped while the registry did not answer, and the conflicts that this made
+.TP
+\fI/var/lib/permalink-milter/import-LIST.json\fP
+what import has read of a list's archive
 
 `
 
 const manEnvironment = `.SH ENVIRONMENT
+.TP
+\fBPERMALINK_CONFIG\fP
+the configuration to read in place of the installed one; if it is empty, none is read
 .TP
 \fBPERMALINK_REDIS_PASSWORD\fP
 the password of Redis, where the configuration names no file

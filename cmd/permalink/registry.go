@@ -53,7 +53,7 @@ func (f registryFlags) open(c *config.Config, create bool) (registry.Registry, e
 // configuration in file.
 func (f registryFlags) openOr(file string, create bool) (registry.Registry, *config.Config, error) {
 	if !f.named() && file == "" {
-		return nil, nil, errors.New("name the registry: --registry bolt:FILE, --api URL or --config FILE")
+		return nil, nil, errors.New("name the registry: --registry bolt:FILE, --api URL or --config FILE; no configuration is installed")
 	}
 	if !f.named() {
 		f.url = configured

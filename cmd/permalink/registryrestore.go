@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -61,6 +62,11 @@ func newRegistryCopy(std stdio) *cobra.Command {
 	}
 	var f storeFlags
 	f.addConfig(cmd)
+	cmd.PreRun = func(cmd *cobra.Command, urls []string) {
+		if slices.Contains(urls, configured) {
+			takeDefault(cmd)
+		}
+	}
 	cmd.RunE = func(cmd *cobra.Command, urls []string) error {
 		from, err := storeFlags{urls[0], f.file}.resolve()
 		if err != nil {

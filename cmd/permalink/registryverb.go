@@ -24,7 +24,7 @@ permalink-milter runs: a daemon that holds the registry is asked through
 control.sock in its state_dir, which its group may open. A registry in Redis may be
 in use meanwhile.`
 
-const registryExample = `  permalink registry check --config /etc/permalink-milter/permalink-milter.toml
+const registryExample = `  permalink registry check
   permalink registry export --registry bolt:permalinks.db > saved.jsonl
   permalink registry import --registry redis://redis.example.org saved.jsonl
   permalink registry copy bolt:permalinks.db redis://redis.example.org
@@ -49,19 +49,19 @@ func newRegistry(std stdio) *cobra.Command {
 // also has the credentials.
 type storeFlags struct{ url, file string }
 
-func (f *storeFlags) addConfig(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.file, "config", "", "permalink-milter's configuration `FILE`")
+func (f *storeFlags) addConfig(cmd *cobra.Command, instead ...string) {
+	addConfig(cmd, &f.file, "permalink-milter's configuration `FILE`", instead...)
 }
 
 func (f *storeFlags) add(cmd *cobra.Command) {
-	f.addConfig(cmd)
+	f.addConfig(cmd, "registry")
 	cmd.Flags().StringVar(&f.url, "registry", "", registryUsage)
 }
 
 // resolve returns the store that the flags name.
 func (f storeFlags) resolve() (store, error) {
 	if f.file == "" && f.url == "" {
-		return store{}, errors.New("name the registry: --registry URL or --config FILE")
+		return store{}, errors.New("name the registry: --registry URL or --config FILE; no configuration is installed")
 	}
 	c, err := archiveFlags{file: f.file}.config()
 	if err != nil {
@@ -124,7 +124,7 @@ it cannot read; stop it to have all pages of its file checked.
 
 Exit codes: 0 it is sound, 1 it is damaged, 2 usage, 75 it is in use or does
 not answer, 78 configuration.`,
-		Example: "  permalink registry check --config /etc/permalink-milter/permalink-milter.toml\n  permalink registry check --registry bolt:permalinks.db",
+		Example: "  permalink registry check\n  permalink registry check --registry bolt:permalinks.db",
 		Args:    cobra.NoArgs,
 	}
 	var f storeFlags
@@ -192,7 +192,7 @@ twice.
 
 Exit codes: 0 all is written, 1 something could not be read, 2 usage, 75 it is
 in use or does not answer, 78 configuration.`,
-		Example: "  permalink registry export --config /etc/permalink-milter/permalink-milter.toml > saved.jsonl",
+		Example: "  permalink registry export > saved.jsonl",
 		Args:    cobra.NoArgs,
 	}
 	var f storeFlags

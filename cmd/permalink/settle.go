@@ -27,8 +27,8 @@ given to another message while a later one of its hash is held.
 Exit codes: 0 released, 1 something was not, 2 usage, 75 the registry did not
 answer, 78 configuration.`
 
-const releaseExample = `  permalink release --config /etc/permalink-milter/permalink-milter.toml --list devel@lists.example.org VP3JZR3MSKY5TQSMS5FHURHQXI-2
-  permalink release --config /etc/permalink-milter/permalink-milter.toml message.eml`
+const releaseExample = `  permalink release --list devel@lists.example.org VP3JZR3MSKY5TQSMS5FHURHQXI-2
+  permalink release message.eml`
 
 const confirmLong = `Record that a reserved message is archived, and where, as an archiver does. A
 permalink that is archived already gets the new URL.
@@ -37,7 +37,7 @@ permalink that is archived already gets the new URL.
 Exit codes: 0 confirmed, 1 it was not, 2 usage, 75 the registry did not answer, 78
 configuration.`
 
-const confirmExample = `  permalink confirm --config /etc/permalink-milter/permalink-milter.toml --url https://lists.example.org/devel/1.html message.eml`
+const confirmExample = `  permalink confirm --url https://lists.example.org/devel/1.html message.eml`
 
 // settleOptions are the flags of release and confirm.
 type settleOptions struct {
@@ -48,7 +48,7 @@ type settleOptions struct {
 
 func (o *settleOptions) add(cmd *cobra.Command) {
 	o.registry.add(cmd)
-	cmd.Flags().StringVar(&o.config, "config", "", "permalink-milter's configuration `FILE`: templates and the registry")
+	addConfig(cmd, &o.config, "permalink-milter's configuration `FILE`: templates and the registry", "registry", "api")
 	cmd.Flags().StringVar(&o.list, "list", "", "look at this list's `ADDRESS` alone")
 }
 
@@ -144,7 +144,7 @@ func (o *settleOptions) meant(ctx context.Context, arg string, reg registry.Regi
 			}
 			var r registry.Reservation
 			if err == nil {
-				r, err = only(q.Exact().Find(ctx, reg))
+				r, err = only(q.Exact().Find(ctx, reg), q.Kind)
 			}
 			if !yield(r, err) {
 				return
@@ -153,9 +153,9 @@ func (o *settleOptions) meant(ctx context.Context, arg string, reg registry.Regi
 	}
 }
 
-// only returns the one reservation of several that is asked for, and an error
+// only returns the one reservation that an argument, taken for a kind, asks for, and an error
 // unless there is just one.
-func only(found iter.Seq2[registry.Reservation, error]) (one registry.Reservation, err error) {
+func only(found iter.Seq2[registry.Reservation, error], kind string) (one registry.Reservation, err error) {
 	n := 0
 	for r, err := range found {
 		if err != nil {
@@ -167,7 +167,7 @@ func only(found iter.Seq2[registry.Reservation, error]) (one registry.Reservatio
 		one = r
 	}
 	if n == 0 {
-		return one, errors.New("nothing is reserved")
+		return one, errors.New("nothing is reserved; taken for " + kind)
 	}
 	return one, nil
 }

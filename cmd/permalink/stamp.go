@@ -43,12 +43,12 @@ not answer and the configuration says tempfail, 78 configuration.`
 
 const stampExample = `  permalink stamp message.eml > stamped.eml
   permalink stamp --archive 'https://lists.example.org/{list}/{token}' --list devel@lists.example.org < message.eml
-  permalink stamp --config /etc/permalink-milter/permalink-milter.toml devel.mbox > stamped.mbox
-  permalink stamp --in-place --config /etc/permalink-milter/permalink-milter.toml Maildir/
+  permalink stamp devel.mbox > stamped.mbox
+  permalink stamp --in-place Maildir/
 
   # procmail
   :0 fw
-  | permalink stamp --format message --config /etc/permalink-milter/permalink-milter.toml`
+  | permalink stamp --format message`
 
 // stampOptions are the flags of stamp.
 type stampOptions struct {

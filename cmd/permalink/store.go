@@ -109,7 +109,7 @@ func openStore(url string, c config.Registry, create bool) (registry.Store, erro
 	case err == nil:
 		return store, nil
 	case errors.Is(err, boltreg.ErrInUse):
-		return nil, &exitError{exitTemporary, err}
+		return nil, &exitError{exitTemporary, fmt.Errorf("%w; if it is permalink-milter, name its configuration with --config, to ask the daemon", err)}
 	case kind == config.Redis:
 		return nil, &exitError{exitConfig, err}
 	case errors.Is(err, fs.ErrNotExist):

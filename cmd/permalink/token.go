@@ -23,7 +23,7 @@ all lists at once, which counts and a listing of everything need.
 
 Exit codes: 0 made, 1 the token could not be written, 2 usage, 78 configuration.`
 
-const tokenNewExample = `  permalink token new --scope read,reserve,confirm --config /etc/permalink-milter/permalink-milter.toml --archive hyperkitty
+const tokenNewExample = `  permalink token new --scope read,reserve,confirm --archive hyperkitty
   permalink token new --scope read --list '*@lists.example.org' --name statistics --token-file token >> /etc/permalink-milter/tokens.toml`
 
 func newToken(std stdio) *cobra.Command {
@@ -57,7 +57,7 @@ func newTokenNew(std stdio) *cobra.Command {
 	cmd.Flags().StringSliceVar(&o.scopes, "scope", nil, "what the token allows: `read,reserve,confirm,release`")
 	cmd.Flags().StringSliceVar(&o.archives, "archive", nil, "the `NAME` of an archive of --config, whose lists it is for")
 	cmd.Flags().StringSliceVar(&o.lists, "list", nil, "a `PATTERN` of lists that it is for, as *@lists.example.org")
-	cmd.Flags().StringVar(&o.config, "config", "", "permalink-milter's configuration `FILE`")
+	addConfig(cmd, &o.config, "permalink-milter's configuration `FILE`")
 	cmd.Flags().StringVar(&o.name, "name", "", "the `NAME` of who gets it, for people; default: the archive's")
 	cmd.Flags().StringVar(&o.file, "token-file", "", "write the token to this new `FILE`, mode 0600")
 	cmd.RunE = func(*cobra.Command, []string) error { return o.run(std) }
@@ -66,6 +66,9 @@ func newTokenNew(std stdio) *cobra.Command {
 
 func (o *tokenOptions) run(std stdio) error {
 	lists, err := o.allLists()
+	if err == nil && len(lists) == 0 {
+		err = errors.New("name the lists: --archive NAME or --list PATTERN")
+	}
 	if err != nil {
 		return err
 	}
@@ -91,10 +94,13 @@ func (o *tokenOptions) run(std stdio) error {
 
 // allLists returns the patterns of the lists that the token is for.
 func (o *tokenOptions) allLists() ([]string, error) {
-	lists := slices.Clone(o.lists)
-	if len(o.archives) > 0 && o.config == "" {
+	if len(o.archives) == 0 {
+		return o.lists, nil
+	}
+	if o.config == "" {
 		return nil, errors.New("--archive: name the configuration that has it, too: --config FILE")
 	}
+	lists := slices.Clone(o.lists)
 	c, err := archiveFlags{file: o.config}.config()
 	if err != nil {
 		return nil, err
@@ -108,9 +114,6 @@ func (o *tokenOptions) allLists() ([]string, error) {
 		if list := c.Archives[i].List; list != "" {
 			lists = append(lists, list)
 		}
-	}
-	if len(lists) == 0 {
-		return nil, errors.New("name the lists: --archive NAME or --list PATTERN")
 	}
 	return lists, nil
 }

@@ -31,7 +31,7 @@ puts before each line. Only the level info or below has a line for each message.
 Exit codes: 0 told, 1 nothing was found, 2 usage, 75 the registry did not answer or
 the log could not be read, 78 configuration.`
 
-const traceExample = `  permalink trace --config /etc/permalink-milter/permalink-milter.toml 4XyZ1234abcd
+const traceExample = `  permalink trace 4XyZ1234abcd
   permalink trace --since yesterday '<abc@example.org>'
   zcat /var/log/mail.log.*.gz | permalink trace --log - VP3JZR3MSKY5TQSMS5FHURHQXI`
 
@@ -51,7 +51,7 @@ func newTrace(std stdio) *cobra.Command {
 	}
 	var o traceOptions
 	o.registry.add(cmd)
-	cmd.Flags().StringVar(&o.config, "config", "", "permalink-milter's configuration `FILE`: the registry")
+	addConfig(cmd, &o.config, "permalink-milter's configuration `FILE`: the registry", "registry", "api")
 	cmd.Flags().StringVar(&o.log, "log", "", "read this `FILE`, or - for standard input, in place of the journal")
 	cmd.Flags().StringVar(&o.since, "since", "", "read the journal from this `TIME` on, as journalctl takes it")
 	cmd.Flags().StringVar(&o.unit, "unit", "permalink-milter", "the `UNIT` of systemd whose journal is read")

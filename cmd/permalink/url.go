@@ -28,7 +28,7 @@ token that it holds. Nothing is reserved.
 Exit codes: 0 printed, 1 the message has no permalink, 2 usage, 75 the registry
 did not answer, 78 configuration.`
 
-const urlExample = `  permalink url --config /etc/permalink-milter/permalink-milter.toml message.eml
+const urlExample = `  permalink url message.eml
   permalink url --archive 'https://lists.example.org/{list}/{token}' --open - < message.eml`
 
 // urlOptions are the flags of url.
@@ -131,8 +131,10 @@ func (o *urlOptions) print(stamps []stamp.Stamp, std stdio) error {
 		if !o.open {
 			continue
 		}
-		if err := exec.Command("xdg-open", s.URL).Run(); err != nil {
-			return &exitError{exitFailed, fmt.Errorf("open %s: %w", s.URL, err)}
+		cmd := exec.Command("xdg-open", s.URL)
+		cmd.Stderr = std.err
+		if err := cmd.Run(); err != nil {
+			return &exitError{exitFailed, fmt.Errorf("xdg-open, of the package xdg-utils, cannot open the permalink: %w", err)}
 		}
 	}
 	return nil

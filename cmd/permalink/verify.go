@@ -60,7 +60,7 @@ nothing worse, 78 configuration.`
 
 const verifyExample = `  permalink verify message.eml
   permalink verify --archive 'https://lists.example.org/{list}/{token}' devel.mbox.gz
-  permalink verify --require hash,archived-at --config /etc/permalink-milter/permalink-milter.toml Maildir/
+  permalink verify --require hash,archived-at Maildir/
   curl -s https://lists.example.org/devel.mbox | permalink verify --json - | jq .result`
 
 // verifyOptions are the flags of verify.

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,7 +136,7 @@ func (c *Client) List(ctx context.Context, list string) iter.Seq2[registry.Reser
 			return yield(line.Reservation())
 		})
 		if err != nil {
-			yield(registry.Reservation{}, fmt.Errorf("list %s: %w", list, err))
+			yield(registry.Reservation{}, fmt.Errorf("list %s: %w", cmp.Or(list, "reservations"), err))
 		}
 	}
 }
@@ -254,7 +255,7 @@ func readProblem(answer *http.Response) error {
 	var p problem
 	err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(&p)
 	if err != nil || !strings.HasPrefix(p.Type, problemPrefix) {
-		return unavailable(fmt.Errorf("HTTP %s", answer.Status))
+		return unavailable(fmt.Errorf("HTTP %s, and not in permalink-milter's words: is %s its base_url?", answer.Status, answer.Request.URL.Host))
 	}
 	return p.Err()
 }

@@ -88,7 +88,7 @@ func TestClientReportsAnUnreadableKey(t *testing.T) {
 		t.Errorf("got %v, want ErrCorrupt and no names", err)
 	}
 	c.Token = "other"
-	if _, err := c.Lookup(t.Context(), list, hash); err == nil || errors.Is(err, registry.ErrUnavailable) || !strings.Contains(err.Error(), "a token is needed") {
+	if _, err := c.Lookup(t.Context(), list, hash); err == nil || errors.Is(err, registry.ErrUnavailable) || !strings.Contains(err.Error(), "A token is needed: the one that was sent is not known") {
 		t.Errorf("got %v, want what is wrong with the token", err)
 	}
 }

@@ -103,11 +103,19 @@ func (p problem) Err() error {
 	}
 	for _, k := range kinds {
 		if p.Type == problemPrefix+k.name {
-			return fmt.Errorf("%w (%w)", k.err, err)
+			return told{err, k.err}
 		}
 	}
 	return err
 }
+
+// A told is what a server said, whose words name the kind of error already.
+type told struct {
+	error
+	kind error
+}
+
+func (t told) Unwrap() error { return t.kind }
 
 // invalid returns an error for a request that is wrong in itself.
 func invalid(format string, args ...any) error {

@@ -9,14 +9,7 @@ out=$(realpath -m "$1")
 cd "$(dirname "$0")"
 nfpm=github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
 
-# version prints the number of a tag, TAG+COMMITS.gHASH for a commit after one,
-# and a pre-release version if there is no tag.
-version() {
-	git describe --tags --match 'v*' 2>/dev/null | sed 's/^v//; s/-\([0-9]*\)-g/+\1.g/' | grep . ||
-		echo "0.1.0~dev.$(git rev-list --count HEAD).g$(git rev-parse --short=8 HEAD)"
-}
-
-export VERSION=${VERSION:-$(version)}
+export VERSION=${VERSION:-$(./version.sh)}
 export PACKAGER=${PACKAGER:-permalink-milter authors <permalink-milter@lists.example.org>}
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC CGO_ENABLED=0 GOFLAGS=
@@ -59,7 +52,7 @@ completions() {
 # the chroot of Debian's Postfix.
 configuration() {
 	echo '# Settings after # are examples, most of them the defaults: permalink-milter.toml(5).'
-	echo '# permalink-milter --config FILE --check reports every problem of a file.'
+	echo '# permalink-milter --check reports every problem of this file.'
 	echo
 	sed -E -e '/^state_dir = /! s/^([a-z_]+ = |\[\[)/#\1/' \
 		-e "s|^#listen = \\['inet:.*|listen = ['unix:/var/spool/postfix/permalink-milter/milter.sock', 'unix:/run/permalink-milter/milter.sock']|" config/example.toml

@@ -8,6 +8,7 @@
 set -euo pipefail
 umask 022
 out=$(realpath -m "$1")
+VERSION=${VERSION:-$("$(dirname "$0")/version.sh")}
 cd "$(git -C "$(dirname "$0")" rev-parse --show-toplevel)"
 name=permalink-milter
 stage=$(mktemp -d)
@@ -15,7 +16,7 @@ container=
 trap '[ -z "$container" ] || buildah rm "$container" >/dev/null; rm -rf "$stage"' EXIT
 
 mkdir -p "$out" "$stage"/{usr/bin,etc/ssl/certs,etc/permalink-milter,var/lib/permalink-milter,run/permalink-milter,tmp}
-CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o "$stage/usr/bin/" ./cmd/permalink-milter ./cmd/permalink
+CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X permalink-milter/cmd/internal/version.release=$VERSION" -o "$stage/usr/bin/" ./cmd/permalink-milter ./cmd/permalink
 printf '%s:x:65532:65532::/var/lib/permalink-milter:/sbin/nologin\n' $name >"$stage/etc/passwd"
 printf '%s:x:65532:\n' $name >"$stage/etc/group"
 # For rediss:// and https:// with the CAs of the system.

@@ -25,6 +25,9 @@ type Query struct {
 	List     string // empty: any
 }
 
+// MessageID is the Kind of what is nothing else.
+const MessageID = "a Message-ID"
+
 // Parse returns what an argument means: a permalink of the policy's archives,
 // or of any site that has a token in its path; a token, a hash, or a hash with
 // a claim. What is nothing else is a Message-ID.
@@ -58,7 +61,7 @@ func parseReference(text string) (Query, bool) {
 // ofID asks for a Message-ID under every algorithm: which one names it is up
 // to each archive's template.
 func ofID(canonical []byte) Query {
-	q := Query{Kind: "a Message-ID"}
+	q := Query{Kind: MessageID}
 	if len(canonical) == 0 || hashheader.CheckID(canonical) != nil {
 		return q
 	}

@@ -51,7 +51,7 @@ func damaged(err error) error { return fmt.Errorf("%w: %w", ErrDamaged, err) }
 
 // InUse returns an error that wraps ErrInUse and says what to do.
 func InUse(name string) error {
-	return fmt.Errorf("%s: %w: if it is permalink-milter, name its configuration with --config, to ask the daemon; else stop it", name, ErrInUse)
+	return fmt.Errorf("%s: %w: stop it", name, ErrInUse)
 }
 
 // checkVariable is set to the name of a file in the environment of the child

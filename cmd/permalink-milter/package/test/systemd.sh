@@ -23,7 +23,7 @@ postconf -e maillog_file=/var/log/mail mydestination=lists.example.org myhostnam
 postconf -F 'smtp/inet/chroot=y' 'cleanup/unix/chroot=y'
 before=$(postconf -h smtpd_milters non_smtpd_milters)
 ok "Postfix starts" quiet postfix start
-permalink-milter --config $config --print-mta postfix >/run/add
+permalink-milter --print-mta postfix >/run/add
 ok "the check says that Postfix does not ask the daemon" grep -q "smtpd_milters has no milter" <(permalink-milter --check 2>&1)
 ok "the printed lines run" quiet sh -e /run/add
 ok "the check is content" equal "$config: configuration is valid" eval 'permalink-milter --check 2>&1'

@@ -94,7 +94,16 @@ protected() {
 	ok "the state directory is the daemon's" equal "$user $user 750" stat -c '%U %G %a' $state
 	ok "the daemon may read its configuration" as_daemon permalink-milter --config $config --check
 	ok "others may not" not setpriv --reuid=65534 --regid=65534 --clear-groups cat $config 2>/dev/null
-	ok "the configuration changes no default but addresses" equal "" eval 'diff <(permalink-milter --print-config | grep -v "^listen\|^state_dir\|^hostname") <(permalink-milter --config $config --print-config | grep -v "^listen\|^state_dir\|^hostname")'
+	ok "they are told who may" grep -q "^permalink lookup: $config: .*: permission denied: run this as root, or as a member of the group $user: " <(setpriv --reuid=65534 --regid=65534 --clear-groups permalink lookup --all 2>&1)
+	ok "the configuration changes no default but addresses" equal "" eval 'diff <(PERMALINK_CONFIG= permalink-milter --print-config | grep -v "^listen\|^state_dir\|^hostname") <(permalink-milter --print-config | grep -v "^listen\|^state_dir\|^hostname")'
+	mkdir /run/small
+	mount -t tmpfs -o size=64k,uid=$(id -u $user) small /run/small
+	echo "state_dir = '/run/small'" >/run/small.toml
+	ok "the check says that the disk is full" grep -q "^warning: /run/small.toml:1:1: state_dir: /run/small has 64 KiB left: make room" <(permalink-milter --config /run/small.toml --check 2>&1)
+	umount /run/small
+	chmod 0600 $config
+	ok "the check says what the daemon may not read" grep -q "^$config: the user $user cannot read $config: " <(permalink-milter --check 2>&1)
+	chmod 0644 $config
 	ok "the socket's directory is for Postfix" equal "$user postfix 2750" stat -c '%U %G %a' $sockets
 	ok "root's check is of the installed file" grep -qx "$config: configuration is valid" <(permalink-milter --check 2>/dev/null)
 }
@@ -103,8 +112,8 @@ protected() {
 # work whether or not the daemon runs.
 reserved='{"list":"devel@lists.example.org","token":"VP3JZR3MSKY5TQSMS5FHURHQXI-2","identity":"00000000000000000000000000000001","state":"reserved","since":"2026-11-24T11:00:00Z"}'
 as_daemon() { setpriv --reuid=$user --regid=$user --clear-groups "$@"; }
-reserve() { echo "$reserved" | permalink registry import --config $config; }
-kept() { equal "$reserved" permalink registry export --config $config; }
+reserve() { echo "$reserved" | permalink registry import; }
+kept() { equal "$reserved" permalink registry export; }
 
 # links prints the links of the installed documents that lead nowhere.
 links() {
