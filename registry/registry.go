@@ -103,9 +103,9 @@ type Confirmation struct {
 	Subject  string // may be empty
 }
 
-// Stats counts a registry's reservations.
+// Stats counts a registry's reservations, and the entries that cannot be read.
 type Stats struct {
-	Lists, Hashes, Reserved, Archived, Collisions int
+	Lists, Hashes, Reserved, Archived, Collisions, Unreadable int
 }
 
 // A Registry reserves permalinks. All methods are safe for concurrent use, and
@@ -128,9 +128,12 @@ type Registry interface {
 	// message holds the token, or ErrArchived.
 	Release(ctx context.Context, list, token string, id hashheader.Identity) error
 	// List yields the reservations of a list, or of all lists for "", in an
-	// order that depends on the store. It stops after the first error.
+	// order that depends on the store. An entry that cannot be read is an error
+	// that wraps ErrCorrupt, with its list and hash if they are known, after
+	// which List goes on if it is asked to. It stops after any other error.
 	List(ctx context.Context, list string) iter.Seq2[Reservation, error]
-	// Stats counts all reservations; it reads the whole store.
+	// Stats counts all reservations, and the entries that cannot be read; it
+	// reads the whole store.
 	Stats(ctx context.Context) (Stats, error)
 	Close() error
 }
@@ -155,8 +158,8 @@ type Store interface {
 	// nothing is written. An entry that becomes empty is deleted.
 	Update(ctx context.Context, k Key, change func(Entry) (Entry, bool)) error
 	// Scan yields the records of a list, or of all for "". An entry that cannot
-	// be read is an error that wraps ErrCorrupt, after which Scan goes on if it
-	// is asked to.
+	// be read is an error that wraps ErrCorrupt, with its key if that is known,
+	// after which Scan goes on if it is asked to.
 	Scan(ctx context.Context, list string) iter.Seq2[Record, error]
 	Close() error
 }

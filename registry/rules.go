@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -139,8 +140,11 @@ func (g *rules) Release(ctx context.Context, list, token string, id hashheader.I
 func (g *rules) List(ctx context.Context, list string) iter.Seq2[Reservation, error] {
 	return func(yield func(Reservation, error) bool) {
 		for rec, err := range g.scan(ctx, list) {
-			if err != nil {
+			switch {
+			case err != nil && !errors.Is(err, ErrCorrupt):
 				yield(Reservation{}, fmt.Errorf("list %s: %w", cmp.Or(list, "reservations"), err))
+				return
+			case err != nil && !yield(Reservation{List: rec.List, Hash: rec.Hash}, err):
 				return
 			}
 			for _, r := range g.reservations(rec) {
@@ -168,7 +172,11 @@ func (g *rules) Stats(ctx context.Context) (Stats, error) {
 	var s Stats
 	lists := make(map[string]bool)
 	for rec, err := range g.store.Scan(ctx, "") {
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			s.Unreadable++
+			continue
+		case err != nil:
 			return s, fmt.Errorf("stats: %w", err)
 		}
 		s.count(g.reservations(rec), lists)

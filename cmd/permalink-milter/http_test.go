@@ -114,6 +114,26 @@ func TestHTTPServesTLSWithTheConfiguredCertificate(t *testing.T) {
 	}
 }
 
+// One connection carries one request at a time: none of our bounds counts the
+// frames of HTTP/2.
+func TestHTTPServesNoHTTP2(t *testing.T) {
+	dir, addr := t.TempDir(), "127.0.0.1:"+freePort(t)
+	roots := issue(t, dir)
+	start(t, "[http]\nlisten = \""+addr+"\"\ntls_cert = \""+dir+"/cert.pem\"\ntls_key = \""+dir+"/key.pem\"\n")
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: &protocols, TLSClientConfig: &tls.Config{RootCAs: roots}, DisableKeepAlives: true}}
+	resp, err := client.Get("https://" + addr + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.ProtoMajor != 1 || resp.StatusCode != http.StatusOK {
+		t.Errorf("%s %s", resp.Proto, resp.Status)
+	}
+}
+
 // A reload takes a renewed certificate for new connections, keeps the old one
 // where the new one cannot be read, and names what it cannot take.
 func TestReloadTakesARenewedCertificate(t *testing.T) {

@@ -43,8 +43,10 @@ With --conflicts, messages are listed that were stamped while the registry did
 not answer, and whose permalink it then gave to another: a line is LIST, the
 STAMPED token, the token ASSIGNED instead, IDENTITY, and the time.
 
-Exit codes: 0 found, 1 something is not reserved, 2 usage, 75 the registry did
-not answer, 78 configuration.`
+An entry of the registry that cannot be read is named on standard error.
+
+Exit codes: 0 found, 1 something is not reserved or cannot be read, 2 usage,
+75 the registry did not answer, 78 configuration.`
 
 const lookupExample = `  permalink lookup --registry bolt:permalinks.db VP3JZR3MSKY5TQSMS5FHURHQXI
   permalink lookup --list devel@lists.example.org '<abc@example.org>'
@@ -96,33 +98,38 @@ func (o *lookupOptions) run(ctx context.Context, args []string, std stdio) error
 		return err
 	}
 	defer reg.Close()
+	complete := true
 	if o.all {
-		_, err := o.print(std, reg.List(ctx, o.list))
-		return err
+		_, complete, err = o.print(std, reg.List(ctx, o.list))
+	} else {
+		var policy *stamp.Policy
+		if policy, err = policyOf(c); err == nil {
+			complete, err = o.lookUp(ctx, args, reg, policy, std)
+		}
 	}
-	policy, err := policyOf(c)
-	if err != nil {
-		return err
+	if err == nil && !complete {
+		err = &exitError{exitFailed, nil}
 	}
-	return o.lookUp(ctx, args, reg, policy, std)
+	return err
 }
 
-// lookUp prints what each argument means.
-func (o *lookupOptions) lookUp(ctx context.Context, args []string, reg registry.Registry, policy *stamp.Policy, std stdio) error {
-	missing := false
+// lookUp prints what each argument means. Complete reports whether there was
+// something for each, and all of it could be read.
+func (o *lookupOptions) lookUp(ctx context.Context, args []string, reg registry.Registry, policy *stamp.Policy, std stdio) (complete bool, err error) {
+	complete = true
 	for _, arg := range args {
 		for q, err := range queries(ctx, arg, policy, std.in) {
-			n := 0
+			n, whole := 0, true
 			if o.list != "" {
 				q.List = o.list
 			}
 			if err == nil {
-				n, err = o.print(std, q.Find(ctx, reg))
+				n, whole, err = o.print(std, q.Find(ctx, reg))
 			}
 			var exit *exitError
 			switch {
 			case errors.As(err, &exit):
-				return err
+				return false, err
 			case err != nil:
 				fmt.Fprintf(std.err, "permalink lookup: %s: %v\n", report.Text(arg), err)
 			case n == 0:
@@ -130,13 +137,10 @@ func (o *lookupOptions) lookUp(ctx context.Context, args []string, reg registry.
 			default:
 				fmt.Fprintf(std.err, "permalink lookup: %s: taken for %s\n", report.Text(arg), report.Text(q.Kind))
 			}
-			missing = missing || n == 0
+			complete = complete && whole && n > 0
 		}
 	}
-	if missing {
-		return &exitError{exitFailed, nil}
-	}
-	return nil
+	return complete, nil
 }
 
 // queries yields what an argument means: one query, or for a file one for each
@@ -166,13 +170,20 @@ func queries(ctx context.Context, arg string, p *stamp.Policy, stdin io.Reader) 
 	}
 }
 
-// print writes reservations and returns how many there were.
-func (o *lookupOptions) print(std stdio, reservations iter.Seq2[registry.Reservation, error]) (n int, err error) {
+// print writes reservations, and returns how many there were and whether all of
+// them could be read.
+func (o *lookupOptions) print(std stdio, reservations iter.Seq2[registry.Reservation, error]) (n int, whole bool, err error) {
+	whole = true
 	e := json.NewEncoder(std.out)
 	e.SetEscapeHTML(false)
 	for r, err := range reservations {
-		if err != nil {
-			return n, &exitError{exitTemporary, err}
+		switch {
+		case errors.Is(err, registry.ErrCorrupt):
+			whole = false
+			fmt.Fprintf(std.err, "permalink lookup: %s\n", printable(err))
+			continue
+		case err != nil:
+			return n, false, &exitError{exitTemporary, err}
 		}
 		n++
 		if o.json {
@@ -181,10 +192,10 @@ func (o *lookupOptions) print(std stdio, reservations iter.Seq2[registry.Reserva
 			_, err = fmt.Fprintln(std.out, line(r))
 		}
 		if err != nil {
-			return n, &exitError{exitTemporary, err}
+			return n, false, &exitError{exitTemporary, err}
 		}
 	}
-	return n, nil
+	return n, whole, nil
 }
 
 // line returns a reservation for people, in fields for awk.

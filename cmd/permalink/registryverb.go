@@ -94,7 +94,7 @@ func each(records iter.Seq2[registry.Record, error], warn io.Writer, do func([]r
 		}
 		if err != nil {
 			damaged++
-			fmt.Fprintln(warn, err)
+			fmt.Fprintln(warn, printable(err))
 			continue
 		}
 		if err := do(r.Reservations()); err != nil {

@@ -118,7 +118,7 @@ func (o *settleOptions) run(ctx context.Context, args []string, std stdio, do ac
 				done, err = do(ctx, reg, r)
 			}
 			switch {
-			case errors.Is(err, registry.ErrUnavailable):
+			case errors.Is(err, registry.ErrUnavailable) && !errors.Is(err, registry.ErrCorrupt):
 				return &exitError{exitTemporary, err}
 			case err != nil:
 				failed = true

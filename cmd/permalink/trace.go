@@ -147,7 +147,11 @@ func (o *traceOptions) askRegistry(ctx context.Context, subject string, permalin
 		return 0, err
 	}
 	for r, err := range query.Parse(subject, policy).Find(ctx, reg) {
-		if err != nil {
+		switch {
+		case errors.Is(err, registry.ErrCorrupt):
+			fmt.Fprintf(out, "now unknown: %s\n", printable(err))
+			continue
+		case err != nil:
 			return n, &exitError{exitTemporary, err}
 		}
 		n++

@@ -181,7 +181,7 @@ func (s *Store) step(ctx context.Context, prefix, from []byte) ([]scanned, []byt
 			}
 			e, err := registry.DecodeEntry(value)
 			if err != nil {
-				err = unavailable(fmt.Errorf("key %q: %w", key, err))
+				err = fmt.Errorf("key %q: %w", key, err)
 			}
 			records = append(records, scanned{registry.Record{Key: parseKey(key), Entry: e}, err})
 		}

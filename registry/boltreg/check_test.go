@@ -174,7 +174,7 @@ func scan(t *testing.T, store registry.Store) (records []registry.Record) {
 }
 
 func toldDamage(err error) bool {
-	return errors.Is(err, registry.ErrUnavailable) && (errors.Is(err, boltreg.ErrDamaged) || errors.Is(err, registry.ErrCorrupt))
+	return errors.Is(err, registry.ErrUnavailable) && errors.Is(err, boltreg.ErrDamaged) || errors.Is(err, registry.ErrCorrupt)
 }
 
 // use does all that a store can do with each key. An error must be one of

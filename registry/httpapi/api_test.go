@@ -159,8 +159,12 @@ func apiCases(t *testing.T) []apiCase {
 	for _, op := range ops {
 		cases = append(cases, apiCase{op.pattern + " too often", op, with(func(c *call) { c.options.Rate, c.token, c.times = 0.001, "", 2 }), 429})
 		if op != openOp {
+			unreadable := 500
+			if op == listOp {
+				unreadable = 200 // it goes on
+			}
 			cases = append(cases, apiCase{op.pattern + " while the registry is down", op, with(func(c *call) { c.options.Registry = down{err: errDown} }), 503},
-				apiCase{op.pattern + " of what cannot be read", op, with(func(c *call) { c.options.Registry = down{err: errCorrupt} }), 500})
+				apiCase{op.pattern + " of what cannot be read", op, with(func(c *call) { c.options.Registry = down{err: errCorrupt} }), unreadable})
 		}
 		if op != openOp && op != messageOp {
 			token, tokens := newTokens(t, `scopes = ["read", "reserve", "confirm", "release"]`+"\n"+`lists = ["*@other.example"]`)

@@ -133,7 +133,7 @@ func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.
 func (c *Client) List(ctx context.Context, list string) iter.Seq2[registry.Reservation, error] {
 	return func(yield func(registry.Reservation, error) bool) {
 		err := eachLine(ctx, c, "/reservations?list="+url.QueryEscape(list), func(line *reservationLine) bool {
-			return yield(line.Reservation())
+			return yield(line.reservation())
 		})
 		if err != nil {
 			yield(registry.Reservation{}, fmt.Errorf("list %s: %w", cmp.Or(list, "reservations"), err))
@@ -141,10 +141,28 @@ func (c *Client) List(ctx context.Context, list string) iter.Seq2[registry.Reser
 	}
 }
 
-// reservationLine is a line of a listing: a reservation, or the last line.
+// reservationLine is a line of a listing: a reservation, an entry that cannot
+// be read, or the last line.
 type reservationLine struct {
 	registry.ReservationJSON
+	Hash string `json:"hash"` // of an entry that cannot be read
+	corruptLine
 	lastLine
+}
+
+func (l reservationLine) reservation() (registry.Reservation, error) {
+	if err := l.unreadable(); err != nil {
+		return registry.Reservation{List: l.List, Hash: l.Hash}, err
+	}
+	return l.Reservation()
+}
+
+// unreadable returns the error that the line describes, nil for none.
+func (l corruptLine) unreadable() error {
+	if l.Corrupt == "" {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", registry.ErrCorrupt, l.Corrupt)
 }
 
 // last returns the part of a line that only the last one has.
@@ -188,7 +206,7 @@ func eachLine[T any, Line interface {
 func (c *Client) Stats(ctx context.Context) (registry.Stats, error) {
 	var body statsBody
 	err := c.call(ctx, "GET", "/stats", nil, &body)
-	return registry.Stats{Lists: body.Lists, Hashes: body.Hashes, Reserved: body.Reserved, Archived: body.Archived, Collisions: body.Collisions}, err
+	return registry.Stats{Lists: body.Lists, Hashes: body.Hashes, Reserved: body.Reserved, Archived: body.Archived, Collisions: body.Collisions, Unreadable: body.Unreadable}, err
 }
 
 // Close implements registry.Registry.

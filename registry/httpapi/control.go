@@ -41,7 +41,7 @@ type (
 	// the last line.
 	recordLine struct {
 		recordBody
-		Corrupt string `json:"corrupt,omitempty"`
+		corruptLine
 		lastLine
 	}
 )

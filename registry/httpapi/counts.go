@@ -15,7 +15,7 @@ func (x *exchange) stats() error {
 	if err != nil {
 		return err
 	}
-	writeJSON(x, "application/json", http.StatusOK, statsBody{s.Lists, s.Hashes, s.Reserved, s.Archived, s.Collisions, at})
+	writeJSON(x, "application/json", http.StatusOK, statsBody{s.Lists, s.Hashes, s.Reserved, s.Archived, s.Collisions, s.Unreadable, at})
 	return nil
 }
 

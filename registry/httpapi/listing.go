@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -59,12 +60,21 @@ func (x *exchange) list() error {
 	}
 	s := &lines{exchange: x, asked: asked}
 	for found, err := range x.o.Registry.List(ctx, asked.list) {
-		if err != nil {
+		more := true
+		switch {
+		case errors.Is(err, registry.ErrCorrupt):
+			more = s.passOver(found, err)
+		case err != nil:
 			return s.broken(err)
+		default:
+			more = s.add(found)
 		}
-		if !s.add(found) {
+		if !more {
 			break
 		}
+	}
+	if s.corrupt > 0 {
+		s.o.Log.Warn("a listing passed over entries that cannot be read", "entries", s.corrupt, "first", s.first)
 	}
 	s.end()
 	return nil
@@ -77,6 +87,9 @@ type lines struct {
 	seen  int
 	sum   listEnd
 	json  *json.Encoder // nil before the first line
+
+	corrupt int   // entries
+	first   error // of the first one
 }
 
 func (s *lines) write(line any) error {
@@ -107,6 +120,21 @@ func (s *lines) add(r registry.Reservation) bool {
 	}
 	s.sum.Count++
 	return s.write(s.reservation(r)) == nil
+}
+
+// passOver writes a line for an entry that cannot be read, and reports whether
+// the client is still there. Only the store's owner is told why it is so: that
+// may name files and hosts.
+func (s *lines) passOver(r registry.Reservation, err error) bool {
+	s.pace()
+	if s.corrupt++; s.corrupt == 1 {
+		s.first = err
+	}
+	line := unreadableLine{r.List, r.Hash, corruptLine{registry.ErrCorrupt.Error()}}
+	if s.o.Store != nil {
+		line.Corrupt = err.Error()
+	}
+	return s.write(line) == nil
 }
 
 func (s *lines) end() { _ = s.write(lastLine{End: &s.sum}) }

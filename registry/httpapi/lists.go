@@ -2,11 +2,13 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi/page"
 )
 
@@ -34,7 +36,7 @@ func (x *exchange) find(ctx context.Context, q query, v *page.Found) error {
 }
 
 // findOnAll looks for the message on lists, as far as the time and the bounds
-// go.
+// go. An entry that cannot be read hides no message on another list.
 func (x *exchange) findOnAll(ctx context.Context, q query, lists known, v *page.Found) error {
 	done, err := x.turn(ctx)
 	if err != nil {
@@ -43,6 +45,7 @@ func (x *exchange) findOnAll(ctx context.Context, q query, lists known, v *page.
 	defer done()
 	v.Searched = 0
 	messages := 0
+	var unreadable error
 	for n, list := range lists.names {
 		if n == maxSearched || messages >= maxFound {
 			v.Searched = n
@@ -52,6 +55,10 @@ func (x *exchange) findOnAll(ctx context.Context, q query, lists known, v *page.
 		if n > 0 && ctx.Err() != nil {
 			v.Searched = n
 			return nil
+		}
+		if errors.Is(err, registry.ErrCorrupt) {
+			unreadable = err
+			continue
 		}
 		if err != nil {
 			return err
@@ -63,6 +70,9 @@ func (x *exchange) findOnAll(ctx context.Context, q query, lists known, v *page.
 	}
 	if !lists.all {
 		v.Searched = len(lists.names)
+	}
+	if len(v.Found) == 0 {
+		return unreadable
 	}
 	return nil
 }
@@ -111,6 +121,9 @@ func (h *Handler) readLists(ctx context.Context) (lists known, err error) {
 	seen := make(map[string]bool)
 	lists.all = true
 	for r, err := range h.o.Registry.List(ctx, "") {
+		if errors.Is(err, registry.ErrCorrupt) {
+			continue
+		}
 		if err != nil && len(lists.names) == 0 {
 			return lists, err
 		}

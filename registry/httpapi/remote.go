@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"net/url"
 
@@ -65,12 +64,12 @@ func (s remoteStore) Scan(ctx context.Context, list string) iter.Seq2[registry.R
 }
 
 // record returns the record of a line, or why it cannot be read.
-func (l recordLine) record() (registry.Record, error) {
-	if l.Corrupt != "" {
-		return registry.Record{}, fmt.Errorf("%w: %s", registry.ErrCorrupt, l.Corrupt)
+func (l recordLine) record() (_ registry.Record, err error) {
+	rec := registry.Record{Key: registry.Key{List: l.List, Hash: l.Hash}}
+	if err = l.unreadable(); err == nil {
+		rec.Entry, err = registry.DecodeEntry(l.Entry)
 	}
-	e, err := registry.DecodeEntry(l.Entry)
-	return registry.Record{Key: registry.Key{List: l.List, Hash: l.Hash}, Entry: e}, err
+	return rec, err
 }
 
 // Close implements registry.Store.

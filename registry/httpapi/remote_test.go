@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"time"
 
 	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
@@ -60,6 +63,35 @@ func TestRemoteScanGoesOnAfterACorruptEntry(t *testing.T) {
 	if corrupt != 1 || records != 1 {
 		t.Errorf("%d corrupt, %d records", corrupt, records)
 	}
+}
+
+// Who holds a token is told which entry cannot be read, and the store's owner
+// why, too.
+func TestAnUnreadableEntryEndsNoListing(t *testing.T) {
+	token, tokens := everything(t)
+	registrytest.Unreadable(t, memreg.New(), func(store registry.Store, k registry.Key) registry.Store {
+		store = registrytest.Spoil(store, k)
+		reg := registry.New(store, registry.Options{Now: func() time.Time { return time.Date(2026, 11, 24, 11, 30, 0, 0, time.UTC) }})
+		for why, h := range map[string]http.Handler{
+			"unreadable entry": newHandler(t, httpapi.Options{Registry: reg, Tokens: tokens}),
+			"version 9":        newHandler(t, httpapi.Options{Registry: reg, Store: store}),
+		} {
+			server := httptest.NewServer(h)
+			defer server.Close()
+			registrytest.WantUnreadable(t, &httpapi.Client{Base: server.URL, Token: token, HTTP: server.Client()})
+			lines := text(do(h, "GET", listOp.target+"&state=archived", "Authorization: Bearer "+token))
+			if want := `{"list":"` + k.List + `","hash":"` + k.Hash + `","corrupt":"`; !strings.HasPrefix(lines, want) || !strings.Contains(lines, why+`"}`) {
+				t.Errorf("got %s, want %s…%s", lines, want, why)
+			}
+			if page := text(do(h, "GET", "/search?q="+k.Hash)); !strings.Contains(page, "z@lists.example.org") {
+				t.Errorf("the search does not find what can be read: %s", page)
+			}
+			if status := text(do(h, "GET", "/status", "Authorization: Bearer "+token)); !strings.Contains(status, "<dt>Unreadable</dt><dd>1</dd>") {
+				t.Errorf("the status page does not count it: %s", status)
+			}
+		}
+		return store
+	})
 }
 
 func TestRemoteStoreTakesNoEntryThatIsNone(t *testing.T) {

@@ -32,8 +32,17 @@ func NewServer(handler *Handler, log *slog.Logger) *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderSize,
 		ConnState:         c.state,
+		Protocols:         http1(),
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+}
+
+// http1 leaves HTTP/2 out: one connection carries any number of its frames (RST_STREAM,
+// SETTINGS, CONTINUATION), which cost the processor, and which no limit counts.
+func http1() *http.Protocols {
+	var p http.Protocols
+	p.SetHTTP1(true)
+	return &p
 }
 
 // conns counts the connections of each client.

@@ -35,6 +35,16 @@ type (
 		Subject  string `json:"subject,omitempty"`
 		Identity string `json:"identity,omitempty"`
 	}
+	// A line of a listing for an entry that cannot be read says why it is so. The
+	// key is empty where it cannot be read either.
+	unreadableLine struct {
+		List string `json:"list"`
+		Hash string `json:"hash"`
+		corruptLine
+	}
+	corruptLine struct {
+		Corrupt string `json:"corrupt,omitempty"`
+	}
 	// The last line of a listing: its end, or a problem. A listing without
 	// either was cut off.
 	lastLine struct {
@@ -51,6 +61,7 @@ type (
 		Reserved   int       `json:"reserved"`
 		Archived   int       `json:"archived"`
 		Collisions int       `json:"collisions"`
+		Unreadable int       `json:"unreadable"`
 		At         time.Time `json:"at"`
 	}
 )

@@ -11,3 +11,7 @@ import (
 func TestSuite(t *testing.T) {
 	registrytest.Run(t, func(*testing.T) registry.Store { return memreg.New() })
 }
+
+func TestAnUnreadableEntryHidesNoOther(t *testing.T) {
+	registrytest.Unreadable(t, memreg.New(), registrytest.Spoil)
+}

@@ -13,6 +13,7 @@ import (
 	"permalink-milter/milter/mtatest/need"
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
+	"permalink-milter/registry/registrytest"
 )
 
 const (
@@ -125,13 +126,28 @@ func TestWhatIsNoEntryIsNamed(t *testing.T) {
 		reg := registry.New(store, registry.Options{})
 		_, get := reg.Lookup(t.Context(), list, hash)
 		_, update := reg.Reserve(t.Context(), registry.Request{List: list, Hash: hash})
-		_, scan := reg.Stats(t.Context())
+		var scan error
+		for _, err := range reg.List(t.Context(), "") {
+			scan = err
+		}
 		for _, err := range []error{get, update, scan} {
 			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mail:v1:{faad}") {
 				t.Errorf("%q: %v", setup, err)
 			}
 		}
 	}
+}
+
+func TestAnUnreadableEntryHidesNoOther(t *testing.T) {
+	t.Parallel()
+	s := server(t)
+	store := open(t, redisreg.Options{URL: "redis://" + s.Addr()})
+	registrytest.Unreadable(t, store, func(store registry.Store, k registry.Key) registry.Store {
+		command(t, s, "eval", `for _, f in ipairs(redis.call('HKEYS', KEYS[1])) do
+	if f:sub(1, #ARGV[1]) == ARGV[1] then redis.call('HSET', KEYS[1], f, '\9newer') end
+end`, "1", "permalink:v1:{faad}", k.List)
+		return store
+	})
 }
 
 // What a neighbour in the same Redis writes under our prefix hides no entry

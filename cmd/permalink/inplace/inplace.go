@@ -9,9 +9,11 @@ package inplace
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -29,6 +31,12 @@ var (
 	ErrMoved = errors.New("it changed while it was stamped: run the command again")
 	ErrLink  = errors.New("not a regular file: name the file that a link leads to")
 )
+
+// maxDepth is how many folders below an input are entered: to open a file in
+// them takes a step for each.
+const maxDepth = 100
+
+var errDeep = fmt.Errorf("more than %d folders deep: name it to stamp what is in it", maxDepth)
 
 // A Rewriter replaces files.
 type Rewriter struct {
@@ -97,6 +105,8 @@ func (w *Rewriter) walk(ctx context.Context, root *os.Root, at, input string) er
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case err == nil && entry.IsDir() && strings.Count(name, "/") >= maxDepth:
+			return cmp.Or(w.Done(filepath.Join(input, name), false, errDeep), fs.SkipDir)
 		case err == nil && entry.IsDir():
 			return skipUndelivered(root, name)
 		case err == nil && name != at && !isMessageFile(root, name, entry):

@@ -1,8 +1,10 @@
 package inplace
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -30,5 +32,32 @@ func TestARenameWins(t *testing.T) {
 	os.WriteFile(file, []byte("Message-ID: <xyz@example.org>\n\n"), 0o600) // another message of the same size
 	if err := rewrite(root, "1", f, []byte("new")); err != ErrMoved {
 		t.Error(err)
+	}
+}
+
+// To open a file takes a step for each folder above it: one in thousands of
+// folders, which their owner can make, would take all night.
+func TestFoldersThatLieTooDeepAreLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	deep := filepath.Join(dir, strings.Repeat("d/", maxDepth))
+	if err := os.MkdirAll(deep+"/d", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	os.WriteFile(deep+"/message", nil, 0o600)
+	os.WriteFile(deep+"/d/message", nil, 0o600)
+	var edited, deeper int
+	w := Rewriter{
+		Edit: func(*os.File, bool) (before, after []byte, err error) { edited++; return nil, nil, nil },
+		Done: func(file string, _ bool, err error) error {
+			if errors.Is(err, errDeep) && file == filepath.Join(deep, "d") {
+				deeper++
+			} else if err != nil {
+				t.Error(file, err)
+			}
+			return nil
+		},
+	}
+	if err := w.Files(t.Context(), []string{dir}); err != nil || edited != 1 || deeper != 1 {
+		t.Errorf("%d edited, %d left out, %v", edited, deeper, err)
 	}
 }

@@ -140,11 +140,16 @@ func (q Query) Exact() Query {
 }
 
 // Find yields the reservations that the query means. Without a list, it goes
-// through those of all lists.
+// through those of all lists. An entry that cannot be read is an error only if
+// it may hold one.
 func (q Query) Find(ctx context.Context, reg registry.Registry) iter.Seq2[registry.Reservation, error] {
 	return func(yield func(registry.Reservation, error) bool) {
 		for r, err := range q.held(ctx, reg) {
-			if (err != nil || q.means(r)) && !yield(r, err) {
+			wanted := q.means(r)
+			if err != nil {
+				wanted = r.Hash == "" || q.URL != "" || slices.Contains(q.Hashes, r.Hash)
+			}
+			if wanted && !yield(r, err) {
 				return
 			}
 		}
