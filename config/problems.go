@@ -128,5 +128,5 @@ func (p Problem) Text(file string) string {
 		where = fmt.Sprintf("%s:%d:%d", file, p.Line, p.Column)
 	}
 	parts := slices.DeleteFunc([]string{where, p.Key}, func(s string) bool { return s == "" })
-	return strings.Join(append(parts, p.Err.Error()), ": ")
+	return strings.Join(append(parts, strings.ReplaceAll(p.Err.Error(), "\n", "; ")), ": ")
 }

@@ -28,6 +28,9 @@ func loadAll(file string) (*config.Config, *stamp.Policy, *config.Problems) {
 	}
 	setup.CheckStore(problems, c.Registry)
 	archives := setup.Archives(c)
+	for i, a := range archives {
+		checkPatterns(problems, fmt.Sprintf("archive[%d]", i), a)
+	}
 	for i, d := range c.LMTP.Domains {
 		checkDomain(problems, fmt.Sprintf("lmtp.domain[%d]", i), d, archives)
 	}

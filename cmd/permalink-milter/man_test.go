@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -92,9 +93,42 @@ that have changed, because they need a restart.
 `
 
 const manTail = `
+# EXAMPLES
+
+The lists of one host, in the archive of HyperKitty, with the embedded registry:
+
+    state_dir = "/var/lib/permalink-milter"
+
+    [[archive]]
+    name  = "hyperkitty"
+    lists = ["*@lists.example.org"]
+    url   = "https://lists.example.org/archives/list/{list}/message/{sha1}/"
+
+A registry that several mail hosts share:
+
+    [registry]
+    url           = "redis+sentinel://s1.example.org,s2.example.org,s3.example.org/permalinks"
+    password_file = "redis.password"
+
+# FILES
+
+*/etc/permalink-milter/permalink-milter.toml*
+: the configuration that packages install
+
+*/usr/share/doc/permalink-milter/config/example.toml*
+: every key with its default
+
+# ENVIRONMENT
+
+**STATE_DIRECTORY**
+: the default of state\_dir, set by systemd, see systemd.exec(5)
+
+**PERMALINK_REDIS_PASSWORD**
+: the password of Redis, if registry.password\_file is empty
+
 # SEE ALSO
 
-permalink-milter(8)
+permalink(1), permalink-milter(8)
 `
 
 func TestManualPageOfTheConfiguration(t *testing.T) {
@@ -139,6 +173,12 @@ func TestManualPagesAreSoundRoff(t *testing.T) {
 		out, err := exec.Command(groff, "-man", "-ww", "-z", "-Tutf8", page).CombinedOutput()
 		if err != nil || len(out) > 0 {
 			t.Errorf("%s: %v\n%s", page, err, out)
+		}
+		text, _ := os.ReadFile(page)
+		for _, section := range []string{"EXAMPLE", "FILES", "ENVIRONMENT"} {
+			if !strings.Contains(string(text), "\n.SH "+section) {
+				t.Errorf("%s has no %s", page, section)
+			}
 		}
 	}
 }
