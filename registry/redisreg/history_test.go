@@ -213,7 +213,7 @@ func TestHistoriesOfRestartedHostsAreLinearizable(t *testing.T) {
 // is in its place.
 func failOver(g *redistest.Group) fault {
 	return func(r *rand.Rand) error {
-		old, err := g.Primary()
+		old, err := g.Replicated()
 		if err != nil {
 			return err
 		}
@@ -241,7 +241,7 @@ func awaitSuccessor(g *redistest.Group, old *redistest.Server) error {
 // it. What it acknowledged alone in that moment is lost.
 func surprise(g *redistest.Group) fault {
 	return func(*rand.Rand) error {
-		old, err := g.Primary()
+		old, err := g.Replicated()
 		if err != nil {
 			return err
 		}

@@ -108,6 +108,23 @@ func (g *Group) Primary() (*Server, error) {
 	return nil, fmt.Errorf("the Sentinels name an unknown primary: %s", answer)
 }
 
+// Replicated waits until both replicas of the primary have what it has, and
+// returns the primary. A killed server comes back empty, and stays so until the
+// Sentinels make it a replica, some ten seconds later: whoever kills the others
+// before that destroys every copy.
+func (g *Group) Replicated() (primary *Server, err error) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if primary, err = g.Primary(); err != nil {
+			return nil, err
+		}
+		text, err := primary.CLI("info", "replication")
+		if err == nil && strings.Contains(text, "role:master") && strings.Count(text, "state=online") == len(g.Servers)-1 {
+			return primary, nil
+		}
+	}
+	return nil, fmt.Errorf("the primary on port %d has too few replicas", primary.Port)
+}
+
 // StartCluster starts three primaries with a replica each. A node counts as
 // failed after two seconds.
 func StartCluster(dir string) (*Group, error) {
