@@ -76,11 +76,11 @@ demo-redis: go ## one message through two mail hosts on one Redis, which is then
 PROOF_MESSAGES = 3000
 PROOF_SCHEDULES = 100
 proof: ## mail hosts and registries while Redis fails in every way; prints tables and checks histories (registry/PROOF.md)
-	testdata/install.sh postfix redis-server redis-sentinel redis-tools
+	testdata/install.sh postfix redis-server redis-sentinel redis-tools strace spin gcc libc6-dev
 	go test -count=1 -timeout 60m -v -run '^Test(HostsAgree|OutagesDelay)' ./cmd/internal/hosts -messages $(PROOF_MESSAGES)
 	go test -count=1 -v ./registry/model
 	go test -count=1 -v -run 'LosesAnswers|PlantedFaults' ./registry/registrytest/history
-	go test -count=1 -timeout 12h -v -run 'Histor|IsFound' ./registry/guard ./registry/redisreg -schedules $(PROOF_SCHEDULES)
+	go test -count=1 -timeout 12h -v -run 'Histor|IsFound|Powercut' ./registry/guard ./registry/redisreg -schedules $(PROOF_SCHEDULES)
 
 demo-mailman: go mailman ## posts through Mailman 3 into HyperKitty, both private
 	testdata/install.sh postfix

@@ -102,7 +102,13 @@ func (l *conflictLog) cut() error {
 	if err != nil {
 		return err
 	}
-	l.bytes = int64(bytes.LastIndexByte(data, '\n') + 1)
+	data = data[:bytes.LastIndexByte(data, '\n')+1]
+	whole, _ := bytes.CutSuffix(data, []byte("\n"))
+	last := bytes.LastIndexByte(whole, '\n') + 1
+	if bytes.IndexByte(whole[last:], 0) >= 0 { // the line's end is there, and not all before it
+		data = data[:last]
+	}
+	l.bytes = int64(len(data))
 	return l.file.Truncate(l.bytes)
 }
 

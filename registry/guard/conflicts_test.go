@@ -59,11 +59,31 @@ func TestConflictHalfWrittenIsNotSeenAndCutOff(t *testing.T) {
 	if got := conflicts(t, dir); len(got) != 1 {
 		t.Errorf("got %+v", got)
 	}
+	addAnother(t, dir)
+}
+
+// addAnother adds a second conflict.
+func addAnother(t *testing.T, dir string) {
+	t.Helper()
 	other := sample
 	other.Stamped = "B"
 	addConflict(t, dir, other)
 	if got := conflicts(t, dir); len(got) != 2 || got[1] != other {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// TestConflictOfWhichOnlyTheEndWasWrittenIsCutOff has what a power cut may
+// leave of a line that was not synced.
+func TestConflictOfWhichOnlyTheEndWasWrittenIsCutOff(t *testing.T) {
+	for _, before := range []string{"", sampleLine} {
+		dir := t.TempDir()
+		torn := before + strings.Repeat("\x00", 50) + sampleLine[50:]
+		os.WriteFile(filepath.Join(dir, conflictsFile), []byte(torn), 0o600)
+		if before == "" {
+			addConflict(t, dir, sample)
+		}
+		addAnother(t, dir)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,10 @@ const (
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(dirVariable); dir != "" {
 		journalForEver(dir)
+	}
+	if root := os.Getenv(powerVariable); root != "" {
+		liveWithCrashes(filepath.Join(root, "journal"))
+		return
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -22,6 +22,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -116,7 +117,11 @@ type Guard struct {
 // Inner's methods must return when their context ends.
 func New(inner registry.Registry, o Options) (*Guard, error) {
 	o = o.withDefaults()
-	if err := statefile.MkdirAll(o.Dir, 0o750); err != nil {
+	err := statefile.MkdirAll(o.Dir, 0o750)
+	if err == nil {
+		err = statefile.SyncFolder(filepath.Dir(o.Dir)) // or a power cut loses the journal with its folder
+	}
+	if err != nil {
 		return nil, fmt.Errorf("journal directory: %w", err)
 	}
 	j, err := journal.Open(o.Dir, journal.Options{MaxBytes: o.JournalMaxBytes, Log: o.Log, Changed: o.Observe.Journal})

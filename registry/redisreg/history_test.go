@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -16,7 +17,6 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/redisreg"
 	"permalink-milter/registry/redisreg/redistest"
-	"permalink-milter/registry/registrytest/faultproxy"
 	"permalink-milter/registry/registrytest/history"
 )
 
@@ -27,28 +27,29 @@ var (
 
 const historyClients = 6
 
-// A fault happens and ends again.
+// A fault happens to the servers and ends again.
 type fault func(r *rand.Rand) error
 
-// A schedule is one run of clients beside one sequence of faults.
+// A schedule is one run of clients beside two sequences of faults, that of the
+// hosts and that of the servers.
 type schedule struct {
 	history.Workload
-	rand  *rand.Rand
-	hosts []*redisreg.Store // one for every two clients
-	// faults are what may happen during the calls. Each one ends by itself.
-	faults []fault
+	hosts      []*host // one for every two clients
+	hostFaults []hostFault
+	faults     []fault // that may happen to the servers during the calls
 }
 
-// newSchedule opens the stores of the hosts. URLs are theirs.
-func newSchedule(t *testing.T, seed uint64, o redisreg.Options, urls []string) *schedule {
-	s := &schedule{rand: rand.New(rand.NewPCG(seed, 0))}
+// newSchedule starts three hosts. Journals says whether they have one.
+func newSchedule(t *testing.T, seed uint64, o redisreg.Options, journals bool) *schedule {
+	t.Helper()
+	s := &schedule{hostFaults: hostFaults}
 	s.Workload = history.Workload{Seed: seed, List: fmt.Sprintf("run%d@lists.example.org", seed), Hashes: 8, Shared: 3, Calls: 180, Timeout: time.Second}
-	for _, u := range urls {
-		o.URL = u
-		store, err := redisreg.Open(o)
-		must(t, err)
-		t.Cleanup(func() { store.Close() })
-		s.hosts = append(s.hosts, store)
+	for range 3 {
+		dir := ""
+		if journals {
+			dir = tempJournal(t)
+		}
+		s.hosts = append(s.hosts, startHost(t, o, dir))
 	}
 	return s
 }
@@ -57,19 +58,23 @@ func newSchedule(t *testing.T, seed uint64, o redisreg.Options, urls []string) *
 func (s *schedule) run(t *testing.T) (v *history.Violation, calls int) {
 	t.Helper()
 	h := history.New()
-	clock := func() time.Time { return time.Unix(1800000000, 0) }
 	ctx, cancel := context.WithCancel(t.Context())
 	var clients, chaos sync.WaitGroup
 	record := func(client int) registry.Registry {
-		return h.Record(registry.New(s.hosts[client%len(s.hosts)], registry.Options{Now: clock}), clock)
+		on := s.hosts[client%len(s.hosts)]
+		return h.Record(on, on.now)
 	}
 	for client := range historyClients {
 		clients.Go(func() { s.Run(ctx, client, record(client)) })
 	}
 	chaos.Go(func() {
-		for ctx.Err() == nil && len(s.faults) > 0 {
-			time.Sleep(time.Duration(s.rand.IntN(40)) * time.Millisecond)
-			if err := s.faults[s.rand.IntN(len(s.faults))](s.rand); err != nil {
+		for r := s.rand(1); ctx.Err() == nil && len(s.hostFaults) > 0; pause(r) {
+			s.hostFaults[r.IntN(len(s.hostFaults))](s.hosts[r.IntN(len(s.hosts))], r)
+		}
+	})
+	chaos.Go(func() {
+		for r := s.rand(0); ctx.Err() == nil && len(s.faults) > 0; pause(r) {
+			if err := s.faults[r.IntN(len(s.faults))](r); err != nil {
 				t.Error(err)
 				return
 			}
@@ -78,10 +83,27 @@ func (s *schedule) run(t *testing.T) (v *history.Violation, calls int) {
 	clients.Wait()
 	cancel()
 	chaos.Wait()
+	s.drain(t)
+	h.Drained()
 	s.finish(t, record(0))
 	v, err := h.Check(0, time.Minute)
 	must(t, err)
 	return v, h.Len()
+}
+
+// rand returns the dice of one of the sequences of faults.
+func (s *schedule) rand(sequence uint64) *rand.Rand { return rand.New(rand.NewPCG(s.Seed, sequence)) }
+
+func pause(r *rand.Rand) { time.Sleep(time.Duration(r.IntN(40)) * time.Millisecond) }
+
+// drain waits until the hosts' journals are replayed.
+func (s *schedule) drain(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); slices.ContainsFunc(s.hosts, (*host).journalled); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a journal is not replayed")
+		}
+	}
 }
 
 // finish waits until the registry answers again.
@@ -130,39 +152,6 @@ func runSchedules(t *testing.T, few, share int, open func(t *testing.T, seed uin
 	t.Logf("%d schedules, %d calls: each history is linearizable", n, calls)
 }
 
-// proxies returns the proxies between three hosts and a server.
-func proxies(t *testing.T, server string) (all []*faultproxy.Proxy, urls []string) {
-	for range 3 {
-		p, err := faultproxy.Start(t.Context(), server)
-		must(t, err)
-		t.Cleanup(func() { p.Close() })
-		all, urls = append(all, p), append(urls, "redis://"+p.Addr())
-	}
-	return all, urls
-}
-
-// networkFaults are what a network does to one of the hosts.
-func networkFaults(hosts []*faultproxy.Proxy) []fault {
-	during := func(mode func(*rand.Rand) faultproxy.Mode) fault {
-		return func(r *rand.Rand) error {
-			p := hosts[r.IntN(len(hosts))]
-			p.Set(mode(r))
-			time.Sleep(time.Duration(r.IntN(250)) * time.Millisecond)
-			p.Set(faultproxy.Pass)
-			return nil
-		}
-	}
-	return []fault{
-		during(func(*rand.Rand) faultproxy.Mode { return faultproxy.BlackHole }),
-		during(func(*rand.Rand) faultproxy.Mode { return faultproxy.Refuse }),
-		during(func(r *rand.Rand) faultproxy.Mode { return faultproxy.CutAfter(r.IntN(2000)) }),
-		during(func(r *rand.Rand) faultproxy.Mode {
-			return faultproxy.Delay(time.Duration(r.IntN(40)) * time.Millisecond)
-		}),
-		func(r *rand.Rand) error { hosts[r.IntN(len(hosts))].Cut(); return nil },
-	}
-}
-
 // kill kills a server, which comes back at once.
 func kill(s *redistest.Server) fault {
 	return func(r *rand.Rand) error {
@@ -193,11 +182,29 @@ func forget(s *redistest.Server) fault {
 func TestHistoriesOfOneServerAreLinearizable(t *testing.T) {
 	t.Parallel()
 	s := server(t, "--appendonly", "yes", "--appendfsync", "always")
-	runSchedules(t, 12, 1, func(t *testing.T, seed uint64) *schedule {
-		hosts, urls := proxies(t, s.Addr())
-		run := newSchedule(t, seed, redisreg.Options{Timeout: 200 * time.Millisecond}, urls)
-		run.Lookups = true
-		run.faults = append(networkFaults(hosts), kill(s), stall(300*time.Millisecond, s), forget(s))
+	runSchedules(t, 12, 1, func(t *testing.T, seed uint64) *schedule { return onOneServer(t, seed, s, false) })
+}
+
+func onOneServer(t *testing.T, seed uint64, s *redistest.Server, journals bool) *schedule {
+	run := newSchedule(t, seed, redisreg.Options{URL: "redis://" + s.Addr(), Timeout: 200 * time.Millisecond}, journals)
+	run.Lookups = true
+	run.faults = []fault{kill(s), stall(300*time.Millisecond, s), forget(s)}
+	return run
+}
+
+// TestHistoriesOfRestartedHostsAreLinearizable has hosts that journal what the
+// server does not answer, and that are restarted with their journals.
+func TestHistoriesOfRestartedHostsAreLinearizable(t *testing.T) {
+	t.Parallel()
+	s := server(t, "--appendonly", "yes", "--appendfsync", "always")
+	runSchedules(t, 6, 1, func(t *testing.T, seed uint64) *schedule {
+		run := onOneServer(t, seed, s, true)
+		restart := func(h *host, r *rand.Rand) {
+			if err := h.restart(outage(r) / 10); err != nil {
+				t.Error(err)
+			}
+		}
+		run.hostFaults = append(run.hostFaults[:len(run.hostFaults):len(run.hostFaults)], restart, restart)
 		return run
 	})
 }
@@ -206,7 +213,7 @@ func TestHistoriesOfOneServerAreLinearizable(t *testing.T) {
 // is in its place.
 func failOver(g *redistest.Group) fault {
 	return func(r *rand.Rand) error {
-		old, err := g.Primary()
+		old, err := g.Replicated()
 		if err != nil {
 			return err
 		}
@@ -234,7 +241,7 @@ func awaitSuccessor(g *redistest.Group, old *redistest.Server) error {
 // it. What it acknowledged alone in that moment is lost.
 func surprise(g *redistest.Group) fault {
 	return func(*rand.Rand) error {
-		old, err := g.Primary()
+		old, err := g.Replicated()
 		if err != nil {
 			return err
 		}
@@ -260,7 +267,8 @@ func TestAFailoverThatLosesAnswersIsFound(t *testing.T) {
 	t.Parallel()
 	g := group(t, redistest.StartSentinel)
 	for seed := range uint64(10) {
-		run := newSchedule(t, seed, redisreg.Options{Timeout: 300 * time.Millisecond}, []string{sentinelURL(g)})
+		run := newSchedule(t, seed, redisreg.Options{URL: sentinelURL(g), Timeout: 300 * time.Millisecond}, false)
+		run.hostFaults = nil
 		run.Calls = 1000 // so that they last until the primary is alone
 		run.faults = []fault{surprise(g)}
 		if v, _ := run.run(t); v != nil {
@@ -275,8 +283,7 @@ func TestHistoriesUnderSentinelsAreLinearizable(t *testing.T) {
 	t.Parallel()
 	g := group(t, redistest.StartSentinel)
 	runSchedules(t, 3, 10, func(t *testing.T, seed uint64) *schedule {
-		url := sentinelURL(g)
-		run := newSchedule(t, seed, redisreg.Options{Timeout: 300 * time.Millisecond, MinReplicas: 2}, []string{url, url, url})
+		run := newSchedule(t, seed, redisreg.Options{URL: sentinelURL(g), Timeout: 300 * time.Millisecond, MinReplicas: 2}, false)
 		run.faults = []fault{failOver(g), surprise(g), stall(time.Second, g.Servers...)}
 		return run
 	})
@@ -312,9 +319,8 @@ func TestHistoriesOfAClusterAreLinearizable(t *testing.T) {
 	t.Parallel()
 	g := group(t, redistest.StartCluster)
 	runSchedules(t, 3, 10, func(t *testing.T, seed uint64) *schedule {
-		url := clusterURL(g)
-		run := newSchedule(t, seed, redisreg.Options{Timeout: time.Second, MinReplicas: 1}, []string{url, url, url})
-		run.faults = []fault{failNode(g), reshard(g)}
+		run := newSchedule(t, seed, redisreg.Options{URL: clusterURL(g), Timeout: time.Second, MinReplicas: 1}, false)
+		run.faults = []fault{failNode(g), reshard(g), stall(time.Second, g.Servers...)}
 		return run
 	})
 }

@@ -70,6 +70,7 @@ func (o Options) clientOptions() (*redis.UniversalOptions, error) {
 		}
 	}
 	c.Username, c.Password = cmp.Or(o.Username, c.Username), cmp.Or(o.Password, c.Password)
+	c.Dialer = o.dial
 	// The budget of a message is short: it allows one retry, on another
 	// connection.
 	c.MaxRetries, c.DialerRetries = 1, 1

@@ -82,6 +82,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -143,6 +144,8 @@ type Options struct {
 	Timeout time.Duration
 	// MinReplicas is how many replicas must have a change before Update returns.
 	MinReplicas int
+
+	dial func(ctx context.Context, network, addr string) (net.Conn, error) // of tests
 }
 
 // String omits the passwords, including the one in the URL.

@@ -18,7 +18,8 @@ import (
 
 func TestMain(m *testing.M) {
 	redisreg.LogTo(slog.New(slog.DiscardHandler))
-	goleak.VerifyTestMain(m)
+	// A pool that dialled in vain looks a second later whether it is closed.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
 // server starts a redis-server for one test.

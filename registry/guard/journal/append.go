@@ -74,7 +74,7 @@ func (j *Journal) writeSynced(data []byte, records int) error {
 	j.current.bytes += int64(len(data))
 	j.records += records
 	j.bytes += int64(len(data))
-	if j.current.bytes >= segmentBytes {
+	if j.current.bytes >= j.SegmentBytes {
 		j.seal()
 	}
 	return nil

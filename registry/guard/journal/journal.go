@@ -48,7 +48,7 @@ var (
 
 const segmentExt = ".journal"
 
-// segmentBytes is the length at which a segment is sealed. A replay reads one
+// segmentBytes is Journal.SegmentBytes but in tests. A replay reads one
 // segment into memory at a time, and frees the space of one at a time.
 const segmentBytes = 4 << 20
 
@@ -71,6 +71,8 @@ type Options struct {
 type Journal struct {
 	// Create makes a segment file. Tests replace it with one that fails.
 	Create func(name string) (File, error)
+	// SegmentBytes is the length at which a segment is sealed. Tests lower it.
+	SegmentBytes int64
 
 	dir     string
 	o       Options
@@ -103,7 +105,7 @@ func Open(dir string, o Options) (*Journal, error) {
 	if o.Changed == nil {
 		o.Changed = func(int, int64) {}
 	}
-	j := &Journal{Create: create, dir: dir, o: o, next: 1}
+	j := &Journal{Create: create, SegmentBytes: segmentBytes, dir: dir, o: o, next: 1}
 	if err := j.takeLock(); err != nil {
 		return nil, err
 	}

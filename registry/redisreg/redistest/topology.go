@@ -108,6 +108,23 @@ func (g *Group) Primary() (*Server, error) {
 	return nil, fmt.Errorf("the Sentinels name an unknown primary: %s", answer)
 }
 
+// Replicated waits until both replicas of the primary have what it has, and
+// returns the primary. A killed server comes back empty, and stays so until the
+// Sentinels make it a replica, some ten seconds later: whoever kills the others
+// before that destroys every copy.
+func (g *Group) Replicated() (primary *Server, err error) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if primary, err = g.Primary(); err != nil {
+			return nil, err
+		}
+		text, err := primary.CLI("info", "replication")
+		if err == nil && strings.Contains(text, "role:master") && strings.Count(text, "state=online") == len(g.Servers)-1 {
+			return primary, nil
+		}
+	}
+	return nil, fmt.Errorf("the primary on port %d has too few replicas", primary.Port)
+}
+
 // StartCluster starts three primaries with a replica each. A node counts as
 // failed after two seconds.
 func StartCluster(dir string) (*Group, error) {
@@ -160,8 +177,10 @@ func (g *Group) Promoted(dead *Server) error {
 	return errors.Join(fmt.Errorf("%d primaries serve in place of 3", len(primaries)), err)
 }
 
-// Settled waits until each node of a Cluster sees all slots served and each
-// replica is connected to its primary.
+// Settled waits until each node of a Cluster sees all slots served by the same
+// nodes and each replica is connected to its primary. Where a primary fails
+// before its replica knows of a slot that has moved to it, nobody serves that
+// slot again.
 func (g *Group) Settled() error {
 	for _, s := range g.Servers {
 		if err := s.waitFor("cluster_state:ok", "cluster", "info"); err != nil {
@@ -179,7 +198,17 @@ func (g *Group) Settled() error {
 			return err
 		}
 	}
-	return nil
+	return g.agreed()
+}
+
+// agreed waits until the nodes of a Cluster agree on who serves which slot.
+func (g *Group) agreed() (err error) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if _, err = cli("--cluster", "check", g.Servers[0].Addr()); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // Reshard moves slots between two primaries of a running Cluster.

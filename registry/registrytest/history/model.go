@@ -136,12 +136,21 @@ func model(ttl time.Duration) porcupine.Model {
 
 // allows reports whether a registry that should give the answer want may give
 // got. A store that has lost an answer asks again, so that a release which took
-// effect can find the token gone, or held by another message by then.
+// effect can find the token gone, or held by another message by then, and a
+// reservation which took effect can find that it was confirmed since.
 func (want answer) allows(c call, got answer) bool {
 	if got.unknown || got == want {
 		return true
 	}
-	return c.verb == "release" && want.refused == nil && (got.refused == registry.ErrNotFound || got.refused == registry.ErrOccupied)
+	switch c.verb {
+	case "release":
+		return want.refused == nil && (got.refused == registry.ErrNotFound || got.refused == registry.ErrOccupied)
+	case "reserve":
+		later := want
+		later.state = registry.Archived
+		return want.refused == nil && got == later
+	}
+	return false
 }
 
 // one is a store of one entry.

@@ -92,19 +92,23 @@ func (c *asker) ask(ctx context.Context, m message, own bool, dice int) (err err
 	return err
 }
 
-// Finish asks for every token that a message may hold and reserves every shared
-// message once more, so that the history shows what is left at the end.
+// Finish reserves every shared message once more and asks for every token that a
+// message may hold, so that the history shows what is left at the end. The
+// reservations come first: they find the server that the others have chosen,
+// where a look-up may still ask a former one.
 func (w Workload) Finish(ctx context.Context, reg registry.Registry) error {
+	for h := range w.Hashes {
+		for n := range w.Shared {
+			m := message{hashOf(h), n}
+			if _, err := reg.Reserve(ctx, registry.Request{List: w.List, Hash: m.hash, Identity: m.identity()}); err != nil {
+				return fmt.Errorf("the registry does not answer at the end: %w", err)
+			}
+		}
+	}
 	for h := range w.Hashes {
 		for ordinal := range w.Shared + releasers {
 			_, err := reg.Lookup(ctx, w.List, hashheader.Token(hashOf(h), ordinal+1))
 			if err != nil && !errors.Is(err, registry.ErrNotFound) {
-				return fmt.Errorf("the registry does not answer at the end: %w", err)
-			}
-		}
-		for n := range w.Shared {
-			m := message{hashOf(h), n}
-			if _, err := reg.Reserve(ctx, registry.Request{List: w.List, Hash: m.hash, Identity: m.identity()}); err != nil {
 				return fmt.Errorf("the registry does not answer at the end: %w", err)
 			}
 		}
