@@ -36,11 +36,11 @@ func ParseArchivedAt(value string) (string, error) {
 	text := stripped(value)
 	inner, open := strings.CutPrefix(text, "<")
 	inner, closed := strings.CutSuffix(inner, ">")
+	if open && closed && isPlainURL(inner) {
+		return inner, nil
+	}
 	if !open || !closed || strings.ContainsAny(inner, "<>") {
 		return "", fmt.Errorf("Archived-At %.200q: not one URL in angle brackets (RFC 5064)", value)
-	}
-	if isPlainURL(inner) {
-		return inner, nil
 	}
 	u, err := url.Parse(inner)
 	if err != nil || !u.IsAbs() {

@@ -1,7 +1,5 @@
 package hashheader
 
-import "strings"
-
 // Canonical appends to dst the canonical Message-ID of a Message-ID field's
 // value (the raw bytes behind the colon, folds included) and returns the
 // result. It deletes every SP, HTAB, CR and LF, since no msg-id holds any
@@ -35,11 +33,23 @@ func appendStripped[T string | []byte](dst []byte, value T) []byte {
 // stripped returns value without its white space. It copies only where there
 // is white space inside.
 func stripped(value string) string {
-	value = strings.Trim(value, " \t\r\n")
+	value = trimSpace(value)
 	for i := range len(value) {
 		if isSpace(value[i]) {
 			return string(appendStripped(nil, value))
 		}
+	}
+	return value
+}
+
+// trimSpace returns value without the white space around it. Reading a mailbox
+// trims so much that strings.Trim, which makes a set of its cutset, is slow.
+func trimSpace(value string) string {
+	for value != "" && isSpace(value[0]) {
+		value = value[1:]
+	}
+	for value != "" && isSpace(value[len(value)-1]) {
+		value = value[:len(value)-1]
 	}
 	return value
 }

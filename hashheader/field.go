@@ -126,7 +126,7 @@ func Verify(a Algorithm, value string, canonical []byte) error {
 		return err
 	}
 	// Nearly all values are right and spelled as we write them.
-	if trimmed := strings.Trim(value, " \t\r\n"); trimmed == string(want) {
+	if trimmed := trimSpace(value); trimmed == string(want) {
 		return nil
 	}
 	got, err := a.ParseHash(value)

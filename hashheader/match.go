@@ -110,24 +110,55 @@ func (t *Template) compile() (err error) {
 // in its braces without the form. A digest is returned in base32, whatever its
 // form.
 func (t Template) Match(rawURL string) (map[string]string, error) {
-	found, ok := t.parts(rawURL)
-	if !ok {
-		return nil, ErrNoMatch
+	m, err := t.match(nil, rawURL)
+	if err != nil {
+		return nil, err
 	}
-	values := make(map[string]string, len(t.places))
-	for i, p := range t.places {
-		key := p.key()
-		value, err := p.decode(found[i])
-		if before, again := values[key]; err != nil || again && before != value {
-			return nil, ErrNoMatch
-		}
-		values[key] = value
+	values := make(map[string]string, len(m.places))
+	for i, p := range m.places {
+		values[p.key] = m.values[i]
 	}
 	return values, nil
 }
 
-// parts returns the values of the placeholders as they stand in a URL.
-func (t Template) parts(rawURL string) (found []string, ok bool) {
+// A match is what Match returns, the values in the order of the places.
+type match struct {
+	places []placeholder
+	values []string
+}
+
+// get returns the value of the placeholder with this key, "" where there is
+// none.
+func (m match) get(key string) string {
+	for i := range m.places {
+		if m.places[i].key == key {
+			return m.values[i]
+		}
+	}
+	return ""
+}
+
+// match is Match without a map. It may use room for the values.
+func (t Template) match(room []string, rawURL string) (m match, err error) {
+	found, ok := t.parts(room, rawURL)
+	if !ok {
+		return m, ErrNoMatch
+	}
+	for i := range t.places {
+		p := &t.places[i]
+		if found[i], err = p.decode(found[i]); err != nil {
+			return m, ErrNoMatch
+		}
+		if before := (match{t.places[:i+1], found}).get(p.key); before != found[i] {
+			return m, ErrNoMatch // the same placeholder with another value
+		}
+	}
+	return match{t.places, found}, nil
+}
+
+// parts returns the values of the placeholders as they stand in a URL. It may
+// use room for them.
+func (t Template) parts(room []string, rawURL string) (found []string, ok bool) {
 	rest, ok := strings.CutPrefix(rawURL, t.Prefix())
 	if !ok {
 		return nil, false // of another archive, as most are
@@ -136,7 +167,7 @@ func (t Template) parts(rawURL string) (found []string, ok bool) {
 		found = t.form.FindStringSubmatch(rawURL)
 		return found[min(1, len(found)):], found != nil
 	}
-	found = make([]string, 0, len(t.places))
+	found = room[:0]
 	for i := range t.places {
 		class, n := &t.places[i].shape.class, 0
 		for n < len(rest) && class[rest[n]] {
@@ -151,7 +182,7 @@ func (t Template) parts(rawURL string) (found []string, ok bool) {
 }
 
 // decode returns the value that stands in a URL, a digest in base32.
-func (p placeholder) decode(text string) (string, error) {
+func (p *placeholder) decode(text string) (string, error) {
 	bare := text
 	if p.form == "base32" {
 		bare = strings.TrimRight(text, "=")
@@ -178,7 +209,7 @@ func (p placeholder) decode(text string) (string, error) {
 
 // unescape decodes a text, in which there is nearly never anything to decode.
 func unescape(text string, decode func(string) (string, error)) (string, error) {
-	if !strings.ContainsAny(text, "%+") {
+	if strings.IndexByte(text, '%') < 0 && strings.IndexByte(text, '+') < 0 {
 		return text, nil
 	}
 	return decode(text)

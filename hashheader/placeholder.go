@@ -13,6 +13,7 @@ import (
 type placeholder struct {
 	text   string   // without the braces
 	name   string   // of placeholderNames
+	key    string   // the text without the form
 	inputs []string // of a digest: what is digested, joined without a separator
 	form   string
 	shape  *shape // of its values in a URL
@@ -57,6 +58,7 @@ func parsePlaceholder(text string) (placeholder, error) {
 	if !slices.Contains(forms, p.form) {
 		return p, fmt.Errorf("{%s}: the forms of {%s} are %s", text, name, strings.Join(forms, ", "))
 	}
+	p.key = p.keyOf()
 	p.shape = p.shapeOf()
 	return p, nil
 }
@@ -89,8 +91,8 @@ func (p placeholder) distinct() bool {
 	return slices.Contains(distinctNames, p.name) && (!p.isDigest() || slices.Contains(p.inputs, "message_id"))
 }
 
-// key returns the placeholder without its form.
-func (p placeholder) key() string {
+// keyOf returns the placeholder without its form.
+func (p placeholder) keyOf() string {
 	if p.isHash() {
 		return p.name
 	}

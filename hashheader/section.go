@@ -60,6 +60,9 @@ type Section struct {
 	over   bool
 }
 
+// Reset makes the Section ready for another message.
+func (s *Section) Reset() { *s = Section{Wants: s.Wants, Spans: s.Spans[:0]} }
+
 // Scan reads the lines of data that it has not read yet, and reports whether
 // it has found the end of the section. Data holds a message from its first
 // byte on; a later call may pass more of it. Last says that no more follows.
@@ -158,9 +161,13 @@ func (s *Section) Header(data []byte) Header {
 	if len(s.Spans) == 0 {
 		return nil
 	}
-	h := make(Header, len(s.Spans))
-	for i, span := range s.Spans {
-		h[i] = Field{intern(data[span.Name:span.NameEnd]), unixLines(data[span.Value:span.End])}
+	return s.AppendHeader(make(Header, 0, len(s.Spans)), data)
+}
+
+// AppendHeader appends what Header returns to h.
+func (s *Section) AppendHeader(h Header, data []byte) Header {
+	for _, span := range s.Spans {
+		h = append(h, Field{intern(data[span.Name:span.NameEnd]), unixLines(data[span.Value:span.End])})
 	}
 	return h
 }

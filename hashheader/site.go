@@ -63,8 +63,9 @@ func (x *examination) permalinkWord(url string) (Result, string) {
 		return Pass, "its syntax alone: no template was given"
 	}
 	result, reason, matched := None, "of another archive", false
+	var room [4]string
 	for _, t := range x.Templates {
-		values, err := t.Match(url)
+		values, err := t.match(room[:0], url)
 		if err != nil {
 			if !matched && t.coversURL(url) {
 				result, reason = Fail, "not as the template "+t.String()+" makes it"
@@ -81,17 +82,17 @@ func (x *examination) permalinkWord(url string) (Result, string) {
 
 // partsWord checks the variable parts of a permalink. The first that is wrong
 // decides.
-func (x *examination) partsWord(t Template, values map[string]string) (Result, string) {
-	for _, p := range t.places {
-		if result, reason := x.partWord(p, values); result != Pass {
+func (x *examination) partsWord(t Template, values match) (Result, string) {
+	for i := range t.places {
+		if result, reason := x.partWord(&t.places[i], values); result != Pass {
 			return result, reason
 		}
 	}
 	return Pass, ""
 }
 
-func (x *examination) partWord(p placeholder, values map[string]string) (Result, string) {
-	value := values[p.key()]
+func (x *examination) partWord(p *placeholder, values match) (Result, string) {
+	value := values.get(p.key)
 	switch p.name {
 	case "message_id":
 		if len(x.id) == 0 {
@@ -132,7 +133,7 @@ func (x *examination) hashWord(value string) (Result, string) {
 	return result, reason
 }
 
-func (x *examination) dateWord(p placeholder, value string) (Result, string) {
+func (x *examination) dateWord(p *placeholder, value string) (Result, string) {
 	date, _ := x.header.First("Date")
 	right, err := Permalink{Date: date}.value(p.name)
 	switch {
@@ -145,31 +146,31 @@ func (x *examination) dateWord(p placeholder, value string) (Result, string) {
 }
 
 // digestWord checks a digest of the message and its list.
-func (x *examination) digestWord(p placeholder, values map[string]string) (Result, string) {
+func (x *examination) digestWord(p *placeholder, values match) (Result, string) {
 	if len(x.id) == 0 {
 		return None, noUsableID
 	}
 	lists := x.lists(p, values)
-	a, _ := HashAlgorithm(values[p.key()]) // Match decoded it
+	a, _ := HashAlgorithm(values.get(p.key)) // Match decoded it
 	for _, l := range lists {
 		l.MessageID, l.Algorithm = x.id, a
-		digest, err := l.digest(nil, p)
+		digest, err := l.digest(nil, *p)
 		if err != nil {
 			return Policy, err.Error()
 		}
-		if base32Hash.EncodeToString(digest) == values[p.key()] {
+		if base32Hash.EncodeToString(digest) == values.get(p.key) {
 			return Pass, ""
 		}
 	}
 	if len(lists) == 0 {
-		return PermError, "no list to check {" + p.key() + "} against"
+		return PermError, "no list to check {" + p.key + "} against"
 	}
-	return Fail, "{" + p.key() + "} is of another Message-ID, or of another list"
+	return Fail, "{" + p.key + "} is of another Message-ID, or of another list"
 }
 
 // lists returns the lists that a digest may cover: the one that the URL shows,
 // or where it shows too little those of the message.
-func (x *examination) lists(p placeholder, values map[string]string) (lists []Permalink) {
+func (x *examination) lists(p *placeholder, values match) (lists []Permalink) {
 	hidden := func(input string) bool { return !shows(values, input) }
 	if !slices.ContainsFunc(p.inputs, hidden) {
 		return []Permalink{showing(Permalink{}, values)}
@@ -185,30 +186,33 @@ func (x *examination) lists(p placeholder, values map[string]string) (lists []Pe
 
 // shows reports whether the values of a URL determine a digest's input, where
 // the Message-ID is known.
-func shows(values map[string]string, input string) bool {
+func shows(values match, input string) bool {
 	switch input {
 	case "message_id":
 		return true
 	case "list":
-		return values["list"] != "" || values["listname"] != "" && values["host"] != ""
+		return values.get("list") != "" || values.get("listname") != "" && values.get("host") != ""
 	case "listname", "host":
-		return values["list"] != "" || values[input] != ""
+		return values.get("list") != "" || values.get(input) != ""
 	}
-	return values[input] != ""
+	return values.get(input) != ""
 }
 
 // showing returns a list with what the values of a URL show of it in place of
 // its own.
-func showing(l Permalink, values map[string]string) Permalink {
-	listname, host, _ := strings.Cut(cmp.Or(values["list"], l.List), "@")
-	l.List = cmp.Or(values["listname"], listname) + "@" + cmp.Or(values["host"], host)
-	l.ListID = cmp.Or(values["list_id"], l.ListID)
+func showing(l Permalink, values match) Permalink {
+	listname, host, _ := strings.Cut(cmp.Or(values.get("list"), l.List), "@")
+	l.List = cmp.Or(values.get("listname"), listname) + "@" + cmp.Or(values.get("host"), host)
+	l.ListID = cmp.Or(values.get("list_id"), l.ListID)
 	return l
 }
 
 // cutOrdinal cuts the -2, -3, … of a collision off a token.
 func cutOrdinal(token string) string {
-	hash, suffix, _ := strings.Cut(token, "-")
+	hash, suffix, cut := strings.Cut(token, "-")
+	if !cut {
+		return token
+	}
 	if n, err := strconv.Atoi(suffix); err == nil && n > 1 && strconv.Itoa(n) == suffix {
 		return hash
 	}

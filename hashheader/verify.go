@@ -153,7 +153,7 @@ func verifyWord(a Algorithm, value string, id []byte) (Result, string) {
 // msg-id of RFC 5322, section 3.6.4, and "" for a regular one. Odd ids are
 // hashed like others.
 func OddID(value string) string {
-	id := strings.Trim(value, " \t\r\n")
+	id := trimSpace(value)
 	inner, open := strings.CutPrefix(id, "<")
 	inner, closed := strings.CutSuffix(inner, ">")
 	if open && closed && regularID(inner) {

@@ -109,8 +109,9 @@ func Map[R any](ctx context.Context, inputs []string, o Options, f func(*Message
 	}
 	done := func(b *batch) []R {
 		results := make([]R, len(b.spans))
-		for i, span := range b.spans {
-			results[i] = f(span.read(b.buf, o.Wants))
+		messages := b.read(o.Wants)
+		for i := range messages {
+			results[i] = f(&messages[i])
 		}
 		b.recycle(free)
 		return results
@@ -135,28 +136,46 @@ type span struct {
 	torn     bool // the source cannot be read on
 }
 
-func (s span) read(buf []byte, wants func(name []byte) bool) *Message {
-	m := s.Message
-	data := buf[s.from:s.to]
+// read returns the batch's messages. They share their memory, since to allocate
+// a few hundred objects at a time is faster.
+func (b *batch) read(wants func(name []byte) bool) []Message {
+	messages := make([]Message, len(b.spans))
+	fields := make(hashheader.Header, 0, 3*len(b.spans)) // what permalink verify wants
 	section := hashheader.Section{Wants: wants}
+	for i := range b.spans {
+		section.Reset()
+		fields = b.spans[i].read(&messages[i], b.buf, &section, fields)
+	}
+	return messages
+}
+
+// read reads the message into m. It appends the fields to those of the messages
+// before it.
+func (s *span) read(m *Message, buf []byte, section *hashheader.Section, fields hashheader.Header) hashheader.Header {
+	*m = s.Message
+	data := buf[s.from:s.to]
 	section.Scan(data, true)
 	if m.Err == nil {
 		m.Err = section.Err()
 	}
 	if section.Err() != nil {
-		return &m
+		return fields
 	}
-	m.Header = section.Header(data)
+	before := len(fields)
+	fields = section.AppendHeader(fields, data)
+	if len(fields) > before {
+		m.Header = fields[before:len(fields):len(fields)]
+	}
 	switch nul := bytes.IndexByte(data[:section.End], 0); {
 	case m.Err != nil:
 	case nul >= 0:
 		m.Err, m.Offset = ErrNUL, m.Offset+int64(nul)
-	case s.torn && endsInLine(data, &section):
+	case s.torn && endsInLine(data, section):
 		m.Err = ErrCut
 	case s.last:
-		m.Err = Ending(data, &section, s.Format)
+		m.Err = Ending(data, section, s.Format)
 	}
-	return &m
+	return fields
 }
 
 // Ending returns ErrUnended or ErrCut if data, the last message of a source, ends

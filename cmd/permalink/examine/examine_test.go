@@ -1,6 +1,7 @@
 package examine
 
 import (
+	"strings"
 	"testing"
 
 	"permalink-milter/hashheader"
@@ -40,5 +41,36 @@ func TestTheWorstResultCounts(t *testing.T) {
 	}
 	if cut.Err = mailbox.ErrUnended; cut.Result() != hashheader.Pass {
 		t.Errorf("no line end: %s", cut.Result())
+	}
+}
+
+// BenchmarkVerify reads an mbox in memory and examines each message, as
+// permalink verify does.
+func BenchmarkVerify(b *testing.B) {
+	template, err := hashheader.ParseTemplate("https://lists.example.org/{list}/{token}")
+	if err != nil {
+		b.Fatal(err)
+	}
+	x := &Examiner{Site: hashheader.Site{Templates: []hashheader.Template{template}}}
+	message := "From sender0@example.org Tue Nov 24 11:51:54 2026\n" +
+		strings.Repeat("Received: from relay0.example.org (relay0.example.org [192.0.2.238])\n"+
+			"\tby mx1.example.org (Postfix) with ESMTPS id 46A1ACA982E2\n"+
+			"\tfor <devel@lists.example.org>; Tue, 24 Nov 2026 11:00:06 +0000 (UTC)\n", 4) +
+		"From: Sender 0 <sender0@example.org>\nTo: devel@lists.example.org\nSubject: [devel] Re: subject 0\n" +
+		"Date: Tue, 24 Nov 2026 11:09:00 +0000\nMessage-ID: <ff4ae39f6bb44fb8.0@host102.example.org>\n" +
+		"Message-ID-MD5: GS2IGW5ZZ2R3KXG74NPOQ52DG4\n" +
+		"Archived-At: <https://lists.example.org/devel@lists.example.org/GS2IGW5ZZ2R3KXG74NPOQ52DG4>\n" +
+		"List-Id: Developers <devel.lists.example.org>\nList-Post: <mailto:devel@lists.example.org>\n\n" +
+		strings.Repeat("the list archive keeps every message under a name\n", 80) + "\n"
+	mbox := strings.Repeat(message, 1000)
+	b.SetBytes(int64(len(mbox)))
+	b.ReportAllocs()
+	for b.Loop() {
+		o := mailbox.Options{Stdin: strings.NewReader(mbox), Wants: x.Wants}
+		for f := range mailbox.Map(b.Context(), []string{"-"}, o, x.Local) {
+			if f.Result() != hashheader.Pass {
+				b.Fatal(f)
+			}
+		}
 	}
 }
