@@ -31,6 +31,7 @@ var comparisons = []struct {
 	{"redis-growth", (*bench).redisGrowth},
 	{"verify", (*bench).verify},
 	{"strangers", (*bench).strangers},
+	{"resolver", (*bench).resolver},
 }
 
 func main() {
