@@ -28,9 +28,9 @@ type filter struct {
 
 // A bench knows where the programs are.
 type bench struct {
-	ctx  context.Context
-	dir  string
-	full bool // the long versions
+	ctx         context.Context
+	dir         string
+	full, quick bool // the long versions, the short ones
 }
 
 const daemonConfig = `state_dir = %q
