@@ -3,7 +3,7 @@
 DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus spin gcc libc6-dev strace
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: go build demo demo-sendmail test quick check install man draft bench bench-redis bench-sweep bench-verify demo-mailman mailman soak fuzz demo-redis proof
+.PHONY: go build demo demo-sendmail test quick check install man draft bench bench-quick bench-redis bench-sweep bench-verify demo-mailman mailman soak fuzz demo-redis proof
 
 build: go ## static binaries in bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/permalink-milter ./cmd/permalink
@@ -93,8 +93,12 @@ draft: ## the Internet-Draft: its examples made anew, then XML, HTML and text in
 	hashheader/draft/build.sh hashheader/draft/draft-hashed-message-id-00.md dist/draft
 
 bench: ## comparisons with what stands beside us, as tables; BENCH names some of them, FULL=-full measures longer
-	testdata/install.sh postfix opendkim libmilter-dev libssl-dev python3-milter redis-server redis-tools
+	testdata/install.sh postfix opendkim libmilter-dev libssl-dev python3-milter redis-server redis-tools strace
+	testdata/unpack.sh dovecot dovecot-core dovecot-lmtpd
 	go run ./cmd/internal/bench $(FULL) $(BENCH)
+
+bench-quick: ## the same in about five minutes, for the figures before and after a change
+	$(MAKE) bench FULL=-quick
 
 BENCH_RESERVATIONS = 1000000
 bench-redis: ## memory of a reservation in Redis, and reservations a second beside redis-benchmark

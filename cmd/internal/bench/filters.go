@@ -28,9 +28,9 @@ type filter struct {
 
 // A bench knows where the programs are.
 type bench struct {
-	ctx  context.Context
-	dir  string
-	full bool // the long versions
+	ctx         context.Context
+	dir         string
+	full, quick bool // the long versions, the short ones
 }
 
 const daemonConfig = `state_dir = %q
@@ -115,7 +115,7 @@ func (b *bench) opendkim() filter {
 // build makes the programs: ours, and the C filter.
 func (b *bench) build() {
 	for _, args := range []string{
-		"env CGO_ENABLED=0 go build -o " + b.dir + " ./cmd/permalink-milter ./cmd/permalink",
+		"env CGO_ENABLED=0 go build -o " + b.dir + " ./cmd/permalink-milter ./cmd/permalink ./cmd/internal/bench/peers/redirect",
 		"gcc -O2 -o " + filepath.Join(b.dir, "filter") + " cmd/internal/bench/peers/filter.c -lmilter -lcrypto -lpthread",
 	} {
 		words := strings.Fields(args)

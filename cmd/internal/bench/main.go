@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 )
 
 // comparisons are the tables, by the names that the command line takes.
@@ -31,11 +32,14 @@ var comparisons = []struct {
 	{"redis-growth", (*bench).redisGrowth},
 	{"verify", (*bench).verify},
 	{"strangers", (*bench).strangers},
+	{"resolver", (*bench).resolver},
+	{"lmtp", (*bench).lmtp},
 }
 
 func main() {
 	out := flag.String("out", "dist/bench.md", "write the tables to this `FILE` too")
 	full := flag.Bool("full", false, "more rounds and messages")
+	quick := flag.Bool("quick", false, "fewer, for the figures before and after a change")
 	flag.Usage = usage
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -43,7 +47,7 @@ func main() {
 	dir, err := os.MkdirTemp("", "permalink-bench-")
 	must(err)
 	defer os.RemoveAll(dir)
-	b := &bench{ctx: ctx, dir: dir, full: *full}
+	b := &bench{ctx: ctx, dir: dir, full: *full, quick: *quick}
 	b.build()
 	must(os.MkdirAll("dist", 0o755))
 	file, err := os.Create(*out)
@@ -59,24 +63,30 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: bench [-full] [-out FILE] [TABLE]...")
+	fmt.Fprintln(os.Stderr, "usage: bench [-full | -quick] [-out FILE] [TABLE]...")
 	for _, c := range comparisons {
 		fmt.Fprintln(os.Stderr, "  ", c.name)
 	}
 }
 
-func (b *bench) rounds() int {
-	if b.full {
-		return 9
-	}
-	return 5
+func (b *bench) rounds() int { return pick(b, 3, 5, 9) }
+
+func (b *bench) messages() int { return pick(b, 1000, 4000, 20000) }
+
+// patience is how long a round lasts that is bounded by time.
+func (b *bench) patience() time.Duration {
+	return pick(b, 500*time.Millisecond, 2*time.Second, 5*time.Second)
 }
 
-func (b *bench) messages() int {
-	if b.full {
-		return 20000
+// pick returns the quick, the usual or the full size of something.
+func pick[T any](b *bench, quick, usual, full T) T {
+	switch {
+	case b.quick:
+		return quick
+	case b.full:
+		return full
 	}
-	return 4000
+	return usual
 }
 
 // machine tells what was measured on.
