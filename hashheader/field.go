@@ -134,7 +134,7 @@ func Verify(a Algorithm, value string, canonical []byte) error {
 		return err
 	}
 	if got != string(want) {
-		return fmt.Errorf("%s %s, want %s: %w", a, got, want, ErrMismatch)
+		return fmt.Errorf("%s %s, want %s: %w", a, got, string(want), ErrMismatch)
 	}
 	return nil
 }

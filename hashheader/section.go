@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // The bounds of a header section. They are the same for every program that
@@ -166,8 +167,16 @@ func (s *Section) Header(data []byte) Header {
 
 // AppendHeader appends what Header returns to h.
 func (s *Section) AppendHeader(h Header, data []byte) Header {
+	size := 0
 	for _, span := range s.Spans {
-		h = append(h, Field{intern(data[span.Name:span.NameEnd]), unixLines(data[span.Value:span.End])})
+		size += span.End - span.Value
+	}
+	var values strings.Builder // one allocation for all
+	values.Grow(size)
+	for _, span := range s.Spans {
+		start := values.Len()
+		writeUnixLines(&values, data[span.Value:span.End])
+		h = append(h, Field{intern(data[span.Name:span.NameEnd]), values.String()[start:]})
 	}
 	return h
 }
@@ -260,18 +269,20 @@ func trimLineEnd(line []byte) []byte {
 	return line[:n]
 }
 
-// unixLines returns a value without its line end, and with LF for the line
+// writeUnixLines writes a value without its line end, and with LF for the line
 // ends of its folds.
-func unixLines(value []byte) string {
+func writeUnixLines(w *strings.Builder, value []byte) {
 	value = trimLineEnd(value)
 	if bytes.IndexByte(value, '\r') < 0 {
-		return string(value)
+		w.Write(value)
+		return
 	}
-	out := make([]byte, 0, len(value))
+	separator := ""
 	for line := range bytes.Lines(value) {
-		out = append(append(out, trimLineEnd(line)...), '\n')
+		w.WriteString(separator)
+		w.Write(trimLineEnd(line))
+		separator = "\n"
 	}
-	return string(out[:max(len(out)-1, 0)])
 }
 
 // intern returns a name, without a copy for the frequent ones.

@@ -118,11 +118,12 @@ func followAll(ctx context.Context, c *follow.Client, m *mailbox.Message) (check
 // something that passes.
 func (f Finding) Result() hashheader.Result {
 	worst := hashheader.None
-	for _, c := range f.Checks {
+	for i := range f.Checks {
+		c := &f.Checks[i]
 		if c.Method == hashheader.MethodMessageID && c.Result == hashheader.Pass {
 			continue
 		}
-		if rank(c.Result) > rank(worst) {
+		if c.Result != worst && rank(c.Result) > rank(worst) {
 			worst = c.Result
 		}
 	}
