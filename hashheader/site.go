@@ -62,15 +62,16 @@ func (x *examination) permalinkWord(url string) (Result, string) {
 	if len(x.Templates) == 0 {
 		return Pass, "its syntax alone: no template was given"
 	}
-	result, reason := None, "of another archive"
+	result, reason, matched := None, "of another archive", false
 	for _, t := range x.Templates {
 		values, err := t.Match(url)
 		if err != nil {
-			if result == None && t.coversURL(url) {
+			if !matched && t.coversURL(url) {
 				result, reason = Fail, "not as the template "+t.String()+" makes it"
 			}
 			continue
 		}
+		matched = true
 		if result, reason = x.partsWord(t, values); result == Pass {
 			break
 		}
@@ -93,7 +94,10 @@ func (x *examination) partWord(p placeholder, values map[string]string) (Result,
 	value := values[p.key()]
 	switch p.name {
 	case "message_id":
-		if len(x.id) == 0 || !bytes.Equal(Canonical(nil, value), x.id) {
+		if len(x.id) == 0 {
+			return None, noUsableID
+		}
+		if !bytes.Equal(Canonical(nil, value), x.id) {
 			return Fail, "another Message-ID"
 		}
 	case "token":
@@ -122,7 +126,7 @@ func (x *examination) hashWord(value string) (Result, string) {
 		return Fail, "its variable part is not a hash"
 	}
 	result, reason := verifyWord(a, value, x.id)
-	if result == PermError && len(x.id) > 0 {
+	if result == PermError {
 		result = Fail
 	}
 	return result, reason
@@ -143,7 +147,7 @@ func (x *examination) dateWord(p placeholder, value string) (Result, string) {
 // digestWord checks a digest of the message and its list.
 func (x *examination) digestWord(p placeholder, values map[string]string) (Result, string) {
 	if len(x.id) == 0 {
-		return PermError, noUsableID
+		return None, noUsableID
 	}
 	lists := x.lists(p, values)
 	a, _ := HashAlgorithm(values[p.key()]) // Match decoded it

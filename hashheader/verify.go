@@ -90,24 +90,42 @@ func examineID(h Header, value string, id []byte) Check {
 	return c
 }
 
+// appendHashes checks the hash fields by the table of the draft's section
+// "Verification".
 func appendHashes(checks []Check, h Header, id []byte) []Check {
 	before := len(checks)
-	for i, f := range h {
+	for _, f := range h {
 		a, ok := FieldAlgorithm(f.Name)
 		if !ok {
 			continue
 		}
 		c := newCheck(MethodHash, f)
 		c.Result, c.Reason = verifyWord(a, f.Value, id)
-		if _, again := h[:i].First(c.Field); again && c.Result == Pass {
-			c.Result, c.Reason = Policy, "more than one field of this name"
-		}
 		checks = append(checks, c)
 	}
-	if len(checks) == before {
-		checks = append(checks, Check{Method: MethodHash, Result: None, Reason: "no hash field"})
+	switch hashes := checks[before:]; len(hashes) {
+	case 0:
+		return append(checks, Check{Method: MethodHash, Result: None, Reason: "no hash field"})
+	case 1:
+		return checks
+	default:
+		refuseRepeated(hashes)
+		return checks
 	}
-	return checks
+}
+
+// refuseRepeated makes permerror of the checks of a name that several fields
+// have: it is open which of them is meant.
+func refuseRepeated(hashes []Check) {
+	count := make(map[string]int)
+	for _, c := range hashes {
+		count[strings.ToLower(c.Field)]++
+	}
+	for i, c := range hashes {
+		if count[strings.ToLower(c.Field)] > 1 {
+			hashes[i].Result, hashes[i].Reason = PermError, "more than one field of this name"
+		}
+	}
 }
 
 // noUsableID is why a message without a Message-ID leaves a check open.
@@ -115,21 +133,20 @@ const noUsableID = "no usable Message-ID to check it against"
 
 // verifyWord returns Verify's answer as a result word, and the reason for it.
 func verifyWord(a Algorithm, value string, id []byte) (Result, string) {
-	if len(id) == 0 {
-		return PermError, noUsableID
-	}
 	err := Verify(a, value, id)
 	switch {
-	case err == nil:
+	case err == nil && len(id) > 0:
 		return Pass, ""
-	case errors.Is(err, ErrMismatch) && Verify(a, value, slices.Concat([]byte("<"), id, []byte(">"))) == nil:
-		return Fail, "the hash of the id with its brackets, as Mailman makes it of a folded field"
-	case errors.Is(err, ErrMismatch):
-		return Fail, err.Error()
 	case errors.Is(err, ErrFIPS):
 		return Policy, err.Error()
+	case err != nil && !errors.Is(err, ErrMismatch):
+		return PermError, err.Error()
+	case len(id) == 0:
+		return None, noUsableID
+	case Verify(a, value, slices.Concat([]byte("<"), id, []byte(">"))) == nil:
+		return Fail, "the hash of the id with its brackets, as Mailman makes it of a folded field"
 	}
-	return PermError, err.Error()
+	return Fail, err.Error()
 }
 
 // OddID returns in which ways a Message-ID field's value differs from the

@@ -38,9 +38,8 @@ type conn struct {
 	r *bufio.Reader // over waiter
 	w *bufio.Writer // over boundedWriter
 
-	packet bytes.Buffer // the last packet's data
-	body   io.LimitedReader
-	until  time.Time // the deadline of the packet being read; zero until a read has to wait
+	packet bytes.Buffer // the last long packet's data
+	until  time.Time    // the deadline of the packet being read; zero until a read has to wait
 	idle   time.Duration
 
 	draining    *atomic.Bool
@@ -57,7 +56,6 @@ func newConn(nc net.Conn, s *Server, log *slog.Logger) *conn {
 	c := &conn{Conn: nc, idle: s.o.IdleTimeout, draining: &s.draining, log: log, acknowledge: acknowledger(nc)}
 	c.r = bufio.NewReaderSize(waiter{c}, readRoom)
 	c.w = bufio.NewWriterSize(boundedWriter{nc, s.writeWait}, writeRoom)
-	c.body.R = c.r
 	c.rest()
 	return c
 }
@@ -92,19 +90,32 @@ func (c *conn) next() (gomilter.Code, []byte, error) {
 	if size == 0 || size > maxPacket {
 		return 0, nil, fmt.Errorf("milter packet of %d bytes: 1 to %d are allowed", size, maxPacket)
 	}
+	if all := 4 + int(size); all <= c.r.Size() {
+		packet, err := c.r.Peek(all)
+		if err != nil {
+			return 0, nil, brokeOff(err)
+		}
+		c.r.Discard(all)
+		return code, packet[5:], nil
+	}
+	data, err := c.long(int64(size) - 1)
+	return code, data, err
+}
+
+// long reads the data of a packet that the read buffer has no room for.
+func (c *conn) long(size int64) ([]byte, error) {
 	c.r.Discard(5)
 	if c.packet.Cap() > keptPacket {
 		c.packet = bytes.Buffer{}
 	}
 	c.packet.Reset()
-	c.body.N = int64(size) - 1
-	if _, err := c.packet.ReadFrom(&c.body); err != nil {
-		return 0, nil, brokeOff(err)
+	switch n, err := c.packet.ReadFrom(io.LimitReader(c.r, size)); {
+	case err != nil:
+		return nil, brokeOff(err)
+	case n < size:
+		return nil, brokeOff(io.ErrUnexpectedEOF)
 	}
-	if c.body.N > 0 {
-		return 0, nil, brokeOff(io.ErrUnexpectedEOF)
-	}
-	return code, c.packet.Bytes(), nil
+	return c.packet.Bytes(), nil
 }
 
 func brokeOff(err error) error {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -165,14 +166,33 @@ func (s access) listenUnix(path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = os.Lchown(path, s.owner, s.group); err == nil {
-		err = os.Chmod(path, s.mode)
-	}
-	if err != nil {
+	if err := s.give(path); err != nil {
 		ln.Close()
 		return nil, err
 	}
 	return ln, nil
+}
+
+// give sets the owner and the mode of a socket. The folder's owner may put a link
+// in its place: what is outside of the folder is never given away.
+func (s access) give(path string) error {
+	folder, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	name := filepath.Base(path)
+	info, err := folder.Lstat(name)
+	if err == nil && info.Mode().Type() != os.ModeSocket {
+		err = fmt.Errorf("%s was replaced by something that is no socket", path)
+	}
+	if err == nil {
+		err = folder.Lchown(name, s.owner, s.group)
+	}
+	if err == nil {
+		err = folder.Chmod(name, s.mode)
+	}
+	return err
 }
 
 func checkSocketPath(path string) error {

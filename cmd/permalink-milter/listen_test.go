@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -67,6 +68,25 @@ func TestUnixSocketsHaveTheirModeOwnerAndGroup(t *testing.T) {
 			}
 			p.stop(t)
 		})
+	}
+}
+
+// The owner of the folder may put a link or a file in the place of the socket
+// before the daemon, as root, gives it away.
+func TestOnlyASocketIsGivenAway(t *testing.T) {
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "shadow"), filepath.Join(dir, "s")
+	write(t, target, "keep me")
+	if err := errors.Join(os.Chmod(target, 0o600), os.Symlink(target, link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{link, target} {
+		if err := (access{0o666, -1, -1}).give(path); err == nil {
+			t.Errorf("%s is given away", path)
+		}
+	}
+	if info, err := os.Stat(target); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
 

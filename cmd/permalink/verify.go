@@ -206,7 +206,10 @@ func (o *verifyOptions) examiner() (*examine.Examiner, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.Site, x.SiteWants = policy.Site(), policy.Wants
+	x.Site = policy.Site()
+	if x.Site.NeedsHeader() {
+		x.SiteWants = policy.Wants
+	}
 	if o.registry.named() {
 		x.Reservation, err = o.reservation(c)
 	}

@@ -193,7 +193,7 @@ func holdsSection(data []byte) bool {
 
 // blockSize is the number of bytes that are read at a time. They fit into a core's
 // cache.
-const blockSize = 256 << 10
+const blockSize = 512 << 10
 
 // A batch is some messages, and the buffer that holds them. It is the unit of work
 // for Map's goroutines.

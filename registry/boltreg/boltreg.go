@@ -24,6 +24,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/batch"
 	"permalink-milter/registry/boltreg/filecheck"
+	"permalink-milter/registry/statefile"
 )
 
 // Errors that a caller may test for with errors.Is.
@@ -71,7 +72,7 @@ func (s *Store) open() error {
 		return err
 	}
 	keep := func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
-		s.file, err = openFile(name, flag, mode)
+		s.file, err = statefile.Open(name, flag, mode)
 		return s.file, err
 	}
 	err := s.survive(func() (err error) {
@@ -84,7 +85,7 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	if err := syncFolder(filepath.Dir(s.name)); err != nil {
+	if err := statefile.SyncFolder(filepath.Dir(s.name)); err != nil {
 		return err
 	}
 	return s.survive(func() error { return s.db.Update(createBucket) })

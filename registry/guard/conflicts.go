@@ -11,10 +11,9 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
-	"permalink-milter/registry/guard/journal"
+	"permalink-milter/registry/statefile"
 )
 
 // conflictsFile is in the directory of the journal. It has one JSON object per
@@ -43,7 +42,7 @@ type Conflict struct {
 // while a guard uses the directory. It stops after the first error.
 func Conflicts(dir string) iter.Seq2[Conflict, error] {
 	return func(yield func(Conflict, error) bool) {
-		f, err := os.OpenFile(filepath.Join(dir, conflictsFile), os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would be waited for
+		f, err := statefile.Open(filepath.Join(dir, conflictsFile), os.O_RDONLY, 0)
 		if errors.Is(err, fs.ErrNotExist) {
 			return
 		}
@@ -86,12 +85,12 @@ func (c Conflict) key() conflictKey { return conflictKey{c.List, c.Stamped, c.As
 // openConflicts opens the file and cuts off a line that a crash left half
 // written.
 func openConflicts(dir string) (*conflictLog, error) {
-	f, err := os.OpenFile(filepath.Join(dir, conflictsFile), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o640)
+	f, err := statefile.Open(filepath.Join(dir, conflictsFile), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("open conflicts: %w", err)
 	}
 	l := &conflictLog{file: f, known: make(map[conflictKey]bool)}
-	if err := errors.Join(l.cut(), l.load(dir), journal.SyncDir(dir)); err != nil {
+	if err := errors.Join(l.cut(), l.load(dir), statefile.SyncFolder(dir)); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open conflicts: %w", err)
 	}
@@ -99,7 +98,7 @@ func openConflicts(dir string) (*conflictLog, error) {
 }
 
 func (l *conflictLog) cut() error {
-	data, err := os.ReadFile(l.file.Name())
+	data, err := io.ReadAll(l.file)
 	if err != nil {
 		return err
 	}

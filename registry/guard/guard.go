@@ -22,7 +22,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +29,7 @@ import (
 
 	"permalink-milter/registry"
 	"permalink-milter/registry/guard/journal"
+	"permalink-milter/registry/statefile"
 )
 
 // Defaults of Options.
@@ -116,7 +116,7 @@ type Guard struct {
 // Inner's methods must return when their context ends.
 func New(inner registry.Registry, o Options) (*Guard, error) {
 	o = o.withDefaults()
-	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+	if err := statefile.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("journal directory: %w", err)
 	}
 	j, err := journal.Open(o.Dir, journal.Options{MaxBytes: o.JournalMaxBytes, Log: o.Log, Changed: o.Observe.Journal})

@@ -62,6 +62,25 @@ func TestIdleClientsGiveWay(t *testing.T) {
 	expect(t, last.talk(message1(aliceID) + ".")[0], "250 2.1.5 ")
 }
 
+// A line that a client did not end is no command, though go-smtp takes it for one.
+func TestHalfACommandIsNotExecuted(t *testing.T) {
+	s := start(t, nil)
+	for _, half := range []string{recipient1, "BDAT 5 LAST\r\nhello" + recipient1} {
+		c := s.dial(t)
+		c.begin(t, "a@example.org")
+		io.WriteString(c, half)
+		if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := io.ReadAll(c.r); err != nil || strings.Contains(string(text), "I'll make sure") {
+			t.Errorf("%q: %q, %v", half, text, err)
+		}
+	}
+	if held, err := s.registry.LookupHash(t.Context(), devel, hash); err != nil || len(held) != 0 {
+		t.Errorf("reserved: %v, %v", held, err)
+	}
+}
+
 func TestShutdownLetsTheMessageEnd(t *testing.T) {
 	s := start(t, nil)
 	idle, busy := s.dial(t), s.dial(t)

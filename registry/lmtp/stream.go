@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"strconv"
+	"strings"
 )
 
-// A stream is what a client sends, in the form that go-smtp reads right. Only
-// the data of DATA (RFC 5321, section 4.1.1.4) differ from what was sent:
+// A stream is what a client sends, in the form that go-smtp reads right. A command
+// comes whole or not at all: go-smtp takes the half of one for all of it where the
+// connection ends. Otherwise only the data of DATA (RFC 5321, section 4.1.1.4) differ from what was sent:
 //
 //   - Of several CRs before an LF, one is left. go-smtp takes CR CR LF for no
 //     line end: the dot behind it would be data, and so would all commands that
@@ -27,8 +30,10 @@ type stream struct {
 	out bytes.Buffer // to be read next
 
 	// Of commands.
-	word  int  // bytes of "DATA" that the line begins with, or notData
-	asked bool // the last line was a DATA command
+	line  bytes.Buffer // that has no end yet
+	word  int          // bytes of "DATA" that the line begins with, or notData
+	asked bool         // the last line was a DATA command
+	chunk uint64       // what is to come of a BDAT chunk (RFC 3030, section 2)
 
 	// Of data.
 	inData bool
@@ -65,7 +70,7 @@ func (s *stream) fill() error {
 	for last := false; err == nil && !last && s.in.Buffered() > 0; {
 		piece, _ := s.in.Peek(s.in.Buffered())
 		n := s.rest(piece)
-		s.out.Write(piece[:n])
+		s.pass(piece[:n])
 		if n == 0 {
 			last = s.take(piece[0])
 			n = 1
@@ -80,6 +85,8 @@ func (s *stream) fill() error {
 func (s *stream) rest(piece []byte) int {
 	stop := byte('\n')
 	switch {
+	case s.chunk > 0:
+		return int(min(uint64(len(piece)), s.chunk))
 	case s.inData && s.place == lineRest && s.crs == 0:
 		stop = '\r'
 	case s.inData || s.word != notData:
@@ -91,6 +98,23 @@ func (s *stream) rest(piece []byte) int {
 	return len(piece)
 }
 
+// pass passes bytes on, those of a command when its line has ended or is longer
+// than go-smtp takes.
+func (s *stream) pass(p []byte) {
+	switch {
+	case s.chunk > 0:
+		s.chunk -= uint64(len(p))
+		s.out.Write(p)
+	case s.inData:
+		s.out.Write(p)
+	default:
+		s.line.Write(p)
+		if s.line.Len() > maxLine {
+			s.line.WriteTo(&s.out)
+		}
+	}
+}
+
 func (s *stream) take(c byte) (last bool) {
 	if s.inData {
 		return s.takeData(c)
@@ -98,15 +122,16 @@ func (s *stream) take(c byte) (last bool) {
 	return s.takeCommand(c)
 }
 
-// takeCommand takes a byte of a command, or of a BDAT chunk. It reports true
-// at the end of a line that may be a DATA command.
+// takeCommand takes a byte of a command. It reports true at the end of a line that
+// may be a DATA command.
 func (s *stream) takeCommand(c byte) bool {
 	const command = "DATA"
-	s.out.WriteByte(c)
+	s.pass([]byte{c})
 	s.asked = c == '\n' && s.word == len(command)
 	switch {
 	case c == '\n':
-		s.word = 0
+		s.word, s.chunk = 0, chunkSize(s.line.Bytes())
+		s.line.WriteTo(&s.out)
 	case s.word == notData || s.word == len(command):
 	case c&^0x20 == command[s.word]: // in either case
 		s.word++
@@ -114,6 +139,20 @@ func (s *stream) takeCommand(c byte) bool {
 		s.word = notData
 	}
 	return s.asked
+}
+
+// chunkSize returns the length of the chunk behind a line, 0 if it is no BDAT
+// command that go-smtp understands.
+func chunkSize(line []byte) uint64 {
+	words := strings.Fields(string(line))
+	if len(words) < 2 || !strings.EqualFold(words[0], "BDAT") {
+		return 0
+	}
+	size, err := strconv.ParseUint(words[1], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return size
 }
 
 // begin makes data of what follows, for go-smtp has accepted a DATA command.

@@ -115,7 +115,7 @@ func (b *bench) opendkim() filter {
 // build makes the programs: ours, and the C filter.
 func (b *bench) build() {
 	for _, args := range []string{
-		"go build -o " + b.dir + " ./cmd/permalink-milter ./cmd/permalink",
+		"env CGO_ENABLED=0 go build -o " + b.dir + " ./cmd/permalink-milter ./cmd/permalink",
 		"gcc -O2 -o " + filepath.Join(b.dir, "filter") + " cmd/internal/bench/peers/filter.c -lmilter -lcrypto -lpthread",
 	} {
 		words := strings.Fields(args)

@@ -17,7 +17,7 @@ import (
 // An Examiner holds what messages are checked against.
 type Examiner struct {
 	Site        hashheader.Site
-	SiteWants   func(name string) bool // of the policy that the site is of
+	SiteWants   func(name string) bool // what else Site's templates need; nil: nothing
 	Required    []string               // the methods of which one check must pass
 	Reservation *Reservation           // nil: reservations are not looked up
 	Follow      *follow.Client         // nil: Archived-At is not followed
@@ -38,7 +38,7 @@ func (x *Examiner) Wants(name []byte) bool {
 	switch {
 	case hashheader.Examined(name):
 		return true
-	case x.Site.NeedsHeader() && x.SiteWants(string(name)):
+	case x.SiteWants != nil && x.SiteWants(string(name)):
 		return true
 	}
 	return x.Reservation != nil && x.Reservation.Policy.Wants(string(name))

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"permalink-milter/hashheader/mailbox"
+	"permalink-milter/registry/statefile"
 )
 
 // A state is what the file holds.
@@ -61,10 +62,10 @@ func Load(file string, settings ...any) (*Memory, error) {
 	return m, err
 }
 
-// read reads what Save wrote. The owner of the folder may be hostile: a link is
-// not followed, a pipe not waited for, and what is not JSON not read on.
+// read reads what Save wrote, and nothing behind what is no JSON: the owner of
+// the folder may be hostile.
 func (s *state) read(file string) error {
-	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	f, err := statefile.Open(file, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func (m *Memory) Save() error {
 	}
 	defer os.Remove(temp.Name()) // gone after the rename
 	defer temp.Close()
-	if err := giveAway(temp); err != nil {
+	if err := statefile.GiveAway(temp); err != nil {
 		return err
 	}
 	if _, err := temp.Write(data); err != nil {
@@ -97,16 +98,6 @@ func (m *Memory) Save() error {
 		return err
 	}
 	return os.Rename(temp.Name(), m.file)
-}
-
-// giveAway gives a file that root made the owner and the group of its folder.
-func giveAway(f *os.File) error {
-	folder, err := os.Stat(filepath.Dir(f.Name()))
-	if err != nil || os.Geteuid() != 0 {
-		return err
-	}
-	owner := folder.Sys().(*syscall.Stat_t)
-	return f.Chown(int(owner.Uid), int(owner.Gid))
 }
 
 // tailSize is how much of an mbox's end must be the same for it to be read on.

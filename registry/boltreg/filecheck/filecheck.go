@@ -25,6 +25,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 
 	"permalink-milter/registry/boltreg/pages"
+	"permalink-milter/registry/statefile"
 )
 
 // EntriesBucket is the name of the only bucket of a registry file.
@@ -75,7 +76,12 @@ func init() {
 // Check has a child process read all pages of a file, without changing it. Its
 // error wraps ErrDamaged, ErrInUse, or one of the operating system's.
 func Check(name string) error {
-	info, err := os.Stat(name)
+	file, err := statefile.Open(name, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
 	if err != nil {
 		return err
 	}
@@ -132,7 +138,7 @@ func checkMain(name string) (exitCode int) {
 }
 
 func checkFile(name string) error {
-	db, openErr := bbolt.Open(name, 0, &bbolt.Options{ReadOnly: true, Timeout: LockWait})
+	db, openErr := bbolt.Open(name, 0, &bbolt.Options{ReadOnly: true, Timeout: LockWait, OpenFile: statefile.Open})
 	info, err := os.Stat(name)
 	switch {
 	case errors.Is(openErr, bolterrors.ErrTimeout) || err != nil:
@@ -182,7 +188,7 @@ func checkBranches(tx *bbolt.Tx, b *bbolt.Bucket) error {
 	if b.RootPage() == 0 {
 		return nil // the only page is in that of the root bucket
 	}
-	file, err := os.Open(tx.DB().Path())
+	file, err := statefile.Open(tx.DB().Path(), os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ import (
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg/filecheck"
 	"permalink-milter/registry/boltreg/pages"
+	"permalink-milter/registry/statefile"
 )
 
 // Read yields the records of a registry file that no process holds, and for
@@ -54,7 +55,7 @@ func Read(name string) iter.Seq2[registry.Record, error] {
 
 // openShared keeps writers away while the file is read.
 func openShared(name string) (*os.File, error) {
-	file, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe would be waited for
+	file, err := statefile.Open(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"permalink-milter/registry/statefile"
 )
 
 // maxBatch bounds the records that share an fsync.
@@ -62,7 +64,7 @@ func (j *Journal) writeSynced(data []byte, records int) error {
 		err = j.active.Sync()
 	}
 	if err == nil && j.current.records == 0 {
-		err = SyncDir(j.dir)
+		err = statefile.SyncFolder(j.dir)
 	}
 	if err != nil {
 		j.seal()
@@ -102,14 +104,4 @@ func (j *Journal) seal() {
 		return
 	}
 	j.sealed = append(j.sealed, j.current)
-}
-
-// SyncDir makes the name of a new file durable.
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -37,6 +37,7 @@ import (
 	"syscall"
 
 	"permalink-milter/registry/batch"
+	"permalink-milter/registry/statefile"
 )
 
 // Errors that a caller may test for with errors.Is.
@@ -118,7 +119,7 @@ func Open(dir string, o Options) (*Journal, error) {
 // takeLock keeps other processes away. The kernel releases the lock when this
 // process dies.
 func (j *Journal) takeLock() error {
-	f, err := os.OpenFile(filepath.Join(j.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o640)
+	f, err := statefile.Open(filepath.Join(j.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
 		return fmt.Errorf("open journal: %w", err)
 	}
@@ -131,7 +132,7 @@ func (j *Journal) takeLock() error {
 }
 
 func create(name string) (File, error) {
-	return os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
+	return statefile.Open(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o640)
 }
 
 func (j *Journal) changed() { j.o.Changed(j.records, j.bytes) }
@@ -170,7 +171,12 @@ func (j *Journal) First() (record []byte, ok bool, err error) {
 
 // load reads the oldest segment.
 func (j *Journal) load() error {
-	data, err := os.ReadFile(j.sealed[0].name)
+	f, err := statefile.Open(j.sealed[0].name, os.O_RDONLY, 0)
+	if err != nil {
+		return fmt.Errorf("read journal: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
 	if err != nil {
 		return fmt.Errorf("read journal: %w", err)
 	}

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"permalink-milter/registry/statefile"
 )
 
 // recover reads the segments of a former process.
@@ -46,7 +49,12 @@ const damagedExt = ".damaged"
 // record, the segment was damaged: recoverSegment keeps it under another name
 // and leaves the sound records.
 func recoverSegment(name string, log *slog.Logger) (segment, error) {
-	data, err := os.ReadFile(name)
+	f, err := statefile.Open(name, os.O_RDWR, 0)
+	if err != nil {
+		return segment{}, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
 	if err != nil {
 		return segment{}, err
 	}
@@ -68,7 +76,7 @@ func recoverSegment(name string, log *slog.Logger) (segment, error) {
 			"file", name, "bytes", damaged, "records_kept", records, "damaged_file", name+damagedExt)
 		return s, replaceSegment(name, sound)
 	}
-	return s, os.Truncate(name, s.bytes)
+	return s, f.Truncate(s.bytes)
 }
 
 // replaceSegment replaces a segment atomically and keeps the old one.
@@ -77,7 +85,7 @@ func replaceSegment(name string, sound []byte) error {
 		return err
 	}
 	next := name + ".new"
-	f, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
+	f, err := statefile.Open(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o640)
 	if err != nil {
 		return err
 	}
@@ -91,5 +99,5 @@ func replaceSegment(name string, sound []byte) error {
 	if err := os.Rename(next, name); err != nil {
 		return err
 	}
-	return SyncDir(filepath.Dir(name))
+	return statefile.SyncFolder(filepath.Dir(name))
 }
