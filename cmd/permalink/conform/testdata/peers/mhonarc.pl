@@ -4,7 +4,8 @@ use warnings;
 use PrintID;
 
 require 'mhamain.pl';
-our $callback = $mhonarc::CBMessageHeadRead = sub {
+no warnings 'once'; # MHonArc has the other use of the name
+$mhonarc::CBMessageHeadRead = sub {
 	my ($fields) = @_;
 	my $id = $fields->{'x-mha-message-id'};
 	print_id($id) unless $id =~ /\@NO-ID-FOUND\.mhonarc\.org$/; # made up
