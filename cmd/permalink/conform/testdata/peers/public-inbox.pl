@@ -4,10 +4,10 @@ use strict;
 use warnings;
 use PrintID;
 use PublicInbox::Eml;
-use PublicInbox::MID qw(mids);
+use PublicInbox::MID qw(mids mid_escape);
+use URI::Escape qw(uri_unescape);
 
 my $text = do { local $/; <STDIN> };
 $text =~ s/\A[\r\n]*From [^\r\n]*\r?\n//s; # as public-inbox-mda does
 my ($id) = @{mids(PublicInbox::Eml->new(\$text))};
-utf8::encode($id) if defined $id; # as its URL does
-print_id($id);
+print_id(uri_unescape(mid_escape($id))) if defined $id;
