@@ -1,6 +1,6 @@
 # The two commands of a newcomer are `make demo` and `make test`.
 # The Debian packages that the tests drive.
-DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus spin gcc libc6-dev strace
+DEBIAN = postfix opendkim opendkim-tools openssl redis-server redis-sentinel systemd groff-base chromium python3 m4 redis-tools mmark prometheus spin gcc libc6-dev strace liburi-perl
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: go build demo demo-sendmail test quick check install man draft bench bench-quick bench-redis bench-sweep bench-verify demo-mailman mailman soak fuzz demo-redis proof
@@ -27,6 +27,8 @@ install: mailman ## the programs that the tests drive
 	testdata/unpack.sh sendmail sendmail-bin sendmail-base sendmail-cf
 	testdata/unpack.sh mlmmj mlmmj
 	testdata/unpack.sh sympa sympa
+	testdata/unpack.sh mhonarc mhonarc
+	testdata/unpack.sh --alone public-inbox libpublicinbox-perl
 
 mailman: # unpacked, not installed
 	testdata/install.sh python3

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Unpacks Debian packages into a folder of the user's cache, where they do not get in the way of what the machine runs,
-# and installs the libraries that they need.
-# usage: unpack.sh NAME PACKAGE...
+# and installs the libraries that they need; not with --alone.
+# usage: unpack.sh [--alone] NAME PACKAGE...
 set -eu
+alone=
+[ "$1" != --alone ] || { alone=1 && shift; }
 here=$(cd "$(dirname "$0")" && pwd)
 folder="${XDG_CACHE_HOME:-$HOME/.cache}/permalink-milter/$1"
 shift
@@ -19,6 +21,7 @@ apt-get download -qq "$@" >/dev/null 2>apt.err || { cat apt.err >&2; exit 1; } #
 libraries=
 for file in *.deb; do
 	dpkg -x "$file" tree
+	[ -z "$alone" ] || continue
 	needs=$(dpkg-deb -f "$file" Depends | tr ',' '\n' | sed -n 's/^ *\(lib[^ (|]*\).*/\1/p')
 	libraries="$libraries $needs"
 done

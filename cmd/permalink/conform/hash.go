@@ -23,10 +23,10 @@ const (
 // The environment variables that ask a hash command for a permalink.
 const envTemplate, envList = "CONFORM_TEMPLATE", "CONFORM_LIST"
 
-// A hasher is a command that reads a message and prints NAME: VALUE lines.
+// A hasher tests what reads a message and prints NAME: VALUE lines.
 type hasher struct {
-	command []string
-	prints  map[string]bool // what it printed for the probe, by name; nil before
+	ask    func(ctx context.Context, message []byte, env ...string) (string, error)
+	prints map[string]bool // what it printed for the probe, by name; nil before
 }
 
 // probe is a message that every command can name.
@@ -39,7 +39,10 @@ var probe = []byte("From: a@example.org\nTo: devel@lists.example.org\nDate: Tue,
 // Message-ID-SHA256, of a command that verifies. Where CONFORM_TEMPLATE and CONFORM_LIST are
 // set, it may print the permalink as Archived-At.
 func Hash(command []string) []Test {
-	h := &hasher{command: command}
+	return (&hasher{ask: program(command).ask}).tests()
+}
+
+func (h *hasher) tests() []Test {
 	tests := []Test{h.algorithm("ALG-1", nameSHA256), h.algorithm("ALG-2", nameMD5), h.algorithm("ALG-2", nameSHA1)}
 	for _, m := range vectors.MessageIDs {
 		tests = append(tests, Test{"ID-1", m.Name, h.hashes(m)})
@@ -75,27 +78,39 @@ func (l link) requirement() string {
 	return "URL-1"
 }
 
-// run runs the command on a message. The exit status does not count: commands
-// differ in what they think of a message without an id.
-func (h *hasher) run(ctx context.Context, message []byte, env ...string) (map[string]string, error) {
-	cmd := exec.CommandContext(ctx, h.command[0], h.command[1:]...)
+// A program is a command with its arguments.
+type program []string
+
+// ask returns what the program prints for a message. The exit status does not
+// count: commands differ in what they think of a message without an id.
+func (p program) ask(ctx context.Context, message []byte, env ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, p[0], p[1:]...)
 	cmd.Stdin, cmd.Env = bytes.NewReader(message), append(os.Environ(), env...)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%s did not end: %w", h.command[0], ctx.Err())
+		return "", fmt.Errorf("%s did not end: %w", p[0], ctx.Err())
 	}
 	unread := errors.Is(err, syscall.EPIPE) // it need not read the whole body
 	if err != nil && !unread && (!errors.As(err, &exit) || !exit.Exited()) {
-		return nil, fmt.Errorf("%s: %w: %s", h.command[0], err, errs.String())
+		return "", fmt.Errorf("%s: %w: %s", p[0], err, errs.String())
+	}
+	return string(out), nil
+}
+
+// run returns the values that are printed for a message, by name.
+func (h *hasher) run(ctx context.Context, message []byte, env ...string) (map[string]string, error) {
+	out, err := h.ask(ctx, message, env...)
+	if err != nil {
+		return nil, err
 	}
 	values := make(map[string]string)
-	for line := range strings.Lines(string(out)) {
+	for line := range strings.Lines(out) {
 		name, value, ok := strings.Cut(strings.TrimSpace(line), ":")
 		if !ok {
-			return nil, fmt.Errorf("%s prints %.200q, want NAME: VALUE", h.command[0], line)
+			return nil, fmt.Errorf("the command prints %.200q, want NAME: VALUE", line)
 		}
 		values[name] = strings.TrimSpace(value)
 	}
