@@ -84,28 +84,22 @@ func liveWithCrashes(dir string) {
 			})
 		}
 		all.Wait()
-		left := requests / 2
 		if life == lives-1 {
-			left = 0
+			inner.set(fault{})
+			for !g.journal.Empty() {
+				time.Sleep(time.Millisecond)
+			}
+			g.Close()
+			return
 		}
-		inner.set(fault{})
-		for observed(g) > left {
+		replayed := inner.callCount() + requests/2
+		inner.set(fault{dead: true, spare: requests / 2})
+		for inner.callCount() <= replayed {
 			time.Sleep(time.Millisecond)
 		}
 		g.Close()
-		if left > 0 {
-			tear(dir, life%2 == 0)
-		}
+		tear(dir, life%2 == 0)
 	}
-}
-
-// observed returns how many records the journal holds, at least.
-func observed(g *Guard) int {
-	if g.journal.Empty() {
-		return 0
-	}
-	files, _ := filepath.Glob(filepath.Join(g.o.Dir, "*.journal"))
-	return len(files) * 10
 }
 
 // tear leaves what a crash leaves at the end of the newest segment: half a

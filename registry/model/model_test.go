@@ -67,6 +67,10 @@ func TestWithoutMinReplicasAFailoverTakesTokensAway(t *testing.T) {
 	notPromised(t, "-DFAILOVER", "-DTOKEN")
 }
 
+func TestWithoutMinReplicasHostsDisagreeAfterAFailover(t *testing.T) {
+	notPromised(t, "-DFAILOVER", "-DAGREE")
+}
+
 func TestWithoutMinReplicasAFailoverLosesWhatWasJournalled(t *testing.T) {
 	notPromised(t, "-DFAILOVER", "-DJOURNAL")
 }

@@ -95,7 +95,7 @@ func startHost(t *testing.T, o redisreg.Options, journal string) *host {
 	return h
 }
 
-func (h *host) start() error {
+func (h *host) start() (failed error) {
 	store, err := redisreg.OpenThrough(h.options, h.network.dial)
 	if err != nil {
 		return err
@@ -105,8 +105,16 @@ func (h *host) start() error {
 	if h.journal == "" {
 		return nil
 	}
-	h.reg, err = guard.New(h.reg, guard.Options{Dir: h.journal, Stamp: true, Timeout: h.options.Timeout, RetryEvery: 50 * time.Millisecond})
-	return err
+	for range 100 {
+		g, err := guard.New(h.reg, guard.Options{Dir: h.journal, Stamp: true, Timeout: h.options.Timeout, RetryEvery: 50 * time.Millisecond})
+		if err == nil {
+			h.reg = g
+			return nil
+		}
+		failed = err
+		time.Sleep(10 * time.Millisecond) // a server that just starts has the journal's lock, too, until it is another program
+	}
+	return failed
 }
 
 // restart gives up the calls that are under way, and starts the host again.
