@@ -87,7 +87,7 @@ func TestHashingDoesNotAllocate(t *testing.T) {
 	value := "\r\n <87myycy5eh.fsf@uwakimon.sk.tsukuba.ac.jp>"
 	if n := testing.AllocsPerRun(100, func() {
 		hashheader.MD5.AppendHash(hash[:0], hashheader.Canonical(id[:0], value))
-	}); n != 0 {
+	}); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

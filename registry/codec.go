@@ -3,6 +3,8 @@ package registry
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
+
 	"permalink-milter/hashheader"
 )
 
@@ -19,6 +21,9 @@ const (
 	unknownBits = ^byte(stateBits | hasExpires | hasURL | hasSubject | hasBody)
 )
 
+// reservedSize is the usual size of a slot that is reserved.
+const reservedSize = 1 + len(hashheader.Identity{}) + 5 + 5
+
 // AppendBinary appends the stored form of an entry: a version byte (1), then
 // the slots in order of the ordinals. A slot begins with a byte whose two low
 // bits are the state (0 vacant, 1 reserved, 2 archived); bit 2 is set if an
@@ -29,7 +34,7 @@ const (
 // bit 5 report a slot that has it as corrupt. Uvarints are LEB128, as in
 // encoding/binary and protobuf.
 func (e Entry) AppendBinary(dst []byte) []byte {
-	dst = append(dst, codecVersion)
+	dst = append(slices.Grow(dst, 1+reservedSize*len(e.Slots)), codecVersion)
 	for _, s := range e.Slots {
 		dst = s.appendBinary(dst)
 	}
@@ -75,7 +80,13 @@ func DecodeEntry(data []byte) (Entry, error) {
 	var e Entry
 	r := reader{data[1:], nil}
 	for len(r.rest) > 0 && len(e.Slots) < hashheader.MaxOrdinal {
-		e.Slots = append(e.Slots, r.slot())
+		before := len(r.rest)
+		s := r.slot()
+		if e.Slots == nil { // the others are about as long as the first
+			likely := 1 + len(r.rest)/(before-len(r.rest))
+			e.Slots = make([]Slot, 0, min(likely, hashheader.MaxOrdinal))
+		}
+		e.Slots = append(e.Slots, s)
 	}
 	if r.err != nil || len(r.rest) > 0 {
 		return Entry{}, ErrCorrupt

@@ -101,11 +101,11 @@ func (e Entry) trim(now time.Time) Entry {
 // token is given to another message only if no later ordinal of its hash is
 // held, since readers may know those as its successors.
 func (e Entry) drop(free func(Slot) bool) Entry {
-	slots := slices.Clone(e.Slots)
+	slots := e.Slots
 	for len(slots) > 0 && free(slots[len(slots)-1]) {
 		slots = slots[:len(slots)-1]
 	}
-	return Entry{slots}
+	return Entry{slices.Clip(slots)} // so that what is appended does not change e
 }
 
 func (s Slot) held(now time.Time) bool {

@@ -60,7 +60,7 @@ func loadTokens(t testing.TB, text string) (*httpapi.Tokens, error) {
 	return httpapi.LoadTokens(file)
 }
 
-func template(t *testing.T, text string) hashheader.Template {
+func template(t testing.TB, text string) hashheader.Template {
 	t.Helper()
 	parsed, err := hashheader.ParseTemplate(text)
 	if err != nil {
@@ -71,7 +71,7 @@ func template(t *testing.T, text string) hashheader.Template {
 
 // policy is one archive of devel, two of users, and one that only a
 // Message-ID leads to.
-func policy(t *testing.T) *stamp.Policy {
+func policy(t testing.TB) *stamp.Policy {
 	return &stamp.Policy{HashUnmatched: true, Emit: []string{"Message-ID-MD5"}, Identity: []string{"message-id", "date"}, Archives: []stamp.Archive{
 		{Name: "one", Lists: []string{list, "*@one.example.org"}, URL: template(t, "https://one.example/{list}/{token}")},
 		{Name: "first", Lists: []string{"users@*"}, URL: template(t, "https://first.example/{hash}")},
@@ -82,7 +82,7 @@ func policy(t *testing.T) *stamp.Policy {
 }
 
 // newHandler returns a handler of a memory registry, with what o leaves out.
-func newHandler(t *testing.T, o httpapi.Options) *httpapi.Handler {
+func newHandler(t testing.TB, o httpapi.Options) *httpapi.Handler {
 	t.Helper()
 	if o.Registry == nil {
 		o.Registry = registry.New(memreg.New(), registry.Options{Now: now})
@@ -112,7 +112,7 @@ func must[T any](v T, err error) T {
 }
 
 // reserved returns a registry in which n messages hold the hash on a list.
-func reserved(t *testing.T, list string, n int) registry.Registry {
+func reserved(t testing.TB, list string, n int) registry.Registry {
 	t.Helper()
 	g := registry.New(memreg.New(), registry.Options{Now: now})
 	for i := range n {

@@ -80,6 +80,9 @@ func (x *exchange) behind(ctx context.Context, list string, ref hashheader.Refer
 // this reference. A reservation alone cannot hide an archived message: anyone
 // whose mail passes the filter can make one.
 func (x *exchange) only(held []registry.Reservation, ref hashheader.Reference) (one registry.Reservation, ok bool) {
+	if len(held) == 1 && names(ref, held[0]) {
+		return held[0], true
+	}
 	archived := 0
 	for _, r := range held {
 		if x.safeURL(r) != "" {
@@ -90,7 +93,7 @@ func (x *exchange) only(held []registry.Reservation, ref hashheader.Reference) (
 	if archived == 1 {
 		return one, true
 	}
-	return held[0], len(held) == 1 && names(ref, held[0])
+	return registry.Reservation{}, false
 }
 
 // names reports whether a reference names this message and not another one.
@@ -101,22 +104,33 @@ func names(ref hashheader.Reference, r registry.Reservation) bool {
 // lead redirects to a message's archive. Where there are several or none, it
 // says so.
 func (x *exchange) lead(r registry.Reservation, ref hashheader.Reference) {
-	links := x.links(r, nil)
-	switch archived := x.safeURL(r) != ""; {
-	case len(links) != 1:
-		found := x.choices([]registry.Reservation{r}, ref)
-		found.Choices[0].Links = links
-		status := http.StatusMultipleChoices
-		if len(links) == 0 {
-			status = http.StatusNotFound
-		}
-		x.offerChoice(status, found)
-	case archived && names(ref, r):
-		x.Header().Set("Cache-Control", movedFor)
-		http.Redirect(x, x.r, links[0].URL, http.StatusMovedPermanently)
-	default:
-		http.Redirect(x, x.r, links[0].URL, http.StatusFound)
+	if url := x.safeURL(r); url != "" {
+		x.leadConfirmed(url, names(ref, r))
+		return
 	}
+	links := x.likely(r, nil)
+	if len(links) == 1 {
+		http.Redirect(x, x.r, links[0].URL, http.StatusFound)
+		return
+	}
+	found := x.choices([]registry.Reservation{r}, ref)
+	found.Choices[0].Links = links
+	status := http.StatusMultipleChoices
+	if len(links) == 0 {
+		status = http.StatusNotFound
+	}
+	x.offerChoice(status, found)
+}
+
+// leadConfirmed redirects to where a message was confirmed to be, for long where
+// the reference will always name it.
+func (x *exchange) leadConfirmed(url string, always bool) {
+	status := http.StatusFound
+	if always {
+		x.Header().Set("Cache-Control", movedFor)
+		status = http.StatusMovedPermanently
+	}
+	http.Redirect(x, x.r, url, status)
 }
 
 func (x *exchange) offerChoice(status int, found page.Choices) {
@@ -154,10 +168,15 @@ func (x *exchange) choice(r registry.Reservation) page.Choice {
 // the template of each archive makes of the token, and of the canonical
 // Message-ID where it is known.
 func (x *exchange) links(r registry.Reservation, canonical []byte) []page.Link {
-	links := []page.Link{}
 	if url := x.safeURL(r); url != "" {
-		return append(links, page.Link{URL: url})
+		return []page.Link{{URL: url}}
 	}
+	return x.likely(r, canonical)
+}
+
+// likely returns where a message may be that nobody confirmed.
+func (x *exchange) likely(r registry.Reservation, canonical []byte) []page.Link {
+	links := []page.Link{}
 	algorithm, _ := hashheader.HashAlgorithm(r.Hash)
 	for _, a := range x.policy.Holding(r.List) {
 		if x.policy.AlgorithmOf(a) != algorithm {

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
@@ -265,4 +266,22 @@ func FuzzResolver(f *testing.F) {
 			t.Errorf("%q: %d", target, answer.StatusCode)
 		}
 	})
+}
+
+// BenchmarkRedirect is the redirect to an archived message behind a proxy,
+// without the server.
+func BenchmarkRedirect(b *testing.B) {
+	g := reserved(b, list, 1)
+	must(g.Confirm(b.Context(), registry.Confirmation{List: list, Token: hash, URL: "https://one.example/1"}))
+	h := newHandler(b, httpapi.Options{Registry: g})
+	r := httptest.NewRequest(http.MethodGet, "/"+list+"/"+hash, nil)
+	r.RemoteAddr = "127.0.0.1:1"
+	r.Header.Set("X-Forwarded-For", "192.0.2.1")
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != http.StatusMovedPermanently {
+			b.Fatal(w.Code)
+		}
+	}
 }

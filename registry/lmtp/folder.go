@@ -96,8 +96,8 @@ func (f folder) names() ([]string, error) {
 	return dir.Readdirnames(-1)
 }
 
-// move moves an open file between two folders, and returns when that is on
-// disk. It refuses a file that has taken the place of the open one.
+// move moves an open file between two folders. It refuses a file that has taken
+// the place of the open one.
 func move(file *os.File, name string, from, to folder) error {
 	own, err := file.Stat()
 	if err != nil {
@@ -113,5 +113,13 @@ func move(file *os.File, name string, from, to folder) error {
 	if err := unix.Renameat(int(from.dir.Fd()), name, int(to.dir.Fd()), name); err != nil {
 		return &os.LinkError{Op: "rename", Old: filepath.Join(from.Name(), name), New: filepath.Join(to.Name(), name), Err: err}
 	}
-	return errors.Join(to.dir.Sync(), from.dir.Sync())
+	return nil
+}
+
+// syncBoth returns when both files are on disk, in any order. A file system
+// writes together what is asked for at once.
+func syncBoth(a, b *os.File) error {
+	other := make(chan error, 1)
+	go func() { other <- b.Sync() }()
+	return errors.Join(a.Sync(), <-other)
 }

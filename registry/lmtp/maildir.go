@@ -26,15 +26,18 @@ const pendingAge = 30 * 24 * time.Hour
 // A maildir delivers into one Maildir. The steps for a message called NAME:
 //
 //  1. tmp/NAME is written; it does no harm if it is left behind
-//  2. it is moved to pending/NAME: whole, not delivered
+//  2. it is moved to pending/NAME, and is on disk there: whole, not delivered
 //  3. pending/NAME.sent is made
 //  4. pending/NAME is moved to new/NAME: delivered, for pending/NAME.sent is
 //     there and pending/NAME is not
 //  5. once the registry has confirmed, and the client has its reply,
 //     pending/NAME.sent goes
 //
-// Step 4 is one rename, so a message is delivered or it is not. Pending alone
-// shows which, whatever the reader of the Maildir did.
+// Each of the steps 2 to 4 is on disk before the next begins. Before step 3,
+// what is in pending does not count, so its content and its name may reach the
+// disk in any order, and tmp need not. Step 4 is one rename, so a message is
+// delivered or it is not. Pending alone shows which, whatever the reader of the
+// Maildir did.
 //
 // The folders are opened once, and links in the Maildir are not followed: its
 // reader may be another user, who must not choose where the server writes.
@@ -121,9 +124,9 @@ func (m *maildir) deliver(_ context.Context, p parcel) error {
 		do   func() error
 	}{
 		{"write", func() (err error) { file, err = m.write(name, p.final()); return err }},
-		{"stage", func() error { return move(file, name, m.tmp, m.pending) }},
+		{"stage", func() error { return m.stage(file, name) }},
 		{"mark", func() error { return m.mark(name) }},
-		{"deliver", func() error { return move(file, name, m.pending, m.new) }},
+		{"deliver", func() error { return m.hand(file, name) }},
 	} {
 		err := m.step(step.name)
 		if err == nil {
@@ -153,7 +156,7 @@ func (m *maildir) delivered(name string) (bool, error) {
 }
 
 // write writes a message to tmp with local line ends, and returns the open
-// file when it is on disk.
+// file, which need not be on disk yet.
 func (m *maildir) write(name string, content io.Reader) (*os.File, error) {
 	file, err := m.tmp.create(name)
 	if err != nil {
@@ -161,7 +164,14 @@ func (m *maildir) write(name string, content io.Reader) (*os.File, error) {
 	}
 	lines := &localLines{w: file}
 	_, err = io.Copy(lines, content)
-	return file, errors.Join(err, lines.flush(), file.Sync())
+	return file, errors.Join(err, lines.flush())
+}
+
+func (m *maildir) stage(file *os.File, name string) error {
+	if err := move(file, name, m.tmp, m.pending); err != nil {
+		return err
+	}
+	return syncBoth(file, m.pending.dir)
 }
 
 func (m *maildir) mark(name string) error {
@@ -170,6 +180,14 @@ func (m *maildir) mark(name string) error {
 		return err
 	}
 	return errors.Join(file.Close(), m.pending.dir.Sync())
+}
+
+// hand gives the message to the reader.
+func (m *maildir) hand(file *os.File, name string) error {
+	if err := move(file, name, m.pending, m.new); err != nil {
+		return err
+	}
+	return errors.Join(m.new.dir.Sync(), m.pending.dir.Sync())
 }
 
 // settle removes the mark. One that stays does no harm until sweep.

@@ -20,7 +20,7 @@ import (
 func (b *bench) bolt() table {
 	t := table{title: "Durable reservations a second in the embedded registry",
 		head: []string{"writers", "what", "median", "min", "max", "beside one fsync a write"}}
-	count := map[int]int{1: 500, 64: 10000}
+	count := map[int]int{1: b.messages() / 8, 64: b.messages() * 5 / 2}
 	for _, writers := range []int{1, 64} {
 		var plain, ours, ratio []float64
 		for range b.rounds() {

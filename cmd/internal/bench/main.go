@@ -34,6 +34,8 @@ var comparisons = []struct {
 	{"strangers", (*bench).strangers},
 	{"resolver", (*bench).resolver},
 	{"lmtp", (*bench).lmtp},
+	{"import", (*bench).importing},
+	{"collisions", (*bench).collisions},
 }
 
 func main() {

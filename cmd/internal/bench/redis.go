@@ -35,10 +35,11 @@ func redisRegistry(s *redistest.Server) (registry.Registry, func()) {
 // redisreg shares writes too; and their memory with that of one hash a list.
 // The benchmarks are redisreg's own.
 func (b *bench) redis() table {
-	t := table{title: "Reservations a second in Redis, 50 clients; bytes each takes in a million",
+	stored := pick(b, 100_000, 1_000_000, 1_000_000)
+	t := table{title: fmt.Sprintf("Reservations a second in Redis, 50 clients; bytes each takes in %d", stored),
 		head: []string{"what", "median", "min", "max", "beside redis-benchmark", "bytes"}}
 	rates := b.redisBenchmarks("Reserve$", 25*b.messages(), b.rounds())
-	memory := b.redisBenchmarks("(Reserve|PlainLayout)$", 1_000_000, 1)["B/reservation"]
+	memory := b.redisBenchmarks("(Reserve|PlainLayout)$", stored, 1)["B/reservation"]
 	low, middle, high := spread(rates["redis-benchmark/s"])
 	t.add("redis-benchmark, 50 clients; one hash a list", middle, low, high, "1.00", number(memory[1]))
 	low, middle, high = spread(rates["pipelined/s"])
@@ -123,8 +124,5 @@ func readAll(g registry.Registry, size int) float64 {
 
 // sizes are those to which the registries grow.
 func (b *bench) sizes() []int {
-	if b.full {
-		return []int{10_000, 1_000_000, 10_000_000}
-	}
-	return []int{10_000, 1_000_000}
+	return pick(b, []int{10_000, 100_000}, []int{10_000, 1_000_000}, []int{10_000, 1_000_000, 10_000_000})
 }

@@ -11,10 +11,7 @@ import (
 // verify compares permalink verify on an mbox with grep, which only finds the
 // lines, and with the usual script in Python, which checks one field each.
 func (b *bench) verify() table {
-	size := int64(200e6)
-	if b.full {
-		size = 1e9
-	}
+	size := pick[int64](b, 50e6, 200e6, 1e9)
 	t := table{title: fmt.Sprintf("Reading an mbox of %d MB, MB/s", size/1e6),
 		head: []string{"what", "median", "min", "max", "times as fast as grep", "as Python"}}
 	mbox := b.file("list.mbox")
