@@ -43,6 +43,7 @@ ok "so is the registry" kept
 
 install -d -o $user $state/devel/new
 echo mail >$state/devel/new/1
+touch $state/import-devel@lists.example.org.json
 ok "it is purged" quiet dpkg -P permalink-milter
 ok "it says that an archive is kept" grep -q "$state is kept, with what other than the registry is in it: devel" /run/output
 ok "the archive is there" equal mail cat $state/devel/new/1
