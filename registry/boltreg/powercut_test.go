@@ -39,8 +39,10 @@ func TestAPowercutLosesNothingAcknowledged(t *testing.T) {
 		"the folder": func(path string) bool { return path == "." },
 	} {
 		found := false
-		for _, c := range cutsOf(tr.Without(missing), r) {
-			if found = check(t, c) != nil; found {
+		// Without syncs the states become many and large: those that are not needed
+		// are not made.
+		for c := range tr.Without(missing).States(r) {
+			if found = len(c.Said) > 0 && check(t, c) != nil; found {
 				break
 			}
 		}
