@@ -33,7 +33,7 @@ func ArchivedAt(url string) string {
 // ParseArchivedAt returns the URL of an Archived-At field's value, folding
 // deleted (RFC 5064, section 2.1).
 func ParseArchivedAt(value string) (string, error) {
-	text := stripped(value)
+	text := Stripped(value)
 	inner, open := strings.CutPrefix(text, "<")
 	inner, closed := strings.CutSuffix(inner, ">")
 	if open && closed && isPlainURL(inner) {

@@ -30,9 +30,9 @@ func appendStripped[T string | []byte](dst []byte, value T) []byte {
 	return append(dst, value[from:]...)
 }
 
-// stripped returns value without its white space. It copies only where there
-// is white space inside.
-func stripped(value string) string {
+// Stripped returns a field's value without its white space (SP, HTAB, CR, LF),
+// the folds among it. It copies only where there is white space inside.
+func Stripped(value string) string {
 	value = trimSpace(value)
 	for i := range len(value) {
 		if isSpace(value[i]) {

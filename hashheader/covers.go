@@ -82,7 +82,7 @@ func (t Template) Covers(value string) bool {
 	if err == nil {
 		return t.coversURL(rawURL)
 	}
-	text := stripped(value)
+	text := Stripped(value)
 	if decoded, err := url.PathUnescape(text); err == nil {
 		text = decoded
 	}

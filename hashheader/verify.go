@@ -59,7 +59,7 @@ func Examine(h Header, s Site) []Check {
 
 // newCheck returns a check of a field without a result.
 func newCheck(method string, f Field) Check {
-	return Check{Method: method, Field: trimName(f.Name), Value: stripped(f.Value)}
+	return Check{Method: method, Field: trimName(f.Name), Value: Stripped(f.Value)}
 }
 
 // Examined reports whether Examine looks at fields of this name, so that a

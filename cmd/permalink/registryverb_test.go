@@ -194,3 +194,14 @@ func TestInterruptedRegistryVerbsSaySo(t *testing.T) {
 		}
 	}
 }
+
+// What names no store is a usage error of every verb.
+func TestANameThatIsNoStoreIsAUsageError(t *testing.T) {
+	for _, url := range []string{"/var/lib/p.db", "http://x", "memory:", "bolt:"} {
+		for _, args := range [][]string{{"check", "--registry", url}, {"export", "--registry", url}, {"prune", "--registry", url}, {"copy", url, "bolt:b.db"}} {
+			if _, errs := runRegistry(t, exitUsage, "", args...); !strings.Contains(errs, "write bolt:FILE") {
+				t.Errorf("%v: %s", args, errs)
+			}
+		}
+	}
+}

@@ -34,6 +34,9 @@ type store struct {
 // for it: for the configuration's, the one in its state directory, and for a
 // file, the one whose state directory it is in.
 func locate(url string, c *config.Config) (store, error) {
+	if kind, err := config.StoreKind(url); url != configured && (err != nil || kind == config.Memory) {
+		return store{}, fmt.Errorf("--registry %q: write bolt:FILE, or a URL of Redis as in registry.url", config.MaskURL(url))
+	}
 	own := config.InStateDir(c.Registry.URL, c.StateDir)
 	if url == configured {
 		url = own
@@ -100,8 +103,11 @@ var quietRedis = sync.OnceFunc(func() { redisreg.LogTo(slog.New(slog.DiscardHand
 // in to it. A file that does not exist is created only if create is set.
 func openStore(url string, c config.Registry, create bool) (registry.Store, error) {
 	kind, err := config.StoreKind(url)
-	if err != nil || kind == config.Memory {
-		return nil, fmt.Errorf("--registry %q: write bolt:FILE, or a URL of Redis as in registry.url", config.MaskURL(url))
+	if err != nil {
+		return nil, &exitError{exitConfig, err}
+	}
+	if kind == config.Memory {
+		return nil, &exitError{exitConfig, errors.New("registry.url is memory: only a running permalink-milter can be asked for it")}
 	}
 	quietRedis()
 	store, err := setup.OpenStore(url, c, answerTimeout, create)

@@ -12,12 +12,13 @@ from collections import Counter
 from datetime import datetime, timedelta
 from email.utils import make_msgid
 from typing import Callable, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 ALGORITHMS = {"MD5": 128, "SHA1": 160, "SHA256": 256}  # "Algorithms": name, digest bits
 IDENTITY_ORDER = ("from", "to", "cc", "date", "message-id", "subject")
 MAX_SECTION, MAX_FIELDS, MAX_RAW = 1 << 20, 2000, 1 << 21  # "Bounds"
 MAX_ID = 998  # "Canonical Message-ID"
+MAX_IDENTIFIER = 254  # "The List of a Message"
 _WHITE = b" \t\r\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
@@ -227,17 +228,24 @@ def year_and_month(date: bytes) -> Optional[tuple[str, str]]:
     return (f"{at.year:04}", f"{at.month:02}") if at.year >= 1900 else None
 
 
+def list_id(fields: Sequence[Field], address: bytes) -> bytes:
+    """"The List of a Message", "URL Templates": the identifier of a list's List-Id, else the list's address with a dot."""
+    named = _squeeze(_first(fields, "list-id") or b"")
+    identifier = named[named.rfind(b"<") + 1:named.rfind(b">")] if 0 <= named.rfind(b"<") < named.rfind(b">") else b""
+    post = re.search(rb"<mailto:([^>?]*)", _squeeze(_first(fields, "list-post") or b""), re.IGNORECASE)
+    if post and unquote_to_bytes(post[1]).lower() == address and 0 < len(identifier) <= MAX_IDENTIFIER:
+        return identifier.lower()
+    return address.replace(b"@", b".", 1)
+
+
 def url_values(fields: Sequence[Field], list_address: str, algorithm: str = "MD5") -> dict[str, bytes]:
     """"URL Templates": the texts for the first message of a hash on a list."""
     message_id, address = canonical(fields), list_address.encode("utf-8").lower()
     listname, _, host = address.rpartition(b"@")
-    values = {"list": address, "listname": listname, "host": host, "list_id": address.replace(b"@", b".", 1)}
+    values = {"list": address, "listname": listname, "host": host, "list_id": list_id(fields, address)}
     if message_id:
         token = hash_of(message_id, algorithm) or ""
         values.update(message_id=message_id, token=token.encode("ascii"), claim=identity(fields).hex()[:8].encode("ascii"))
-    list_id, close, _ = (_first(fields, "list-id") or b"").rpartition(b"<")[2].partition(b">")
-    if close and _squeeze(list_id):
-        values["list_id"] = _squeeze(list_id)
     date = year_and_month(_first(fields, "date") or b"")
     if date:
         values.update(year=date[0].encode("ascii"), month=date[1].encode("ascii"))

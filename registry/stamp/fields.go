@@ -36,6 +36,7 @@ func writtenLists(h hashheader.Header) []string {
 // mailto returns the address of the first mailto URL in a List-Post field.
 func mailto(value string) string {
 	const scheme = "<mailto:"
+	value = hashheader.Stripped(value)
 	i := strings.Index(strings.ToLower(value), scheme)
 	if i < 0 {
 		return ""
@@ -51,17 +52,20 @@ func mailto(value string) string {
 	return address
 }
 
-// maxIdentifier bounds the identifier of List-Id (RFC 2919, section 3).
-const maxIdentifier = 255
+// maxIdentifier bounds the identifier of List-Id in bytes: the 255 characters
+// of RFC 2919, section 3, less one for the dot that stands for an @.
+const maxIdentifier = 254
 
-// identifier returns the identifier in the angle brackets of List-Id.
+// identifier returns the identifier in the last angle brackets of List-Id, in
+// lower case.
 func identifier(h hashheader.Header) string {
 	value, _ := h.First("List-Id")
+	value = hashheader.Stripped(value)
 	open, end := strings.LastIndexByte(value, '<'), strings.LastIndexByte(value, '>')
-	if open < 0 || end < open || end-open > maxIdentifier {
+	if open < 0 || end < open || end-open-1 > maxIdentifier {
 		return ""
 	}
-	return strings.ToLower(strings.TrimSpace(value[open+1 : end]))
+	return strings.ToLower(value[open+1 : end])
 }
 
 // ListID returns the identifier of a list (RFC 2919): what the list manager

@@ -81,11 +81,10 @@ changelog() {
 # links work.
 documents() {
 	local file
-	for file in README.md CONTRIBUTING.md config/{README,OPERATING,SCALE,CONFORMANCE}.md config/example.toml config/{postfix,sendmail,monitoring,archivers,clients} registry/PROOF.md \
-		cmd/internal/bench/RESULTS.md registry/{httpapi,mailman}/README.md registry/httpapi/openapi.json hashheader/draft/draft-hashed-message-id-00.md; do
+	while read -r file; do
 		mkdir -p "$1/$(dirname "$file")"
 		cp -r "$file" "$1/$file"
-	done
+	done <cmd/permalink-milter/package/documents
 }
 
 manuals

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"permalink-milter/hashheader"
+	"permalink-milter/registry/stamp"
 )
 
 // envFault makes the test binary a hash command with a fault.
@@ -116,7 +117,11 @@ func printLink(h hashheader.Header, id []byte, identity hashheader.Identity, fau
 	if err != nil {
 		panic(err)
 	}
-	p := hashheader.Permalink{List: os.Getenv(envList), ListID: "devel.lists.example.org", MessageID: id, Algorithm: hashheader.MD5, Identity: identity}
+	list, err := hashheader.CheckList(os.Getenv(envList))
+	if err != nil {
+		panic(err)
+	}
+	p := hashheader.Permalink{List: list, ListID: stamp.ListID(h, list), MessageID: id, Algorithm: hashheader.MD5, Identity: identity}
 	p.Date, _ = h.First("Date")
 	url, err := parsed.Expand(p)
 	if err != nil && fault == "URL-3" {

@@ -77,7 +77,7 @@ var Requirements = []Requirement{
 	{"WCH-2", "which", Rule, []string{"filter"}, "a message with X-No-Archive gets the hash alone", nil},
 	{"DAT-1", "identity", Should, []string{"filter"}, "a Date is added to a message without one", []string{`A filter therefore **SHOULD** add a Date`}},
 	{"MSG-1", "missing", Rule, []string{"filter"}, "an id is derived by the rule", nil},
-	{"MSG-2", "missing", Must, []string{"filter"}, "no id is derived where From and Date are missing", []string{`This option **MUST NOT** be used for a message whose From and Date fields are both missing or empty`}},
+	{"MSG-2", "missing", Must, []string{"filter"}, "no id is derived where From and Date are missing", []string{`This option **MUST NOT** be used for a message whose From and Date both contribute an empty value to an identity`}},
 	{"MSG-3", "missing", Must, []string{"filter"}, "no message is rejected because of the form of its Message-ID", []string{`A filter **MUST NOT** reject a message because of the form of its Message-ID.`}},
 	{"LIN-1", "dkim", Should, []string{"filter"}, "Archived-At is one line", []string{`Archived-At **SHOULD** be written on one line`}},
 	{"SEC-3", "bounds", Rule, []string{"filter"}, "a message over the bounds is passed on unchanged", nil},

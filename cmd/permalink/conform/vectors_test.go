@@ -11,6 +11,7 @@ import (
 	"permalink-milter/hashheader"
 	"permalink-milter/hashheader/golden"
 	shared "permalink-milter/hashheader/vectors"
+	"permalink-milter/registry/stamp"
 )
 
 const testdata = "../../../testdata"
@@ -104,6 +105,19 @@ func links(t *testing.T) (out []link) {
 			out = append(out, linkOf(t, template, list, m))
 		}
 	}
+	const named = "List-Post: <mailto:" + list + ">\n"
+	for _, m := range []struct{ name, fields string }{
+		{"List-Post names the list, and List-Id has another name", "List-Id: Developers <Developers.lists.example.org>\n" + named},
+		{"List-Id names another list", "List-Id: <users.lists.example.org>\n"},
+		{"a folded List-Id", "List-Id: <all> Developers <developers.\n lists.\r\n\texample.org>\n" + named},
+		{"a List-Id without an identifier", "List-Id: < \n >\n" + named},
+		{"an identifier of 254 bytes", "List-Id: <" + strings.Repeat("a", 249) + ".test>\n" + named},
+		{"an identifier of 255 bytes", "List-Id: <" + strings.Repeat("a", 250) + ".test>\n" + named},
+		{"a folded, percent-encoded List-Post", "List-Id: <developers.example>\nList-Post: <https://a.example/?mailto:x@y.example>,\n <MAILTO:de%76el@lists.\n example.org?subject=x>\n"},
+	} {
+		out = append(out, linkOf(t, "https://a.example/{list_id}/{md5}", list, message{Name: m.name, Message: []byte(m.fields + "Message-ID: <abc@example.org>\n\n")}))
+	}
+	out = append(out, linkOf(t, "https://a.example/{list}/{sha256(list,message_id)}", "Devel@Lists.Example.ORG", message{Name: "a list in mixed case", Message: messages[0].Message}))
 	for _, d := range shared.Dates(t, testdata) {
 		m := message{Name: "Date: " + d.Date, Message: []byte("Message-ID: <abc@example.org>\nDate: " + strings.TrimRight(d.Date, "\r\n") + "\n\n")}
 		l := linkOf(t, "https://a.example/{year}-{month}/{sha256}", list, m)
@@ -129,7 +143,11 @@ func linkOf(t *testing.T, template, list string, m message) link {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := hashheader.Permalink{List: list, ListID: "devel.lists.example.org", MessageID: id, Algorithm: hashheader.MD5, Identity: hashheader.Identify(h, id, []string{"message-id", "date"})}
+	address, err := hashheader.CheckList(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := hashheader.Permalink{List: address, ListID: stamp.ListID(h, address), MessageID: id, Algorithm: hashheader.MD5, Identity: hashheader.Identify(h, id, []string{"message-id", "date"})}
 	p.Date, _ = h.First("Date")
 	if l.URL, err = parsed.Expand(p); err != nil {
 		l.URL = ""
