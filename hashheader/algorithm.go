@@ -103,7 +103,7 @@ func (a Algorithm) appendSum(dst, data []byte) ([]byte, error) {
 // ParseHash reads a hash as people and old software write it, in either case
 // and with optional padding, and returns it as Hash does.
 func (a Algorithm) ParseHash(value string) (string, error) {
-	hash := strings.ToUpper(strings.TrimRight(stripped(value), "="))
+	hash := strings.ToUpper(strings.TrimRight(Stripped(value), "="))
 	if len(hash) != a.HashLen() {
 		return "", fmt.Errorf("%s hash %.80q: %d characters, want %d", a, value, len(hash), a.HashLen())
 	}
