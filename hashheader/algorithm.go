@@ -103,14 +103,15 @@ func (a Algorithm) appendSum(dst, data []byte) ([]byte, error) {
 // ParseHash reads a hash as people and old software write it, in either case
 // and with optional padding, and returns it as Hash does.
 func (a Algorithm) ParseHash(value string) (string, error) {
-	hash := strings.ToUpper(strings.TrimRight(string(appendStripped(nil, value)), "="))
+	hash := strings.ToUpper(strings.TrimRight(Stripped(value), "="))
 	if len(hash) != a.HashLen() {
 		return "", fmt.Errorf("%s hash %.80q: %d characters, want %d", a, value, len(hash), a.HashLen())
 	}
 	// Decoding is too lenient: it skips line ends, and the last character's
 	// unused bits. Encoding again shows both.
-	digest, err := base32Hash.DecodeString(hash)
-	if err != nil || base32Hash.EncodeToString(digest) != hash {
+	var digest, again [64]byte
+	n, err := base32Hash.Decode(digest[:], []byte(hash))
+	if err != nil || string(base32Hash.AppendEncode(again[:0], digest[:n])) != hash {
 		return "", fmt.Errorf("%s hash %.80q: not base32 (A-Z and 2-7)", a, value)
 	}
 	return hash, nil

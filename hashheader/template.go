@@ -109,7 +109,10 @@ func (t Template) IsZero() bool { return t.literals == nil }
 // Message-ID is no hash.
 func (t Template) Algorithm(def Algorithm) Algorithm {
 	for _, p := range t.places {
-		if a, err := ParseAlgorithm(p.name); err == nil && p.isHash() {
+		if !p.isHash() {
+			continue
+		}
+		if a, err := ParseAlgorithm(p.name); err == nil { // not {hash}
 			return a
 		}
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/netip"
 	"time"
@@ -30,41 +31,37 @@ func (h *Handler) begin(w http.ResponseWriter, r *http.Request) *exchange {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	x := h.begin(w, r)
-	_, pattern := h.mux.Handler(r)
-	x.serve(pattern)
+	g := &router{x: x, header: make(http.Header)}
+	h.mux.ServeHTTP(g, r)
+	if g.pattern == "" {
+		x.serve(1, g.unrouted)
+	}
 	if h.o.Observe != nil {
-		h.o.Observe(pattern, x.status, time.Since(began))
+		h.o.Observe(g.pattern, x.status, time.Since(began))
 	}
 }
 
-func (x *exchange) serve(pattern string) {
-	secure(x.Header())
-	leave, err := x.enter(max(x.costs[pattern], 1))
-	if err != nil {
-		x.fail(err)
-		return
-	}
-	defer leave()
-	if pattern == "" {
-		x.unrouted()
-		return
-	}
-	x.mux.ServeHTTP(x, x.r)
-}
-
-// run answers by a route. The mux has set the values of the request's path.
-func (x *exchange) run(rt route, r *http.Request) {
-	x.r = r
-	var err error
-	if rt.scope != "" {
-		err = x.authenticate()
-	}
+// serve answers a request that costs as much as a number of plain ones.
+func (x *exchange) serve(cost int, answer func() error) {
+	maps.Copy(x.Header(), security)
+	leave, err := x.enter(cost)
 	if err == nil {
-		err = rt.handle(x)
+		defer leave()
+		err = answer()
 	}
 	if err != nil {
 		x.fail(err)
 	}
+}
+
+// run answers by a route.
+func (x *exchange) run(rt route) error {
+	if rt.scope != "" {
+		if err := x.authenticate(); err != nil {
+			return err
+		}
+	}
+	return rt.handle(x)
 }
 
 // isStranger reports whether the request came without a token that is known.

@@ -110,7 +110,6 @@ type Handler struct {
 	root   string              // the path of BaseURL, without a slash at its end
 	self   hashheader.Template // of every URL under BaseURL; zero without one
 	mux    *http.ServeMux
-	costs  map[string]int // of the routes that cost more than one request
 	rate   *limiter
 	rooms  *rooms
 	counts *cache[registry.Stats]
@@ -164,5 +163,5 @@ func (h *Handler) permalink(list, token string) string {
 
 // ours reports whether a URL lies under BaseURL, however it is spelled.
 func (h *Handler) ours(rawURL string) bool {
-	return !h.self.IsZero() && (h.self.Covers("<"+rawURL+">") || h.self.Covers("<"+rawURL+"/>"))
+	return !h.self.IsZero() && h.self.Covers("<"+rawURL+"/>") // the slash for BaseURL itself
 }

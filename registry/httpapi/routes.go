@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	_ "embed"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -48,63 +47,72 @@ var pages = []route{
 
 const resolverRoute = "GET /{list}/{token}"
 
+// addRoutes makes the mux. Its writer is always a router, which lets a route
+// begin the exchange and keeps what the mux itself answers.
 func (h *Handler) addRoutes() {
-	h.mux, h.costs = http.NewServeMux(), make(map[string]int)
+	h.mux = http.NewServeMux()
 	all := slices.Concat(api, pages)
 	if h.o.Store != nil {
 		all = append(all, control...)
 	}
 	for _, rt := range all {
-		h.costs[rt.pattern] = rt.cost
 		h.mux.HandleFunc(rt.pattern, func(w http.ResponseWriter, r *http.Request) {
-			w.(*exchange).run(rt, r) // the writer that serve gave to the mux
+			w.(*router).found(rt, r)
 		})
 	}
 }
 
-// unrouted answers a request that has no route. It may be for a permalink of an
-// archive's template; else the mux finds out why there is none, and its plain
-// text becomes a problem.
-func (x *exchange) unrouted() {
-	if list, _ := x.asked(); list != "" && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
-		if err := x.resolve(); err != nil {
-			x.fail(err)
-		}
-		return
-	}
-	probe := &exchange{ResponseWriter: discard{http.Header{}}}
-	x.mux.ServeHTTP(probe, x.r)
-	switch location := probe.Header().Get("Location"); {
-	case location != "": // to the path without its empty and dot segments
-		http.Redirect(x, x.r, location, probe.status)
-	case probe.status == http.StatusMethodNotAllowed:
-		x.Header().Set("Allow", probe.Header().Get("Allow"))
-		x.fail(errMethod)
-	case probe.status == http.StatusBadRequest:
-		x.fail(invalid("the request's target is not a path"))
-	default:
-		x.fail(errNoRoute)
-	}
+// A router passes a request on to its route. Where there is none, it holds the
+// mux's own answer, whose plain text nobody sees.
+type router struct {
+	x       *exchange
+	pattern string      // of the route; "" for none
+	header  http.Header // of the mux's own answer
+	status  int         // of the mux's own answer
 }
 
-// discard is an http.ResponseWriter that keeps the header alone.
-type discard struct{ header http.Header }
+func (g *router) found(rt route, r *http.Request) {
+	g.pattern, g.x.r = rt.pattern, r // whose path the mux has taken apart
+	g.x.serve(max(rt.cost, 1), func() error { return g.x.run(rt) })
+}
 
-func (d discard) Header() http.Header         { return d.header }
-func (d discard) Write(p []byte) (int, error) { return io.Discard.Write(p) }
-func (d discard) WriteHeader(int)             {}
+// Header implements http.ResponseWriter for the mux's own answer, as Write and
+// WriteHeader do.
+func (g *router) Header() http.Header         { return g.header }
+func (g *router) Write(p []byte) (int, error) { return len(p), nil }
+func (g *router) WriteHeader(status int)      { g.status = status }
 
-// secure sets the fields that every answer carries. The policy lets pages load
+// unrouted answers a request that has no route. It may be for a permalink of an
+// archive's template; else the mux's answer says why there is none.
+func (g *router) unrouted() error {
+	x := g.x
+	if list, _ := x.asked(); list != "" && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
+		return x.resolve()
+	}
+	switch location := g.header.Get("Location"); {
+	case location != "": // to the path without its empty and dot segments
+		http.Redirect(x, x.r, location, g.status)
+		return nil
+	case g.status == http.StatusMethodNotAllowed:
+		x.Header().Set("Allow", g.header.Get("Allow"))
+		return errMethod
+	case g.status == http.StatusBadRequest:
+		return invalid("the request's target is not a path")
+	}
+	return errNoRoute
+}
+
+// security is the fields that every answer carries. The policy lets pages load
 // only our own style and script, and no site frame them.
-func secure(header http.Header) {
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "+
-		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("Cross-Origin-Opener-Policy", "same-origin")
-	header.Set("Cross-Origin-Resource-Policy", "same-origin")
-	header.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-	header.Set("Cache-Control", "no-store")
+var security = http.Header{
+	"Content-Security-Policy": {"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"},
+	"X-Content-Type-Options":       {"nosniff"},
+	"Referrer-Policy":              {"no-referrer"},
+	"Cross-Origin-Opener-Policy":   {"same-origin"},
+	"Cross-Origin-Resource-Policy": {"same-origin"},
+	"Permissions-Policy":           {"camera=(), microphone=(), geolocation=()"},
+	"Cache-Control":                {"no-store"},
 }
 
 // wantsJSON reports whether an answer that comes as a page or as JSON is to be

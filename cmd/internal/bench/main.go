@@ -33,6 +33,7 @@ var comparisons = []struct {
 	{"verify", (*bench).verify},
 	{"strangers", (*bench).strangers},
 	{"resolver", (*bench).resolver},
+	{"mail-load", (*bench).mailLoad},
 	{"lmtp", (*bench).lmtp},
 	{"import", (*bench).importing},
 	{"collisions", (*bench).collisions},
