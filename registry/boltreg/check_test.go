@@ -19,6 +19,7 @@ import (
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 	"permalink-milter/registry/boltreg"
+	"permalink-milter/registry/boltreg/filecheck"
 )
 
 // contents returns a file's bytes and those of its pages of a kind, which
@@ -56,6 +57,24 @@ func foreign(t *testing.T) []byte {
 	return data
 }
 
+// rootPage returns the page at which the tree of the entries begins.
+func rootPage(t *testing.T, name string) (id uint64) {
+	t.Helper()
+	db, err := bbolt.Open(name, 0o600, &bbolt.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.View(func(tx *bbolt.Tx) error {
+		id = uint64(tx.Bucket([]byte(filecheck.EntriesBucket)).RootPage())
+		return nil
+	})
+	if err != nil || id == 0 {
+		t.Fatalf("no root page: %v", err)
+	}
+	return id
+}
+
 func TestOpenRefusesADamagedFileAndTellsTheRepair(t *testing.T) {
 	name, all := fill(t, 700)
 	whole, _ := contents(t, name, 0)
@@ -68,6 +87,7 @@ func TestOpenRefusesADamagedFileAndTellsTheRepair(t *testing.T) {
 		}
 		return data
 	}
+	root := rootPage(t, name)
 	const firstChild = 16 + 8 // where the first element of a branch page names a page
 	for _, c := range []struct {
 		name string
@@ -83,7 +103,7 @@ func TestOpenRefusesADamagedFileAndTellsTheRepair(t *testing.T) {
 		{"a tree that leads in a circle", each(branch, func(p []byte) { copy(p[firstChild:], p[:8]) }), "multiple references"},
 		{"a branch with a changed key", each(branch, func(p []byte) { p[bytes.Index(p, []byte(all[0].List))+len(all[0].List)+1] = 'Z' }), "needs to be >= the key in the ancestor"},
 		{"a branch with a smaller key than its page", each(branch, func(p []byte) { p[bytes.LastIndex(p, []byte(all[0].List+"\x00"))+len(all[0].List)+26]-- }), "but that begins with"},
-		{"a list of free pages with one in use", each(free, func(p []byte) { binary.NativeEndian.PutUint64(p[16:], 2) }), "page 2: reachable freed"},
+		{"a list of free pages with one in use", each(free, func(p []byte) { binary.NativeEndian.PutUint64(p[16:], root) }), fmt.Sprintf("page %d: reachable freed", root)},
 		{"pages that tell no elements", each(leaf, func(p []byte) { clear(p[10:12]) }), "unreachable"},
 		{"pages with a longer element", each(leaf, func(p []byte) { p[16+12]++ }), "its pages hold"},
 		{"a page that lost its last elements", each(leaf, func(p []byte) { p[10] -= min(p[10]-1, 3) }), "its pages hold"},
