@@ -199,15 +199,25 @@ func TestHistoriesOfRestartedHostsAreLinearizable(t *testing.T) {
 	s := server(t, "--appendonly", "yes", "--appendfsync", "always")
 	runSchedules(t, 6, 1, func(t *testing.T, seed uint64) *schedule {
 		run := onOneServer(t, seed, s, true)
-		restart := func(h *host, r *rand.Rand) {
-			if err := h.restart(outage(r) / 10); err != nil {
-				t.Error(err)
-			}
-		}
-		run.hostFaults = append(run.hostFaults[:len(run.hostFaults):len(run.hostFaults)], restart, restart)
+		run.restartHosts(t)
 		return run
 	})
 }
+
+// restartHosts adds restarts of the hosts to what happens to them, as often as
+// two of the other faults.
+func (s *schedule) restartHosts(t *testing.T) {
+	restart := func(h *host, r *rand.Rand) {
+		if err := h.restart(outage(r) / 10); err != nil {
+			t.Error(err)
+		}
+	}
+	s.hostFaults = slices.Concat(s.hostFaults, []hostFault{restart, restart})
+}
+
+// journalsIn reports whether the hosts of a schedule under Sentinels or on a
+// Cluster have journals and are restarted with them.
+func journalsIn(seed uint64) bool { return seed%2 == 0 }
 
 // failOver kills or stops the primary, and brings it back when another server
 // is in its place.
@@ -283,7 +293,10 @@ func TestHistoriesUnderSentinelsAreLinearizable(t *testing.T) {
 	t.Parallel()
 	g := group(t, redistest.StartSentinel)
 	runSchedules(t, 3, 10, func(t *testing.T, seed uint64) *schedule {
-		run := newSchedule(t, seed, redisreg.Options{URL: sentinelURL(g), Timeout: 300 * time.Millisecond, MinReplicas: 2}, false)
+		run := newSchedule(t, seed, redisreg.Options{URL: sentinelURL(g), Timeout: 300 * time.Millisecond, MinReplicas: 2}, journalsIn(seed))
+		if journalsIn(seed) {
+			run.restartHosts(t)
+		}
 		run.faults = []fault{failOver(g), surprise(g), stall(time.Second, g.Servers...)}
 		return run
 	})
@@ -319,7 +332,10 @@ func TestHistoriesOfAClusterAreLinearizable(t *testing.T) {
 	t.Parallel()
 	g := group(t, redistest.StartCluster)
 	runSchedules(t, 3, 10, func(t *testing.T, seed uint64) *schedule {
-		run := newSchedule(t, seed, redisreg.Options{URL: clusterURL(g), Timeout: time.Second, MinReplicas: 1}, false)
+		run := newSchedule(t, seed, redisreg.Options{URL: clusterURL(g), Timeout: time.Second, MinReplicas: 1}, journalsIn(seed))
+		if journalsIn(seed) {
+			run.restartHosts(t)
+		}
 		run.faults = []fault{failNode(g), reshard(g), stall(time.Second, g.Servers...)}
 		return run
 	})
