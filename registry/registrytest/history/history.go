@@ -10,7 +10,9 @@
 //
 // A call that ends with registry.ErrUnavailable may take effect at any later
 // time or never. One that was journalled takes effect before the journal is
-// empty, which the test reports with [History.Drained].
+// empty, which the test reports with [History.Drained]. While the servers may
+// lose what they acknowledged, which the test reports with [History.Losing],
+// any answer may be given that follows from some of the calls before it.
 package history
 
 import (
@@ -54,8 +56,9 @@ const never = math.MaxInt64
 type History struct {
 	events atomic.Int64 // calls and answers so far
 
-	mu    sync.Mutex
-	calls []porcupine.Operation
+	mu     sync.Mutex
+	calls  []porcupine.Operation
+	losses []loss
 }
 
 // New returns an empty history.
