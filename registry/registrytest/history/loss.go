@@ -39,7 +39,7 @@ type mark struct{ begin bool }
 // operations, which would be slow, but part of every step.
 func lossy(losses []loss) promise {
 	return func(calls []porcupine.Operation) (porcupine.Model, []porcupine.Operation) {
-		s := steps{asked: make(map[question]result)}
+		s := steps{answers: newAnswers(0)}
 		var operations []porcupine.Operation
 		for _, c := range calls {
 			in := c.Input.(call)
@@ -78,20 +78,9 @@ func (e entries) equal(other any) bool {
 
 // steps is the model of lossy for one key.
 type steps struct {
+	answers
 	unanswered []call
-	asked      map[question]result // so that none is asked twice
 }
-
-type (
-	question struct {
-		call   call
-		stored string
-	}
-	result struct {
-		want   answer
-		stored string
-	}
-)
 
 func (s steps) model() porcupine.Model {
 	return porcupine.Model{
@@ -142,15 +131,4 @@ func (s steps) reachable(stored []string) []string {
 		}
 	}
 	return all
-}
-
-// ask returns the answer to a call and what it makes of an entry.
-func (s steps) ask(c call, stored string) result {
-	r, ok := s.asked[question{c, stored}]
-	if !ok {
-		one := &one{stored: stored}
-		r = result{want: one.ask(c, 0), stored: one.stored}
-		s.asked[question{c, stored}] = r
-	}
-	return r
 }

@@ -147,13 +147,12 @@ func byKey(calls []porcupine.Operation) [][]porcupine.Operation {
 // model is a registry of one entry, by the rules of package registry. Its state
 // is the stored form of the entry, so that states can be compared.
 func model(ttl time.Duration) porcupine.Model {
+	a := newAnswers(ttl)
 	return porcupine.Model{
 		Init: func() any { return "" },
 		Step: func(state, input, output any) (bool, any) {
-			c := input.(call)
-			s := &one{stored: state.(string)}
-			want := s.ask(c, ttl)
-			return want.allows(c, output.(answer)), s.stored
+			r := a.ask(input.(call), state.(string))
+			return r.want.allows(input.(call), output.(answer)), r.stored
 		},
 		DescribeOperation: describe,
 		DescribeState:     describeState,
@@ -177,6 +176,37 @@ func (want answer) allows(c call, got answer) bool {
 		return want.refused == nil && got == later
 	}
 	return false
+}
+
+// answers keeps what was asked, since a check asks the same many times.
+type answers struct {
+	ttl   time.Duration
+	known map[question]result
+}
+
+type (
+	question struct {
+		call   call
+		stored string
+	}
+	result struct {
+		want   answer
+		stored string
+	}
+)
+
+func newAnswers(ttl time.Duration) answers { return answers{ttl, make(map[question]result)} }
+
+// ask returns the answer to a call and what it makes of an entry.
+func (a answers) ask(c call, stored string) result {
+	r, ok := a.known[question{c, stored}]
+	if !ok {
+		s := &one{stored}
+		r.want = s.ask(c, a.ttl)
+		r.stored = s.stored
+		a.known[question{c, stored}] = r
+	}
+	return r
 }
 
 // one is a store of one entry.
