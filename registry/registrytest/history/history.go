@@ -10,7 +10,8 @@
 //
 // A call that ends with registry.ErrUnavailable may take effect at any later
 // time or never. One that was journalled takes effect before the journal is
-// empty, which the test reports with [History.Drained]. While the servers may
+// empty, which the test reports with [History.Drained], and maybe again behind a
+// release, since a host that stops during its replay begins anew. While the servers may
 // lose what they acknowledged, which the test reports with [History.Losing],
 // any answer may be given that follows from some of the calls before it.
 package history

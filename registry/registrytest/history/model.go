@@ -78,7 +78,7 @@ type promise func(calls []porcupine.Operation) (porcupine.Model, []porcupine.Ope
 // strict is the promise of a registry that loses nothing.
 func strict(ttl time.Duration) promise {
 	return func(calls []porcupine.Operation) (porcupine.Model, []porcupine.Operation) {
-		return model(ttl), prune(calls, ttl)
+		return model(ttl), replayedAgain(prune(calls, ttl))
 	}
 }
 
