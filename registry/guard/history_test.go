@@ -30,7 +30,19 @@ func few() int {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		return 4
 	}
-	return 40
+	return 400
+}
+
+// memoryDir returns a folder of files in memory, where the system has such,
+// since simulated time does not wait for a disk.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "permalink-history-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 // A schedule is a sequence of outages and restarts of hosts with one registry,
@@ -126,7 +138,7 @@ func TestHistoriesOfHostsWithJournalsAreLinearizable(t *testing.T) {
 	calls, begin := 0, time.Now()
 	for seed := *firstSeed; seed < *firstSeed+uint64(*schedules); seed++ {
 		synctest.Test(t, func(t *testing.T) {
-			v, n := newSchedule(seed, t.TempDir()).run(t)
+			v, n := newSchedule(seed, memoryDir(t)).run(t)
 			if calls += n; v != nil {
 				t.Errorf("no registry answers like this one call at a time (run again with -seed %d -schedules 1):\n%s", seed, v)
 			}
@@ -151,7 +163,7 @@ func TestALostJournalRecordIsFound(t *testing.T) {
 	for seed := range uint64(100) {
 		var found *history.Violation
 		synctest.Test(t, func(t *testing.T) {
-			s := newSchedule(seed, t.TempDir())
+			s := newSchedule(seed, memoryDir(t))
 			s.between = lose
 			found, _ = s.run(t)
 		})

@@ -125,6 +125,46 @@ func (g *Group) Replicated() (primary *Server, err error) {
 	return nil, fmt.Errorf("the primary on port %d has too few replicas", primary.Port)
 }
 
+// Synced waits until every other server has what the primary has by then, and
+// returns the primary.
+func (g *Group) Synced() (primary *Server, err error) {
+	if primary, err = g.Replicated(); err != nil {
+		return nil, err
+	}
+	least := -1
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		text, err := primary.CLI("info", "replication")
+		if err != nil {
+			return nil, err
+		}
+		written, acknowledged := offsets(text)
+		if least < 0 {
+			least = written
+		}
+		if len(acknowledged) == len(g.Servers)-1 && slices.Min(acknowledged) >= least {
+			return primary, nil
+		}
+	}
+	return nil, fmt.Errorf("the replicas of the primary on port %d lag", primary.Port)
+}
+
+// offsets reads how far a primary has written, and what each replica has
+// acknowledged of it, from INFO.
+func offsets(info string) (written int, acknowledged []int) {
+	for line := range strings.Lines(info) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if name == "master_repl_offset" {
+			written, _ = strconv.Atoi(value)
+		}
+		if _, rest, ok := strings.Cut(value, ",offset="); ok && strings.HasPrefix(name, "slave") {
+			offset, _, _ := strings.Cut(rest, ",")
+			n, _ := strconv.Atoi(offset)
+			acknowledged = append(acknowledged, n)
+		}
+	}
+	return written, acknowledged
+}
+
 // StartCluster starts three primaries with a replica each. A node counts as
 // failed after two seconds.
 func StartCluster(dir string) (*Group, error) {

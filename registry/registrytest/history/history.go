@@ -10,7 +10,10 @@
 //
 // A call that ends with registry.ErrUnavailable may take effect at any later
 // time or never. One that was journalled takes effect before the journal is
-// empty, which the test reports with [History.Drained].
+// empty, which the test reports with [History.Drained], and maybe again behind a
+// release, since a host that stops during its replay begins anew. While the servers may
+// lose what they acknowledged, which the test reports with [History.Losing],
+// any answer may be given that follows from some of the calls before it.
 package history
 
 import (
@@ -54,8 +57,9 @@ const never = math.MaxInt64
 type History struct {
 	events atomic.Int64 // calls and answers so far
 
-	mu    sync.Mutex
-	calls []porcupine.Operation
+	mu     sync.Mutex
+	calls  []porcupine.Operation
+	losses []loss
 }
 
 // New returns an empty history.

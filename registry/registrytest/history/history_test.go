@@ -22,7 +22,13 @@ const clients = 6
 // hosts runs a workload on the registries of its hosts, and checks it.
 func hosts(t *testing.T, seed uint64, ttl time.Duration, all ...host) *history.Violation {
 	t.Helper()
-	h := history.New()
+	return hostsOf(t, history.New(), seed, ttl, nil, all...)
+}
+
+// hostsOf is hosts for a history that exists. Something happens beside the
+// calls, unless it is nil.
+func hostsOf(t *testing.T, h *history.History, seed uint64, ttl time.Duration, beside func(), all ...host) *history.Violation {
+	t.Helper()
 	w := history.Workload{Seed: seed, List: "devel@lists.example.org", Hashes: 4, Shared: 3, Calls: 60, Timeout: time.Second, Lookups: true}
 	var wg sync.WaitGroup
 	for client := range clients {
@@ -30,6 +36,9 @@ func hosts(t *testing.T, seed uint64, ttl time.Duration, all ...host) *history.V
 		wg.Go(func() {
 			w.Run(t.Context(), client, h.Record(registry.New(on.store, registry.Options{TTL: ttl, Now: on.now}), base))
 		})
+	}
+	if beside != nil {
+		wg.Go(beside)
 	}
 	wg.Wait()
 	if err := w.Finish(t.Context(), h.Record(registry.New(all[0].store, registry.Options{TTL: ttl, Now: base}), base)); err != nil {

@@ -44,37 +44,63 @@ func (v *Violation) String() string {
 }
 
 // Check returns the smallest violation that it finds, nil if the history is
-// linearizable. TTL is that of the registries. It returns an error if patience
-// is over before it knows.
+// linearizable, but for what may be lost while it was Losing. TTL is that of the
+// registries; where something may be lost it must be 0. It returns an error if
+// patience is over before it knows.
 func (h *History) Check(ttl, patience time.Duration) (*Violation, error) {
 	h.mu.Lock()
-	calls := slices.Clone(h.calls)
+	calls, losses := slices.Clone(h.calls), slices.Clone(h.losses)
 	h.mu.Unlock()
-	m := model(ttl)
+	promise := strict(ttl)
+	if len(losses) > 0 && ttl != 0 {
+		return nil, errors.New("a history that loses changes has no time to live")
+	}
+	if len(losses) > 0 {
+		promise = lossy(losses)
+	}
 	for _, part := range byKey(calls) {
-		part = prune(part, ttl)
-		switch porcupine.CheckOperationsTimeout(m, part, patience) {
+		m, operations := promise(part)
+		switch porcupine.CheckOperationsTimeout(m, operations, patience) {
 		case porcupine.Ok:
 		case porcupine.Unknown:
 			return nil, fmt.Errorf("the check of %d calls did not end in %v", len(part), patience)
 		default:
-			return violation(m, part, patience), nil
+			return violation(promise, part, patience), nil
 		}
 	}
 	return nil, nil
 }
 
+// A promise makes of the calls of one key the model that they must follow, and
+// the operations to check by it.
+type promise func(calls []porcupine.Operation) (porcupine.Model, []porcupine.Operation)
+
+// strict is the promise of a registry that loses nothing.
+func strict(ttl time.Duration) promise {
+	return func(calls []porcupine.Operation) (porcupine.Model, []porcupine.Operation) {
+		return model(ttl), replayedAgain(prune(calls, ttl))
+	}
+}
+
 // violation shortens a history to its shortest beginning that is one.
-func violation(m porcupine.Model, calls []porcupine.Operation, patience time.Duration) *Violation {
+func violation(p promise, calls []porcupine.Operation, patience time.Duration) *Violation {
 	slices.SortFunc(calls, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
 	n := sort.Search(len(calls), func(n int) bool {
-		return porcupine.CheckOperationsTimeout(m, until(calls, calls[n].Return), patience) == porcupine.Illegal
+		m, operations := p(until(calls, calls[n].Return))
+		return porcupine.CheckOperationsTimeout(m, operations, patience) == porcupine.Illegal
 	})
 	if n < len(calls) {
 		calls = until(calls, calls[n].Return)
 	}
-	_, info := porcupine.CheckOperationsVerbose(m, calls, patience)
+	m, operations := p(calls)
+	_, info := porcupine.CheckOperationsVerbose(m, operations, patience)
 	v := &Violation{model: m, info: info}
+	for _, o := range operations {
+		if _, ok := o.Input.(mark); ok {
+			calls = append(calls, o)
+		}
+	}
+	slices.SortStableFunc(calls, func(a, b porcupine.Operation) int { return cmp.Compare(a.Return, b.Return) })
 	for _, c := range calls {
 		end := "…"
 		if c.Return < pending {
@@ -121,13 +147,12 @@ func byKey(calls []porcupine.Operation) [][]porcupine.Operation {
 // model is a registry of one entry, by the rules of package registry. Its state
 // is the stored form of the entry, so that states can be compared.
 func model(ttl time.Duration) porcupine.Model {
+	a := newAnswers(ttl)
 	return porcupine.Model{
 		Init: func() any { return "" },
 		Step: func(state, input, output any) (bool, any) {
-			c := input.(call)
-			s := &one{stored: state.(string)}
-			want := s.ask(c, ttl)
-			return want.allows(c, output.(answer)), s.stored
+			r := a.ask(input.(call), state.(string))
+			return r.want.allows(input.(call), output.(answer)), r.stored
 		},
 		DescribeOperation: describe,
 		DescribeState:     describeState,
@@ -151,6 +176,37 @@ func (want answer) allows(c call, got answer) bool {
 		return want.refused == nil && got == later
 	}
 	return false
+}
+
+// answers keeps what was asked, since a check asks the same many times.
+type answers struct {
+	ttl   time.Duration
+	known map[question]result
+}
+
+type (
+	question struct {
+		call   call
+		stored string
+	}
+	result struct {
+		want   answer
+		stored string
+	}
+)
+
+func newAnswers(ttl time.Duration) answers { return answers{ttl, make(map[question]result)} }
+
+// ask returns the answer to a call and what it makes of an entry.
+func (a answers) ask(c call, stored string) result {
+	r, ok := a.known[question{c, stored}]
+	if !ok {
+		s := &one{stored}
+		r.want = s.ask(c, a.ttl)
+		r.stored = s.stored
+		a.known[question{c, stored}] = r
+	}
+	return r
 }
 
 // one is a store of one entry.
@@ -209,6 +265,11 @@ func (s *one) Scan(context.Context, string) iter.Seq2[registry.Record, error] {
 func (s *one) Close() error { return nil }
 
 func describe(input, output any) string {
+	if m, ok := input.(mark); ok && m.begin {
+		return "changes may be lost from here"
+	} else if ok {
+		return "nothing is lost from here"
+	}
 	c, a := input.(call), output.(answer)
 	var b strings.Builder
 	b.WriteString(c.verb)
