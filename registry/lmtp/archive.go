@@ -26,11 +26,18 @@ func newArchives(domains []Domain) (archives, error) {
 	for _, d := range domains {
 		a, err := newArchive(d)
 		if err != nil {
+			all.close()
 			return nil, fmt.Errorf("lmtp: domain %q: %w", d.Name, err)
 		}
 		all = append(all, a)
 	}
 	return all, nil
+}
+
+func (all archives) close() {
+	for _, a := range all {
+		a.Delivery.close()
+	}
 }
 
 func newArchive(d Domain) (a *archive, err error) {

@@ -210,3 +210,38 @@ func TestConfirmationWhoseAnswerIsLost(t *testing.T) {
 		t.Errorf("%d messages are stored", len(got))
 	}
 }
+
+// A slower server is told by the registry that another one gave its token away.
+type slower struct {
+	registry.Registry
+	other registry.Request
+}
+
+func (s *slower) Reserve(ctx context.Context, r registry.Request) (registry.Result, error) {
+	if s.other.List != "" {
+		if _, err := s.Registry.Reserve(ctx, s.other); err != nil {
+			return registry.Result{}, err
+		}
+		s.other = registry.Request{}
+	}
+	return s.Registry.Reserve(ctx, r)
+}
+
+func TestTokenThatAnotherServerGaveAway(t *testing.T) {
+	s := start(t, func(o *Options) {
+		o.Registry = &slower{o.Registry, registry.Request{List: devel, Hash: hash, Identity: unseen}}
+	})
+	c := s.dial(t)
+	c.begin(t, "a@example.org")
+	again := []string{"MAIL FROM:<a@example.org>", "RCPT TO:<" + hash + "-2@archive.example.org>", "DATA", message1(aliceID) + "."}
+	expect(t, c.talk("RCPT TO:<"+hash+"@archive.example.org>", "DATA", again[3])[2], "553 5.1.0 <"+hash+"@archive.example.org> Permalink already occupied, try <"+hash+"-2@")
+	for _, dir := range []string{"tmp", "pending", "new"} {
+		if left, _ := filepath.Glob(filepath.Join(s.devel, dir, "*")); len(left) != 0 {
+			t.Errorf("left behind: %q", left)
+		}
+	}
+	expect(t, c.talk(again...)[3], "250 2.1.5")
+	if got := stored(t, s.devel); len(got) != 1 {
+		t.Errorf("%d messages are stored", len(got))
+	}
+}

@@ -16,12 +16,12 @@ import (
 
 // A Delivery hands messages over to an archive. Make one with ParseDelivery.
 type Delivery interface {
-	// prepare makes and opens what deliver needs.
+	// prepare makes and opens what stage needs.
 	prepare() error
-	// deliver returns nil once the archive has the message for good, or a
-	// *smtp.SMTPError that is the next hop's reply. It may be called again for a
-	// message that it delivered, until settle is called.
-	deliver(ctx context.Context, p parcel) error
+	// stage does all that may be done before the token is the message's. It may
+	// be called again for a message that was delivered, until settle is called:
+	// what it returns then has nothing to do.
+	stage(p parcel) (staged, error)
 	// settle is called when the registry knows that the message is archived,
 	// and the reply is written.
 	settle(p parcel)
@@ -34,6 +34,15 @@ type Delivery interface {
 	spool() (*os.File, error)
 	// close closes what prepare opened.
 	close()
+}
+
+// A staged message can be delivered. One of deliver and discard is called.
+type staged interface {
+	// deliver returns nil once the archive has the message for good, or a
+	// *smtp.SMTPError that is the next hop's reply.
+	deliver(ctx context.Context) error
+	// discard undoes stage: the token is another message's.
+	discard()
 }
 
 // ParseDelivery reads a configured delivery:

@@ -30,7 +30,7 @@ func TestDomainsThatCannotBeServed(t *testing.T) {
 	}
 	for want, change := range map[string]func(*Options){
 		"invalid list":    func(o *Options) { o.Domains[0].List = "devel" },
-		"not a directory": func(o *Options) { o.Domains[0].Delivery = &maildir{path: file} },
+		"not a directory": func(o *Options) { o.Domains[1].Delivery = &maildir{path: file} },
 	} {
 		o := options(t.TempDir(), nil)
 		change(&o)
@@ -53,6 +53,7 @@ func TestPendingIsSweptAfterAMonth(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	m.close()
 	if err := m.prepare(); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestMaildirFollowsNoLink(t *testing.T) {
 	if err := errors.Join(m.prepare(), os.Symlink(target, filepath.Join(m.path, "tmp", p.name()))); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.deliver(t.Context(), p); err != nil || len(stored(t, m.path)) != 1 {
+	if err := deliverNow(t, m, p); err != nil || len(stored(t, m.path)) != 1 {
 		t.Errorf("%v, delivered: %q", err, stored(t, m.path))
 	}
 	if _, err := os.Lstat(target); err == nil {

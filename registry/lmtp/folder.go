@@ -1,20 +1,25 @@
 package lmtp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"permalink-milter/registry/batch"
 )
 
 // A folder is an open one. Its files are reached through it, not by a path, so
 // that nobody can lead the server elsewhere by a link.
 type folder struct {
 	*os.Root
-	dir *os.File // the same folder
+	dir   *os.File // the same folder
+	syncs *batch.Queue[struct{}]
 }
 
 // openFolder opens a folder of a Maildir, and makes it if it is missing. It
@@ -43,25 +48,47 @@ func openFolder(maildir *os.Root, name string) (f folder, err error) {
 		err = fmt.Errorf("%s was replaced while it was opened", path)
 	}
 	if err != nil {
-		f.close()
+		f.dir.Close()
+		f.Root.Close()
 		return folder{}, err
 	}
+	f.syncs = batch.New(1, maxShared, f.syncAll)
 	return f, nil
 }
 
 func (f folder) close() {
 	if f.dir != nil {
+		f.syncs.Close()
 		f.dir.Close()
 		f.Root.Close()
 	}
 }
 
-// create makes a file that was not there. One that is left behind under its
-// name goes, so that a link there is not followed.
+// maxShared bounds those who share one fsync.
+const maxShared = 1024
+
+// sync returns when the names that the folder has are on disk. Those who call
+// it while the folder is being synced share the next fsync.
+func (f folder) sync() error { return f.syncs.Do(context.Background(), struct{}{}) }
+
+func (f folder) syncAll(waiting []struct{}) []error {
+	return slices.Repeat([]error{f.dir.Sync()}, len(waiting))
+}
+
+// create makes a file. One that is left behind under its name goes, so that a
+// link there is not followed.
 func (f folder) create(name string) (*os.File, error) {
+	file, err := f.createNew(name)
+	if !errors.Is(err, fs.ErrExist) {
+		return file, err
+	}
 	if err := f.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	return f.createNew(name)
+}
+
+func (f folder) createNew(name string) (*os.File, error) {
 	return f.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
 }
 
@@ -116,10 +143,10 @@ func move(file *os.File, name string, from, to folder) error {
 	return nil
 }
 
-// syncBoth returns when both files are on disk, in any order. A file system
-// writes together what is asked for at once.
-func syncBoth(a, b *os.File) error {
+// both runs two functions at once: a file system writes together what it is
+// asked for at once.
+func both(a, b func() error) error {
 	other := make(chan error, 1)
-	go func() { other <- b.Sync() }()
-	return errors.Join(a.Sync(), <-other)
+	go func() { other <- b() }()
+	return errors.Join(a(), <-other)
 }

@@ -1,6 +1,7 @@
 package lmtp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"hash/fnv"
@@ -43,7 +44,7 @@ func (s *Server) archive(ctx context.Context, m *message, a Address, to *archive
 	if refusal := refuse(a, offer.Ordinal, stateOf(a.Ordinal, held)); refusal != nil {
 		return refusal
 	}
-	return s.reserve(ctx, p, to)
+	return s.accept(ctx, p, to)
 }
 
 // request asks the registry for the message's token.
@@ -70,9 +71,9 @@ func (s *Server) warnOfOtherBody(p parcel, held []registry.Reservation) {
 	}
 }
 
-// reserve makes sure that the token is the message's. It held the token already
-// if a milter asked before.
-func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
+// accept archives a message under a token that is free or its own. It may hold
+// the token already, if a milter asked before.
+func (s *Server) accept(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
 	date, _ := p.message.header.First("Date")
 	url, err := to.URL.Expand(hashheader.Permalink{List: to.List, ListID: stamp.ListID(p.message.header, to.List), Token: p.to.Token(),
 		MessageID: p.message.canonical, Date: date, Identity: p.message.identity, Algorithm: p.to.algorithm()})
@@ -82,9 +83,38 @@ func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPE
 	if err != nil {
 		return wrongMessage("This message has no permalink here: %v", err)
 	}
-	call, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
+	ready, refusal := s.reserve(ctx, p, to)
+	if refusal != nil {
+		return refusal
+	}
+	return s.keep(ctx, p, ready, url, to)
+}
+
+// reserve makes sure that the token is the message's, and stages the message
+// meanwhile: the disk then waits for both at once.
+func (s *Server) reserve(ctx context.Context, p parcel, to *archive) (ready staged, refusal *smtp.SMTPError) {
+	staging := make(chan error, 1)
+	go func() {
+		var err error
+		ready, err = to.Delivery.stage(p)
+		staging <- err
+	}()
+	refusal = s.take(ctx, p, to)
+	err := <-staging
+	if err != nil {
+		return nil, cmp.Or(refusal, s.undelivered(err, p, to))
+	}
+	if refusal != nil {
+		ready.discard()
+	}
+	return ready, refusal
+}
+
+// take reserves the token.
+func (s *Server) take(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
+	ctx, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
 	defer cancel()
-	r, err := s.o.Registry.Reserve(call, p.message.request(to.List, p.to.Hash))
+	r, err := s.o.Registry.Reserve(ctx, p.message.request(to.List, p.to.Hash))
 	switch {
 	case errors.Is(err, registry.ErrFull):
 		return full()
@@ -96,13 +126,13 @@ func (s *Server) reserve(ctx context.Context, p parcel, to *archive) *smtp.SMTPE
 		// Another server of the registry was faster.
 		return occupied(p.to.at(r.Ordinal))
 	}
-	return s.keep(ctx, p, url, to)
+	return nil
 }
 
 // keep delivers a message whose token is reserved, then confirms.
-func (s *Server) keep(ctx context.Context, p parcel, url string, to *archive) *smtp.SMTPError {
-	if refusal := s.deliver(ctx, p, to); refusal != nil {
-		return refusal
+func (s *Server) keep(ctx context.Context, p parcel, ready staged, url string, to *archive) *smtp.SMTPError {
+	if err := ready.deliver(ctx); err != nil {
+		return s.undelivered(err, p, to)
 	}
 	s.recent.remember(passage{to.List, p.to.Token(), p.message.from})
 	ctx, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
@@ -117,13 +147,9 @@ func (s *Server) keep(ctx context.Context, p parcel, url string, to *archive) *s
 	return archived(p.to, url)
 }
 
-func (s *Server) deliver(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
-	err := to.Delivery.deliver(ctx, p)
-	var said *smtp.SMTPError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &said):
+// undelivered returns the reply for a delivery that failed.
+func (s *Server) undelivered(err error, p parcel, to *archive) *smtp.SMTPError {
+	if said := (*smtp.SMTPError)(nil); errors.As(err, &said) {
 		return said
 	}
 	s.o.Log.Error("the message is not delivered; the client is asked to try again", "list", to.List, "token", p.to.Token(), "error", err)

@@ -111,32 +111,67 @@ func (m *maildir) sweep(before time.Time) error {
 	return nil
 }
 
-func (m *maildir) deliver(_ context.Context, p parcel) error {
-	name := p.name()
-	delivered, err := m.delivered(name)
+// A pendingFile is a message in pending.
+type pendingFile struct {
+	*maildir
+	name string
+	file *os.File // the same file; nil if the message was delivered before
+}
+
+// stage takes steps 1 to 3.
+func (m *maildir) stage(p parcel) (staged, error) {
+	f := &pendingFile{maildir: m, name: p.name()}
+	delivered, err := m.delivered(f.name)
 	if err != nil || delivered {
-		return err
+		return f, err
 	}
-	var file *os.File
-	defer func() { file.Close() }() // its content is on disk by then
-	for _, step := range []struct {
-		name string
-		do   func() error
-	}{
-		{"write", func() (err error) { file, err = m.write(name, p.final()); return err }},
-		{"stage", func() error { return m.stage(file, name) }},
-		{"mark", func() error { return m.mark(name) }},
-		{"deliver", func() error { return m.hand(file, name) }},
-	} {
-		err := m.step(step.name)
-		if err == nil {
-			err = step.do()
-		}
-		if err != nil {
-			return fmt.Errorf("maildir: %s: %w", step.name, err)
+	err = m.take("write", func() error { return f.write(p.final()) })
+	if err == nil {
+		err = m.take("stage", f.moveToPending)
+	}
+	if err == nil {
+		err = m.take("mark", f.mark)
+	}
+	if err != nil {
+		f.file.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// deliver takes step 4.
+func (f *pendingFile) deliver(context.Context) error {
+	if f.file != nil {
+		defer f.file.Close() // its content is on disk
+		if err := f.take("deliver", f.hand); err != nil {
+			return err
 		}
 	}
-	return m.step("confirm")
+	return f.step("confirm")
+}
+
+// discard goes the steps back. While the mark may be on disk, so must the
+// message be, or it would count as delivered.
+func (f *pendingFile) discard() {
+	if f.file == nil {
+		return
+	}
+	defer f.file.Close()
+	if errors.Join(f.pending.Remove(f.name+sentSuffix), f.pending.sync()) == nil {
+		_ = f.pending.Remove(f.name) // sweep removes it otherwise
+	}
+}
+
+// take takes a step.
+func (m *maildir) take(name string, do func() error) error {
+	err := m.step(name)
+	if err == nil {
+		err = do()
+	}
+	if err != nil {
+		return fmt.Errorf("maildir: %s: %w", name, err)
+	}
+	return nil
 }
 
 func (m *maildir) step(name string) error {
@@ -155,39 +190,40 @@ func (m *maildir) delivered(name string) (bool, error) {
 	return !waiting, err
 }
 
-// write writes a message to tmp with local line ends, and returns the open
-// file, which need not be on disk yet.
-func (m *maildir) write(name string, content io.Reader) (*os.File, error) {
-	file, err := m.tmp.create(name)
-	if err != nil {
-		return nil, err
+// write writes a message to tmp with local line ends. It need not be on disk yet.
+func (f *pendingFile) write(content io.Reader) (err error) {
+	if f.file, err = f.tmp.create(f.name); err != nil {
+		return err
 	}
-	lines := &localLines{w: file}
+	lines := &localLines{w: f.file}
 	_, err = io.Copy(lines, content)
-	return file, errors.Join(err, lines.flush())
+	return errors.Join(err, lines.flush())
 }
 
-func (m *maildir) stage(file *os.File, name string) error {
-	if err := move(file, name, m.tmp, m.pending); err != nil {
+func (f *pendingFile) moveToPending() error {
+	if err := move(f.file, f.name, f.tmp, f.pending); err != nil {
 		return err
 	}
-	return syncBoth(file, m.pending.dir)
+	return both(f.file.Sync, f.pending.sync)
 }
 
-func (m *maildir) mark(name string) error {
-	file, err := m.pending.create(name + sentSuffix)
-	if err != nil {
+// mark makes the mark, if it is not there. It is another name of the message: a
+// file of its own for each message would cost the file system an inode, now and
+// when it goes.
+func (f *pendingFile) mark() error {
+	err := f.pending.Link(f.name, f.name+sentSuffix)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return errors.Join(file.Close(), m.pending.dir.Sync())
+	return f.pending.sync()
 }
 
 // hand gives the message to the reader.
-func (m *maildir) hand(file *os.File, name string) error {
-	if err := move(file, name, m.pending, m.new); err != nil {
+func (f *pendingFile) hand() error {
+	if err := move(f.file, f.name, f.pending, f.new); err != nil {
 		return err
 	}
-	return errors.Join(m.new.dir.Sync(), m.pending.dir.Sync())
+	return both(f.new.sync, f.pending.sync)
 }
 
 // settle removes the mark. One that stays does no harm until sweep.

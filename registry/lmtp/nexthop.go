@@ -77,20 +77,30 @@ func (nextHop) spool() (*os.File, error)      { return unnamedFile() }
 func (nextHop) close()                        {}
 func (nextHop) down() *smtp.SMTPError         { return nextHopDown() }
 
-func (n nextHop) deliver(ctx context.Context, p parcel) error {
-	client, quit, err := connect(ctx, n.network, n.address, p.hostname)
+func (n nextHop) stage(p parcel) (staged, error) { return relay{n, p}, nil }
+
+// A relay is a message for a next hop.
+type relay struct {
+	nextHop
+	parcel
+}
+
+func (relay) discard() {}
+
+func (r relay) deliver(ctx context.Context) error {
+	client, quit, err := connect(ctx, r.network, r.address, r.hostname)
 	if err != nil {
 		// Even a greeting of 5xx is about the next hop, not about this message.
-		return fmt.Errorf("next hop %s: %v", n.address, err)
+		return fmt.Errorf("next hop %s: %v", r.address, err)
 	}
 	defer quit()
-	err = send(client, p.message.from, p.recipient(), p.relayed())
+	err = send(client, r.message.from, r.recipient(), r.relayed())
 	var said *smtp.SMTPError
 	if errors.As(err, &said) {
 		return passedOn(said)
 	}
 	if err != nil {
-		return fmt.Errorf("next hop %s: %w", n.address, err)
+		return fmt.Errorf("next hop %s: %w", r.address, err)
 	}
 	return nil
 }

@@ -170,9 +170,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-done
 	}
 	s.cut()
-	for _, a := range s.archives {
-		a.Delivery.close()
-	}
+	s.archives.close()
 	return err
 }
 

@@ -28,10 +28,20 @@ func (*box) down() *smtp.SMTPError         { return unavailable("box") }
 func (*box) spool() (*os.File, error)      { return unnamedFile() }
 func (*box) close()                        {}
 
-func (b *box) deliver(_ context.Context, p parcel) error {
+func (b *box) stage(p parcel) (staged, error) { return boxed{b, p}, nil }
+
+// boxed is a message for a box.
+type boxed struct {
+	*box
+	parcel
+}
+
+func (boxed) discard() {}
+
+func (b boxed) deliver(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	content, err := io.ReadAll(p.message.reader())
+	content, err := io.ReadAll(b.message.reader())
 	b.kept = append(b.kept, string(content))
 	return err
 }
