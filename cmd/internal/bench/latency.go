@@ -45,24 +45,27 @@ func quantile(times []time.Duration, q float64) time.Duration {
 func micros(d time.Duration) string { return number(float64(d.Nanoseconds()) / 1000) }
 
 // startAndMemory measures the time from start to the first connection, and
-// the memory at rest and under 500 sessions that have seen a message each.
+// the memory at rest and under 500 sessions that have seen a message each: the
+// resident set, and the part of it that is not pages of files.
 func (b *bench) startAndMemory() table {
-	t := table{title: "Start and memory", head: []string{"filter", "start to ready, ms", "at rest, MB", "500 sessions, MB"}}
+	t := table{title: "Start and memory", head: []string{"filter", "start to ready, ms", "at rest, MB", "without files", "500 sessions, MB", "without files"}}
 	for _, f := range []filter{b.libmilter(), b.daemon("permalink-milter, bolt", "bolt:r.db", archiveConfig), b.opendkim()} {
-		var ready, rest, loaded []float64
+		var ready, rest, ownRest, loaded, ownLoaded []float64
 		for range b.rounds() {
 			r := f.start()
 			ready = append(ready, float64(r.ready.Microseconds())/1000)
-			rest = append(rest, r.memory())
-			loaded = append(loaded, r.memoryUnder(500))
+			all, own := r.memory()
+			rest, ownRest = append(rest, all), append(ownRest, own)
+			all, own = r.memoryUnder(500)
+			loaded, ownLoaded = append(loaded, all), append(ownLoaded, own)
 			r.stop()
 		}
-		t.add(f.name, number(median(ready)), number(median(rest)), number(median(loaded)))
+		t.add(f.name, number(median(ready)), number(median(rest)), number(median(ownRest)), number(median(loaded)), number(median(ownLoaded)))
 	}
 	return t
 }
 
-func (r *running) memoryUnder(sessions int) float64 {
+func (r *running) memoryUnder(sessions int) (all, own float64) {
 	var open500 []*session
 	for n := range sessions {
 		s, err := open(r.socket)
@@ -79,12 +82,14 @@ func (r *running) memoryUnder(sessions int) float64 {
 	return r.memory()
 }
 
-// memory is the filter's resident set in MB.
-func (r *running) memory() float64 {
+// memory is the filter's resident set in MB, and its anonymous part.
+func (r *running) memory() (all, own float64) {
 	status, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(r.cmd.Process.Pid), "status"))
 	must(err)
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	var kb float64
-	fmt.Sscan(rest, &kb)
-	return kb / 1024
+	megabytes := func(key string) (mb float64) {
+		_, rest, _ := strings.Cut(string(status), key)
+		fmt.Sscan(rest, &mb)
+		return mb / 1024
+	}
+	return megabytes("VmRSS:"), megabytes("RssAnon:")
 }

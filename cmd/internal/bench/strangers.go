@@ -131,7 +131,8 @@ func (s *webSite) measure(messages int) (mail []time.Duration, archiver answers,
 	beside.Go(func() { archiver = s.ask(ctx) })
 	beside.Go(func() {
 		for ctx.Err() == nil {
-			memory = max(memory, s.memory())
+			all, _ := s.memory()
+			memory = max(memory, all)
 			time.Sleep(20 * time.Millisecond)
 		}
 	})
