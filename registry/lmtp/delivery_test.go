@@ -122,6 +122,10 @@ func TestNextHopsReplyIsPassedOn(t *testing.T) {
 		"it does not say goodbye":   {"QUIT", "", "250 2.1.5 "},
 		"it has a collision itself": {"RCPT", "553 5.1.0 try another\r\n", "550 5.1.0 "},
 		"it forwards":               {"RCPT", "551 5.1.6 try <a@b>\r\n", "550 5.1.6 "},
+		"it accepts out of turn":    {"DATA", "250 2.0.0 fine\r\n", "451 4.4.1 "},
+		"it asks for data too soon": {"RCPT", "354 go\r\n", "451 4.4.1 "},
+		"it asks for data again":    {".", "354 go\r\n", "451 4.4.1 "},
+		"it never stops talking":    {"RCPT", strings.Repeat("550-no\r\n", maxReplies/5) + "550 no\r\n", "451 4.4.1 "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := via(t, script(t, archiveLike(c.prefix, c.reply)))
