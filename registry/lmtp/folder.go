@@ -86,14 +86,14 @@ func (f folder) has(name string) (bool, error) {
 	return err == nil, err
 }
 
-// names returns the names of a folder's files.
-func (f folder) names() ([]string, error) {
+// names returns the names of a folder's files, at most so many.
+func (f folder) names(most int) ([]string, error) {
 	dir, err := f.Open(".")
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	return dir.Readdirnames(-1)
+	return dir.Readdirnames(most)
 }
 
 // move moves an open file between two folders. It refuses a file that has taken
