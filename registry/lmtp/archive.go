@@ -47,7 +47,7 @@ func newArchive(d Domain) (a *archive, err error) {
 	}
 	a.Name = strings.ToLower(d.Name)
 	a.listName, _, _ = strings.Cut(a.List, "@")
-	return a, d.Delivery.prepare()
+	return a, nil
 }
 
 // find returns the archive that a recipient names: of those at its domain, the

@@ -123,12 +123,12 @@ type negotiation struct {
 func (n *negotiation) run() (Receipt, error) {
 	for try := range maxTokens {
 		text, err := n.offer()
-		var said *smtp.SMTPError
+		said, refused := refusal(err)
 		switch {
 		case err == nil:
 			own, _ := n.to.suggestion(text)
 			return Receipt{Token: own.Token(), Text: text, Tries: try + 1}, nil
-		case !errors.As(err, &said):
+		case !refused:
 			return Receipt{}, fmt.Errorf("%w: %w", ErrTemporary, err)
 		case said.Code/100 == 4:
 			return Receipt{}, fmt.Errorf("%w: %d %s", ErrTemporary, said.Code, said.Message)

@@ -182,6 +182,8 @@ func TestDeliverToOtherServers(t *testing.T) {
 		"the recipient is refused":                   {"RCPT", "550 5.1.1 no\r\n", ErrRefused, "", "550 no"},
 		"the message is refused":                     {".", "554 5.6.0 no\r\n", ErrRefused, "", "554 no"},
 		"the message is put off":                     {".", "452 full\r\n", ErrTemporary, "", "452 full"},
+		"the message is taken before it is sent":     {"DATA", "250 fine\r\n", ErrTemporary, "", "fine"},
+		"it never stops talking":                     {".", strings.Repeat("250-fine\r\n", maxReplies/8), ErrTemporary, "", "the server says more"},
 		"the connection breaks":                      {"DATA", "hang up", ErrTemporary, "", "EOF"},
 		"it greets and hangs up":                     {"LHLO", "hang up", ErrTemporary, "", "EOF"},
 		"551 is no invitation (RFC 5321, section 3)": {"RCPT", "551 try <" + hash + "-2@archive.example.org>\r\n", ErrRefused, "", "551"},

@@ -16,7 +16,8 @@ import (
 
 // A Delivery hands messages over to an archive. Make one with ParseDelivery.
 type Delivery interface {
-	// prepare makes and opens what stage needs.
+	// prepare makes and opens what stage needs, unless that is done. The other
+	// methods do so too.
 	prepare() error
 	// stage does all that may be done before the token is the message's. It may
 	// be called again for a message that was delivered, until settle is called:
@@ -52,8 +53,8 @@ type staged interface {
 //     also when the process or the machine stops at any point and the client
 //     sends it again, and also when its reader has removed it by then. The
 //     file's name begins with the token and a full stop. The folders are opened
-//     at start, and none of them may be a link; a Maildir that is moved needs a
-//     restart.
+//     at start, or once they can be, and none of them may be a link; a Maildir
+//     that is moved needs a restart.
 //   - lmtp:HOST:PORT or lmtp:unix:/PATH, a next hop that speaks LMTP. The
 //     recipient is passed on without a claim.
 func ParseDelivery(text string) (Delivery, error) {

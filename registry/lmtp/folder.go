@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -113,14 +114,24 @@ func (f folder) has(name string) (bool, error) {
 	return err == nil, err
 }
 
-// names returns the names of a folder's files.
-func (f folder) names() ([]string, error) {
+// changed returns when an entry was last changed or moved. That is not the time
+// of modification, which a reader may set to the date of the message.
+func (f folder) changed(name string) (time.Time, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(f.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return time.Time{}, err
+	}
+	return time.Unix(st.Ctim.Unix()), nil
+}
+
+// names returns the names of a folder's files, at most so many.
+func (f folder) names(most int) ([]string, error) {
 	dir, err := f.Open(".")
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	return dir.Readdirnames(-1)
+	return dir.Readdirnames(most)
 }
 
 // move moves an open file between two folders. It refuses a file that has taken

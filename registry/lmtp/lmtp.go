@@ -76,7 +76,7 @@
 //	451 4.3.0  the registry or the Maildir does not answer
 //	451 4.3.2  the message did not come whole before the time-out
 //	452 4.3.1  no room on the disk
-//	451 4.4.1  the next hop does not answer
+//	451 4.4.1  the next hop does not answer, or answers out of turn
 //	4xx, 5xx   what the next hop said about this recipient; 550 for its 551
 //	           and 553
 //

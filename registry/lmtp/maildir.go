@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -22,6 +23,11 @@ const sentSuffix = ".sent"
 // pendingAge is the age at which a mark goes, because the message is not sent
 // again: several times the five days that MTAs keep mail in their queues.
 const pendingAge = 30 * 24 * time.Hour
+
+// maxPending bounds the names of pending that are looked at. There are as many
+// marks as connections, and what crashes left; but the reader of the Maildir may
+// put there what it likes.
+const maxPending = 10_000
 
 // A maildir delivers into one Maildir. The steps for a message called NAME:
 //
@@ -43,20 +49,35 @@ const pendingAge = 30 * 24 * time.Hour
 // reader may be another user, who must not choose where the server writes.
 type maildir struct {
 	path              string
-	tmp, pending, new folder
+	opening           sync.Mutex
+	opened            bool
+	tmp, pending, new folder // fixed once opened
 	// before is called before each step, for tests; it may be nil.
 	before func(step string) error
 }
 
-func (m *maildir) down() *smtp.SMTPError    { return unavailable("Maildir") }
-func (m *maildir) spool() (*os.File, error) { return m.tmp.unnamed("lmtp-" + rand.Text()) }
+func (m *maildir) down() *smtp.SMTPError { return unavailable("Maildir") }
+
+func (m *maildir) spool() (*os.File, error) {
+	if err := m.prepare(); err != nil {
+		return nil, err
+	}
+	return m.tmp.unnamed("lmtp-" + rand.Text())
+}
 
 func (m *maildir) prepare() error {
+	m.opening.Lock()
+	defer m.opening.Unlock()
+	if m.opened {
+		return nil
+	}
 	if err := m.open(); err != nil {
 		m.close()
 		return fmt.Errorf("maildir: %w", err)
 	}
-	return m.sweep(time.Now().Add(-pendingAge))
+	m.opened = true
+	m.sweep(time.Now().Add(-pendingAge))
+	return nil
 }
 
 // open opens the folders. The path of the Maildir may have links in it: it is
@@ -93,22 +114,14 @@ func (m *maildir) close() {
 }
 
 // sweep removes what is older in pending: marks, and messages whose client
-// got no reply.
-func (m *maildir) sweep(before time.Time) error {
-	names, err := m.pending.names()
-	if err != nil {
-		return fmt.Errorf("maildir: %w", err)
-	}
+// got no reply. What cannot be removed does no harm.
+func (m *maildir) sweep(before time.Time) {
+	names, _ := m.pending.names(maxPending)
 	for _, name := range names {
-		info, err := m.pending.Lstat(name)
-		if err == nil && info.ModTime().Before(before) {
-			err = m.pending.Remove(name)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("maildir: %w", err)
+		if changed, err := m.pending.changed(name); err == nil && changed.Before(before) {
+			_ = m.pending.Remove(name)
 		}
 	}
-	return nil
 }
 
 // A pendingFile is a message in pending.
@@ -120,6 +133,9 @@ type pendingFile struct {
 
 // stage takes steps 1 to 3.
 func (m *maildir) stage(p parcel) (staged, error) {
+	if err := m.prepare(); err != nil {
+		return nil, err
+	}
 	f := &pendingFile{maildir: m, name: p.name()}
 	delivered, err := m.delivered(f.name)
 	if err != nil || delivered {
@@ -228,15 +244,20 @@ func (f *pendingFile) hand() error {
 
 // settle removes the mark. One that stays does no harm until sweep.
 func (m *maildir) settle(p parcel) {
-	if m.step("settle") == nil {
+	if m.step("settle") == nil && m.prepare() == nil {
 		_ = m.pending.Remove(p.name() + sentSuffix)
 	}
 }
 
+// unsettled looks for the mark. Where there are more names than it looks at, the
+// message itself has to decide.
 func (m *maildir) unsettled(list, token string) bool {
+	if m.prepare() != nil {
+		return false
+	}
 	// Without the folder there are no marks.
-	names, _ := m.pending.names()
-	return slices.ContainsFunc(names, func(name string) bool {
+	names, _ := m.pending.names(maxPending)
+	return len(names) == maxPending || slices.ContainsFunc(names, func(name string) bool {
 		name, marked := strings.CutSuffix(name, sentSuffix)
 		return marked && strings.HasPrefix(name, token+".") && strings.HasSuffix(name, listSuffix(list))
 	})

@@ -1,9 +1,12 @@
 package lmtp
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // aParcel is Alice's message on its way to devel's archive.
@@ -103,5 +106,75 @@ func TestFoldersThatAreLinksAreRefused(t *testing.T) {
 		if err := m.prepare(); err == nil {
 			t.Errorf("%s is a link, and is taken", dir)
 		}
+	}
+}
+
+// The owner of one Maildir must not keep the server, with all that runs beside
+// it, from starting, nor mail from other lists.
+func TestMaildirThatItsOwnerSpoils(t *testing.T) {
+	for name, spoil := range map[string]func(dir string) error{
+		"a file in its place": func(dir string) error { return os.WriteFile(dir, nil, 0o600) },
+		"a link for a folder": func(dir string) error {
+			return errors.Join(os.Mkdir(dir, 0o700), os.Symlink(t.TempDir(), filepath.Join(dir, "new")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, func(o *Options) {
+				dir := filepath.Join(t.TempDir(), "Maildir")
+				o.Domains[1].Delivery = &maildir{path: dir}
+				if err := spoil(dir); err != nil {
+					t.Fatal(err)
+				}
+			})
+			c := s.dial(t)
+			c.begin(t, "a@example.org")
+			c.talk("RCPT TO:<"+hash+"+users@archive.example.org>", "RCPT TO:<"+hash+"+devel@archive.example.org>", "DATA")
+			expect(t, c.talk(long(200<<10) + ".")[0], "451 4.3.0 ")
+			expect(t, c.reply(), "250 2.1.5 ")
+		})
+	}
+}
+
+func TestMaildirThatIsMendedIsUsed(t *testing.T) {
+	m := &maildir{path: filepath.Join(t.TempDir(), "Maildir")}
+	t.Cleanup(m.close)
+	if err := os.WriteFile(m.path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliverNow(t, m, aParcel(t)); err == nil {
+		t.Error("delivered to a file")
+	}
+	if err := os.Remove(m.path); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliverNow(t, m, aParcel(t)); err != nil || len(stored(t, m.path)) != 1 {
+		t.Errorf("%v, delivered: %q", err, stored(t, m.path))
+	}
+}
+
+func TestPendingThatIsFullOfOtherThings(t *testing.T) {
+	m, p := &maildir{path: t.TempDir()}, aParcel(t)
+	t.Cleanup(m.close)
+	pending := filepath.Join(m.path, "pending")
+	if err := errors.Join(m.prepare(), os.MkdirAll(filepath.Join(pending, "folder", "full"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	m.sweep(time.Now().Add(time.Hour)) // which cannot remove it
+	if m.unsettled(p.list, p.to.Token()) {
+		t.Error("there is no mark")
+	}
+	for n := range maxPending + 10 {
+		if err := os.WriteFile(filepath.Join(pending, fmt.Sprint(n)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names, err := m.pending.names(maxPending); err != nil || len(names) != maxPending {
+		t.Errorf("%d names are read, %v", len(names), err)
+	}
+	if !m.unsettled(p.list, p.to.Token()) {
+		t.Error("there may be a mark among those that were not looked at")
+	}
+	if err := deliverNow(t, m, p); err != nil || len(stored(t, m.path)) != 1 {
+		t.Errorf("%v, delivered: %q", err, stored(t, m.path))
 	}
 }

@@ -27,6 +27,29 @@ func splitAddress(text string) (network, address string, err error) {
 // quitWait bounds the wait for the reply to QUIT.
 const quitWait = time.Second
 
+// maxReplies bounds what a server says in a session, in bytes. A negotiation
+// takes a few hundred lines at most.
+const maxReplies = 128 << 10
+
+var errTalks = fmt.Errorf("the server says more than %d bytes", maxReplies)
+
+// A terse is a connection to a server that may say so many bytes more: go-smtp
+// keeps all lines of a reply, of which there may be no end.
+type terse struct {
+	net.Conn
+	left int
+}
+
+// Read implements net.Conn.
+func (t *terse) Read(p []byte) (int, error) {
+	if t.left == 0 {
+		return 0, errTalks
+	}
+	n, err := t.Conn.Read(p[:min(len(p), t.left)])
+	t.left -= n
+	return n, err
+}
+
 // connect returns a client that has been greeted and has said LHLO, and what
 // ends the session. The connection ends with ctx.
 func connect(ctx context.Context, network, address, hostname string) (*smtp.Client, func(), error) {
@@ -35,7 +58,7 @@ func connect(ctx context.Context, network, address, hostname string) (*smtp.Clie
 		return nil, nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
-	client := smtp.NewClientLMTP(nc)
+	client := smtp.NewClientLMTP(&terse{nc, maxReplies})
 	if err := client.Hello(hostname); err != nil {
 		stop()
 		nc.Close()
@@ -95,14 +118,21 @@ func (r relay) deliver(ctx context.Context) error {
 	}
 	defer quit()
 	err = send(client, r.message.from, r.recipient(), r.relayed())
-	var said *smtp.SMTPError
-	if errors.As(err, &said) {
+	if said, ok := refusal(err); ok {
 		return passedOn(said)
 	}
 	if err != nil {
-		return fmt.Errorf("next hop %s: %w", r.address, err)
+		return fmt.Errorf("next hop %s: %v", r.address, err)
 	}
 	return nil
+}
+
+// refusal returns the reply by which a server refused, 4xx or 5xx. Any other
+// reply that is not the one awaited, as 250 to DATA, says nothing about the
+// message, which is still the sender's.
+func refusal(err error) (said *smtp.SMTPError, ok bool) {
+	ok = errors.As(err, &said) && (said.Code/100 == 4 || said.Code/100 == 5)
+	return said, ok
 }
 
 // passedOn returns a next hop's reply for the client. The next hop does not take

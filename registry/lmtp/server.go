@@ -64,11 +64,18 @@ type Server struct {
 }
 
 // NewServer returns a server that serves nothing yet. It makes the folders of
-// the Maildirs.
+// the Maildirs. Where it cannot, it says so in the log, and the list's messages
+// are put off until it can: a Maildir may belong to another user, who must not
+// be able to keep all services down.
 func NewServer(o Options) (*Server, error) {
 	archives, err := newArchives(o.Domains)
 	if err != nil {
 		return nil, err
+	}
+	for _, a := range archives {
+		if err := a.Delivery.prepare(); err != nil {
+			o.Log.Error("the Maildir cannot be used; clients are asked to try again until it can", "list", a.List, "error", err)
+		}
 	}
 	s := &Server{o: o, archives: archives, conns: make(map[*conn]bool)}
 	for i := range s.turns {

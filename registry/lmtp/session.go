@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"unicode"
@@ -119,7 +120,7 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 	if len(accepted) == 0 {
 		return interrupted()
 	}
-	spool, err := receive(r, accepted[0].archive.Delivery.spool)
+	spool, err := receive(r, func() (*os.File, error) { return spoolFor(accepted) })
 	if err != nil {
 		s.log.Info("message not received", "error", err)
 		return receiveError(err)
@@ -140,6 +141,17 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 		status.SetStatus(rcpt.text, answer)
 	}
 	return nil
+}
+
+// spoolFor returns a file for a long message: of the first archive that has one,
+// so that no archive keeps the message from the others.
+func spoolFor(accepted []recipient) (file *os.File, err error) {
+	for _, rcpt := range accepted {
+		if file, err = rcpt.archive.Delivery.spool(); err == nil {
+			break
+		}
+	}
+	return file, err
 }
 
 func (s *session) answer(m *message, rcpt recipient) *smtp.SMTPError {

@@ -22,6 +22,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"permalink-milter/hashheader/mailbox"
 )
 
@@ -181,7 +183,7 @@ func rewrite(root *os.Root, name string, f *os.File, start []byte) error {
 	}
 	defer root.Remove(tempName) // gone after the rename
 	defer temp.Close()
-	_, err = io.Copy(temp, io.MultiReader(bytes.NewReader(start), f))
+	err = write(temp, start, f, info.Size())
 	if err = errors.Join(err, keepAttributes(temp, info), temp.Sync()); err != nil {
 		return err
 	}
@@ -203,6 +205,37 @@ func rewrite(root *os.Root, name string, f *os.File, start []byte) error {
 		return err
 	}
 	return syncDir(root, path.Dir(name))
+}
+
+// write writes start, and behind it what is left in f up to a size: f may grow for
+// ever. Holes stay holes: a file that takes a few bytes of its owner's disk space
+// may be as long as root's disk.
+func write(to *os.File, start []byte, f *os.File, size int64) error {
+	at, err := f.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	if _, err := to.Write(start); err != nil {
+		return err
+	}
+	shift := int64(len(start)) - at
+	for at < size {
+		data, err := f.Seek(at, unix.SEEK_DATA)
+		if errors.Is(err, syscall.ENXIO) || err == nil && data >= size {
+			break // a hole to the end
+		}
+		if err != nil {
+			return err
+		}
+		if at, err = f.Seek(data, unix.SEEK_HOLE); err != nil {
+			return err
+		}
+		at = min(at, size)
+		if _, err := io.Copy(io.NewOffsetWriter(to, data+shift), io.NewSectionReader(f, data, at-data)); err != nil {
+			return err
+		}
+	}
+	return to.Truncate(size + shift)
 }
 
 // tempDir returns where a file's replacement is written: on the same file
