@@ -129,6 +129,11 @@ func (x *exchange) lookupHash() error {
 	if err != nil && !errors.Is(err, registry.ErrNotFound) {
 		return err
 	}
+	leave, err := x.answerWith(len(all))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	answer := reservations{Reservations: []registry.ReservationJSON{}}
 	for _, found := range all {
 		answer.Reservations = append(answer.Reservations, x.reservation(found))

@@ -51,6 +51,11 @@ func (x *exchange) resolve() error {
 		x.lead(one, ref)
 		return nil
 	}
+	leave, err := x.answerWith(len(held))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	x.offerChoice(http.StatusMultipleChoices, x.choices(held, ref))
 	return nil
 }

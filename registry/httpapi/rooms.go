@@ -24,15 +24,25 @@ const maxWork = 2
 // have a header section as large as the reader takes.
 const maxLarge = 16
 
+// The bounds of answers with many messages, which may each have a URL of 2,000
+// bytes: a page of 999 takes 14 MB, for as long as its reader is slow.
+const (
+	fewMessages   = 20 // any number of answers may have so many
+	maxLong       = 16 // answers with more, and listings, with a token
+	maxPublicLong = 4  // answers with more to strangers
+)
+
 // rooms bounds the requests in progress. Those with a token have a room of
 // their own, which strangers cannot fill. Among strangers, bodies that do not
 // arrive hold up only those who send one, too.
 type rooms struct {
-	known   chan struct{} // with a token
-	reading chan struct{} // strangers' requests without a body
-	sending chan struct{} // strangers' requests with one
-	work    chan struct{} // see turn
-	large   chan struct{} // messages with a token
+	known      chan struct{} // with a token
+	reading    chan struct{} // strangers' requests without a body
+	sending    chan struct{} // strangers' requests with one
+	work       chan struct{} // see turn
+	large      chan struct{} // messages with a token
+	long       chan struct{} // answers with many messages, with a token
+	publicLong chan struct{} // answers with many messages to strangers
 
 	maxClient int
 	mu        sync.Mutex
@@ -42,6 +52,7 @@ type rooms struct {
 func newRooms(o Options) *rooms {
 	room := func(size int) chan struct{} { return make(chan struct{}, size) }
 	return &rooms{known: room(o.MaxRequests), reading: room(o.MaxPublic), sending: room(max(o.MaxPublic/2, 1)), work: room(maxWork), large: room(maxLarge),
+		long: room(maxLong), publicLong: room(maxPublicLong),
 		maxClient: o.MaxClient, clients: make(map[netip.Addr]int)}
 }
 
@@ -112,6 +123,18 @@ func take(room chan struct{}) (leave func(), err error) {
 	default:
 		return nil, errBusy
 	}
+}
+
+// answerWith admits an answer with so many messages. The caller must call leave
+// when it is written.
+func (x *exchange) answerWith(messages int) (leave func(), err error) {
+	switch {
+	case messages <= fewMessages:
+		return func() {}, nil
+	case x.isStranger():
+		return take(x.rooms.publicLong)
+	}
+	return take(x.rooms.long)
 }
 
 // turn waits until a stranger's request may keep the processor or the registry
