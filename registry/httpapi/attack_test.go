@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -350,4 +351,33 @@ func TestLongAnswersAreFew(t *testing.T) {
 		close(leave)
 		all.Wait()
 	}
+}
+
+// A slowLookup is a registry whose lookups of a hash wait.
+type slowLookup struct {
+	registry.Registry
+	entered chan struct{}
+	leave   chan struct{}
+}
+
+func (s slowLookup) LookupHash(ctx context.Context, list, hash string) ([]registry.Reservation, error) {
+	s.entered <- struct{}{}
+	<-s.leave
+	return s.Registry.LookupHash(ctx, list, hash)
+}
+
+// All that is held of a hash is in memory while it is looked through.
+func TestFewRequestsReadAHashAtOnce(t *testing.T) {
+	s := slowLookup{reserved(t, list, 30), make(chan struct{}, 100), make(chan struct{})}
+	h := newHandler(t, httpapi.Options{Registry: s, Timeout: 200 * time.Millisecond, MaxClient: 100, Rate: 1000})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() { do(h, "GET", "/"+list+"/"+hash) })
+		<-s.entered
+	}
+	if answer := do(h, "GET", "/"+list+"/"+hash); answer.StatusCode != 503 || len(s.entered) > 0 {
+		t.Errorf("one more: %d", answer.StatusCode)
+	}
+	close(s.leave)
+	all.Wait()
 }

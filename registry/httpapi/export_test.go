@@ -33,6 +33,7 @@ func Told() map[string]string {
 		"messages of a mailbox on the page":              thousands(maxChecked),
 		"lists in a search that names none":              fmt.Sprintf("%s, those of %s messages, and %s", thousands(maxSearched), thousands(maxFound), seconds(o.Timeout)),
 		"answers in progress with more than 20 messages": fmt.Sprintf("%d; with a token %d, with the listings", maxPublicLong, maxLong),
+		"requests that read all of a hash at once":       fmt.Sprintf("%d, others wait; with a token %d", maxReading, maxReading),
 		"with a token: requests in progress":             fmt.Sprintf("%s, and %d with a message", thousands(o.MaxRequests), maxLarge),
 	}
 }

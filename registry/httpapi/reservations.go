@@ -125,11 +125,14 @@ func (x *exchange) lookupHash() error {
 	}
 	ctx, cancel := x.budget()
 	defer cancel()
-	all, err := x.behind(ctx, list, ref)
-	if err != nil && !errors.Is(err, registry.ErrNotFound) {
-		return err
-	}
-	leave, err := x.answerWith(len(all))
+	var all []registry.Reservation
+	leave, err := x.readHash(ctx, func() (_ int, err error) {
+		all, err = x.behind(ctx, list, ref)
+		if errors.Is(err, registry.ErrNotFound) {
+			err = nil
+		}
+		return len(all), err
+	})
 	if err != nil {
 		return err
 	}
