@@ -34,7 +34,8 @@ var (
 	ErrArchived    = errors.New("archived permalinks are permanent")
 	ErrFull        = errors.New("all tokens of this hash are taken")
 	ErrUnavailable = errors.New("registry does not answer")
-	ErrCorrupt     = errors.New("unreadable entry") // of one key, even if a store wraps it in ErrUnavailable
+	ErrCrowded     = errors.New("too many changes of large entries") // beside ErrUnavailable, where other calls are answered
+	ErrCorrupt     = errors.New("unreadable entry")                  // of one key, even if a store wraps it in ErrUnavailable
 )
 
 // A Request asks for the permalink of one message on one list.

@@ -46,6 +46,7 @@ type Store struct {
 	file    *os.File              // db's
 	broken  atomic.Pointer[error] // why db is no longer used
 	failed  chan struct{}         // closed once broken is set
+	large   chan struct{}         // has room for one update of a large entry
 	updates *batch.Queue[update]
 }
 
@@ -53,7 +54,7 @@ type Store struct {
 // it. One that root creates gets the owner of its folder. A file that exists is
 // checked first, in a time that grows with its size: see filecheck.
 func Open(name string) (*Store, error) {
-	s := &Store{name: name, failed: make(chan struct{})}
+	s := &Store{name: name, failed: make(chan struct{}), large: make(chan struct{}, 1)}
 	if err := s.open(); err != nil {
 		if s.file != nil {
 			s.file.Close()
@@ -126,9 +127,13 @@ func parseKey(key []byte) registry.Key {
 	return registry.Key{List: string(list), Hash: string(hash)}
 }
 
-// scanStep is how many records one read transaction covers. While a
-// transaction lasts, the file cannot reuse its pages.
-const scanStep = 1000
+// The bounds of what one read transaction covers. While a transaction lasts, the
+// file cannot reuse its pages, and a scan holds what it read while its caller is
+// slow: an entry can have two megabytes.
+const (
+	scanStep  = 1000    // records
+	scanBytes = 1 << 20 // of their entries; the last one may go beyond
+)
 
 // Scan implements registry.Store. It yields the records in the order of lists
 // and hashes.
@@ -172,13 +177,15 @@ func (s *Store) step(ctx context.Context, prefix, from []byte) ([]scanned, []byt
 	}
 	var records []scanned
 	var next []byte
+	size := 0
 	err := s.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(entriesBucket).Cursor()
 		for key, value := c.Seek(from); key != nil && bytes.HasPrefix(key, prefix); key, value = c.Next() {
-			if len(records) == scanStep {
+			if len(records) == scanStep || size >= scanBytes {
 				next = bytes.Clone(key)
 				return nil
 			}
+			size += len(value)
 			e, err := registry.DecodeEntry(value)
 			if err != nil {
 				err = fmt.Errorf("key %q: %w", key, err)

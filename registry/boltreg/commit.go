@@ -12,6 +12,10 @@ import (
 // maxBatch is the most updates in one commit.
 const maxBatch = 1024
 
+// largeEntry is the size from which an entry is large, in bytes. Without URLs, the
+// 999 messages of a hash have less.
+const largeEntry = 64 << 10
+
 // An update is one call of Update.
 type update struct {
 	key    registry.Key
@@ -20,7 +24,39 @@ type update struct {
 
 // Update implements registry.Store. Updates that arrive while a commit is
 // being synced share the next one.
+//
+// Large entries are changed one at a time, since a commit writes them as a whole:
+// so other updates wait for one of them at most. Where the time of a caller ends
+// meanwhile, that says nothing about the file.
 func (s *Store) Update(ctx context.Context, k registry.Key, change func(registry.Entry) (registry.Entry, bool)) error {
+	large, err := s.isLarge(k)
+	if err != nil {
+		return unavailable(err)
+	}
+	if !large {
+		return s.update(ctx, k, change)
+	}
+	select {
+	case s.large <- struct{}{}:
+		defer func() { <-s.large }()
+	case <-ctx.Done():
+		return unavailable(registry.ErrCrowded)
+	}
+	if err = s.update(ctx, k, change); err != nil && ctx.Err() != nil {
+		return unavailable(registry.ErrCrowded)
+	}
+	return err
+}
+
+func (s *Store) isLarge(k registry.Key) (large bool, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		large = len(tx.Bucket(entriesBucket).Get(keyBytes(k))) > largeEntry
+		return nil
+	})
+	return large, err
+}
+
+func (s *Store) update(ctx context.Context, k registry.Key, change func(registry.Entry) (registry.Entry, bool)) error {
 	e, err := s.Get(ctx, k)
 	if err != nil {
 		return err

@@ -28,7 +28,9 @@ func (g *Guard) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= uint32(g.o.Failures) },
 		OnStateChange: func(_ string, from, to gobreaker.State) { g.breakerChanged(from, to) },
 		IsSuccessful:  func(err error) bool { return !isFailure(err) },
-		IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errSpent) },
+		IsExcluded: func(err error) bool {
+			return errors.Is(err, context.Canceled) || errors.Is(err, errSpent) || errors.Is(err, registry.ErrCrowded)
+		},
 	})
 }
 

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -77,6 +78,19 @@ func TestAnswersOfTheRegistryAreNoFailures(t *testing.T) {
 		}
 		if r.inner.callCount() != 20 || len(r.tally().states) != 1 {
 			t.Errorf("%d calls, breaker %v", r.inner.callCount(), r.tally().states)
+		}
+	})
+}
+
+// A message whose hash is written to all the time must not cut the others off.
+func TestCrowdOfLargeEntriesIsNoOutage(t *testing.T) {
+	outage(t, func(t *testing.T, r *rig) {
+		r.inner.set(fault{dead: true, with: fmt.Errorf("%w: %w", registry.ErrUnavailable, registry.ErrCrowded)})
+		for range 10 {
+			r.reserve(t, request(1, 1), hash(1), registry.Journalled)
+		}
+		if len(r.tally().states) != 1 {
+			t.Errorf("breaker %v", r.tally().states)
 		}
 	})
 }

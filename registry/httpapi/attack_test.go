@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -296,4 +297,87 @@ func TestLargeMessagesWithATokenAreFew(t *testing.T) {
 	if logged.Len() > 0 {
 		t.Errorf("a refusal is logged: %s", logged.String())
 	}
+}
+
+// A client that reads slowly keeps its answer in memory.
+type slowReader struct {
+	*httptest.ResponseRecorder
+	gate
+	once sync.Once
+}
+
+func (s *slowReader) Write(p []byte) (int, error) {
+	s.once.Do(func() { close(s.entered) })
+	<-s.leave
+	return len(p), nil
+}
+
+// A hash that many messages hold must not fill the memory.
+func TestLongAnswersAreFew(t *testing.T) {
+	token, tokens := everything(t)
+	g := reserved(t, list, 21)
+	must(g.Reserve(t.Context(), registry.Request{List: "users@lists.example.org", Hash: hash, Identity: identity(1)}))
+	h := newHandler(t, httpapi.Options{Registry: g, Tokens: tokens})
+	bearer := "Authorization: Bearer " + token
+	for _, c := range []struct {
+		target, other string
+		fields        []string
+		most          int
+	}{
+		{"/" + list + "/" + hash, "/users@lists.example.org/" + hash, nil, 4},
+		{"/search?q=" + hash + "&list=" + list, "/search?q=" + hash + "&list=users@lists.example.org", nil, 4},
+		{"/api/v1/hashes/" + list + "/" + hash, "/api/v1/hashes/users@lists.example.org/" + hash, []string{bearer}, 16},
+		{"/api/v1/reservations", one, []string{bearer}, 16},
+	} {
+		leave := make(chan struct{})
+		var all sync.WaitGroup
+		for range c.most {
+			slow := &slowReader{ResponseRecorder: httptest.NewRecorder(), gate: gate{make(chan struct{}), leave}}
+			all.Go(func() {
+				r := httptest.NewRequest("GET", c.target, nil)
+				if c.fields != nil {
+					r.Header.Set("Authorization", "Bearer "+token)
+				}
+				h.ServeHTTP(slow, r)
+			})
+			<-slow.entered
+		}
+		if answer := do(h, "GET", c.target, c.fields...); answer.StatusCode != 503 {
+			t.Errorf("%s: one more: %d", c.target, answer.StatusCode)
+		}
+		if answer := do(h, "GET", c.other, c.fields...); answer.StatusCode >= 500 {
+			t.Errorf("%s: %d", c.other, answer.StatusCode)
+		}
+		close(leave)
+		all.Wait()
+	}
+}
+
+// A slowLookup is a registry whose lookups of a hash wait.
+type slowLookup struct {
+	registry.Registry
+	entered chan struct{}
+	leave   chan struct{}
+}
+
+func (s slowLookup) LookupHash(ctx context.Context, list, hash string) ([]registry.Reservation, error) {
+	s.entered <- struct{}{}
+	<-s.leave
+	return s.Registry.LookupHash(ctx, list, hash)
+}
+
+// All that is held of a hash is in memory while it is looked through.
+func TestFewRequestsReadAHashAtOnce(t *testing.T) {
+	s := slowLookup{reserved(t, list, 30), make(chan struct{}, 100), make(chan struct{})}
+	h := newHandler(t, httpapi.Options{Registry: s, Timeout: 200 * time.Millisecond, MaxClient: 100, Rate: 1000})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() { do(h, "GET", "/"+list+"/"+hash) })
+		<-s.entered
+	}
+	if answer := do(h, "GET", "/"+list+"/"+hash); answer.StatusCode != 503 || len(s.entered) > 0 {
+		t.Errorf("one more: %d", answer.StatusCode)
+	}
+	close(s.leave)
+	all.Wait()
 }

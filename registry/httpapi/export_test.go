@@ -23,16 +23,18 @@ func Told() map[string]string {
 	var o Options
 	o.setDefaults()
 	return map[string]string{
-		"connections of one client":                 fmt.Sprintf("%d, unless it is a trusted proxy", maxConns),
-		"time of an idle connection":                seconds(idleTimeout),
-		"header of a request":                       fmt.Sprintf("%s, within %s", kib(maxHeaderSize), seconds(headerTimeout)),
-		"requests in progress for one client":       thousands(o.MaxClient),
-		"requests in progress in all":               fmt.Sprintf("%d, and %d that send a message", o.MaxPublic, o.MaxPublic/2),
-		"requests at work on a message or a search": fmt.Sprintf("%d, others wait up to %s", maxWork, seconds(o.Timeout)),
-		"a message or a form":                       fmt.Sprintf("%s, within %s", kib(maxPublic), seconds(publicReadTimeout)),
-		"messages of a mailbox on the page":         thousands(maxChecked),
-		"lists in a search that names none":         fmt.Sprintf("%s, those of %s messages, and %s", thousands(maxSearched), thousands(maxFound), seconds(o.Timeout)),
-		"with a token: requests in progress":        fmt.Sprintf("%s, and %d with a message", thousands(o.MaxRequests), maxLarge),
+		"connections of one client":                      fmt.Sprintf("%d, unless it is a trusted proxy", maxConns),
+		"time of an idle connection":                     seconds(idleTimeout),
+		"header of a request":                            fmt.Sprintf("%s, within %s", kib(maxHeaderSize), seconds(headerTimeout)),
+		"requests in progress for one client":            thousands(o.MaxClient),
+		"requests in progress in all":                    fmt.Sprintf("%d, and %d that send a message", o.MaxPublic, o.MaxPublic/2),
+		"requests at work on a message or a search":      fmt.Sprintf("%d, others wait up to %s", maxWork, seconds(o.Timeout)),
+		"a message or a form":                            fmt.Sprintf("%s, within %s", kib(maxPublic), seconds(publicReadTimeout)),
+		"messages of a mailbox on the page":              thousands(maxChecked),
+		"lists in a search that names none":              fmt.Sprintf("%s, those of %s messages, and %s", thousands(maxSearched), thousands(maxFound), seconds(o.Timeout)),
+		"answers in progress with more than 20 messages": fmt.Sprintf("%d; with a token %d, with the listings", maxPublicLong, maxLong),
+		"requests that read all of a hash at once":       fmt.Sprintf("%d, others wait; with a token %d", maxReading, maxReading),
+		"with a token: requests in progress":             fmt.Sprintf("%s, and %d with a message", thousands(o.MaxRequests), maxLarge),
 	}
 }
 

@@ -58,6 +58,11 @@ func (x *exchange) list() error {
 	if err != nil {
 		return err
 	}
+	leave, err := x.answerWith(asked.limit)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	s := &lines{exchange: x, asked: asked}
 	for found, err := range x.o.Registry.List(ctx, asked.list) {
 		more := true

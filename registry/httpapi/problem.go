@@ -126,7 +126,8 @@ func invalid(format string, args ...any) error {
 // do, it closes the connection.
 func (x *exchange) fail(err error) {
 	p := newProblem(err)
-	if p.Status >= 500 && x.r.Context().Err() == nil && !errors.Is(err, errBusy) { // a flood must not flood the log
+	flood := errors.Is(err, errBusy) || errors.Is(err, registry.ErrCrowded) // which must not flood the log
+	if p.Status >= 500 && x.r.Context().Err() == nil && !flood {
 		x.o.Log.Warn("http request failed", "method", x.r.Method, "path", x.r.URL.Path, "error", err)
 	}
 	switch p.Status {

@@ -125,10 +125,18 @@ func (x *exchange) lookupHash() error {
 	}
 	ctx, cancel := x.budget()
 	defer cancel()
-	all, err := x.behind(ctx, list, ref)
-	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+	var all []registry.Reservation
+	leave, err := x.readHash(ctx, func() (_ int, err error) {
+		all, err = x.behind(ctx, list, ref)
+		if errors.Is(err, registry.ErrNotFound) {
+			err = nil
+		}
+		return len(all), err
+	})
+	if err != nil {
 		return err
 	}
+	defer leave()
 	answer := reservations{Reservations: []registry.ReservationJSON{}}
 	for _, found := range all {
 		answer.Reservations = append(answer.Reservations, x.reservation(found))

@@ -35,8 +35,18 @@ func (x *exchange) resolve() error {
 	list, token := x.asked()
 	ref, err := hashheader.ParseReference(token)
 	var held []registry.Reservation
+	var one registry.Reservation
+	var single bool
+	leave := func() {}
 	if err == nil {
-		held, err = x.behind(ctx, list, ref)
+		leave, err = x.readHash(ctx, func() (int, error) {
+			all, err := x.behind(ctx, list, ref)
+			if one, single = x.only(all, ref); single {
+				return 1, err
+			}
+			held = all
+			return len(held), err
+		})
 	}
 	switch {
 	case errors.Is(err, registry.ErrInvalid):
@@ -47,7 +57,8 @@ func (x *exchange) resolve() error {
 		return err
 	}
 	x.Header().Set("Vary", "Accept")
-	if one, ok := x.only(held, ref); ok {
+	defer leave()
+	if single {
 		x.lead(one, ref)
 		return nil
 	}

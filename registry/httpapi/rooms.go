@@ -24,15 +24,28 @@ const maxWork = 2
 // have a header section as large as the reader takes.
 const maxLarge = 16
 
+// The bounds of answers with many messages, which may each have a URL of 2,000
+// bytes: a page of 999 takes 14 MB, for as long as its reader is slow.
+const (
+	fewMessages   = 20 // any number of answers may have so many
+	maxLong       = 16 // answers with more, and listings, with a token
+	maxPublicLong = 4  // answers with more to strangers
+	maxReading    = 8  // requests that read all of a hash; others wait
+)
+
 // rooms bounds the requests in progress. Those with a token have a room of
 // their own, which strangers cannot fill. Among strangers, bodies that do not
 // arrive hold up only those who send one, too.
 type rooms struct {
-	known   chan struct{} // with a token
-	reading chan struct{} // strangers' requests without a body
-	sending chan struct{} // strangers' requests with one
-	work    chan struct{} // see turn
-	large   chan struct{} // messages with a token
+	known      chan struct{} // with a token
+	reading    chan struct{} // strangers' requests without a body
+	sending    chan struct{} // strangers' requests with one
+	work       chan struct{} // see turn
+	large      chan struct{} // messages with a token
+	long       chan struct{} // answers with many messages, with a token
+	publicLong chan struct{} // answers with many messages to strangers
+	hash       chan struct{} // requests that read all of a hash, with a token
+	publicHash chan struct{} // the same of strangers
 
 	maxClient int
 	mu        sync.Mutex
@@ -42,6 +55,7 @@ type rooms struct {
 func newRooms(o Options) *rooms {
 	room := func(size int) chan struct{} { return make(chan struct{}, size) }
 	return &rooms{known: room(o.MaxRequests), reading: room(o.MaxPublic), sending: room(max(o.MaxPublic/2, 1)), work: room(maxWork), large: room(maxLarge),
+		long: room(maxLong), publicLong: room(maxPublicLong), hash: room(maxReading), publicHash: room(maxReading),
 		maxClient: o.MaxClient, clients: make(map[netip.Addr]int)}
 }
 
@@ -114,15 +128,51 @@ func take(room chan struct{}) (leave func(), err error) {
 	}
 }
 
+// answerWith admits an answer with so many messages. The caller must call leave
+// when it is written.
+func (x *exchange) answerWith(messages int) (leave func(), err error) {
+	switch {
+	case messages <= fewMessages:
+		return func() {}, nil
+	case x.isStranger():
+		return take(x.rooms.publicLong)
+	}
+	return take(x.rooms.long)
+}
+
 // turn waits until a stranger's request may keep the processor or the registry
 // busy. The caller must call done behind that.
 func (x *exchange) turn(ctx context.Context) (done func(), err error) {
 	if !x.isStranger() {
 		return func() {}, nil
 	}
+	return wait(ctx, x.rooms.work)
+}
+
+// readHash waits until a request may read all of a hash, and has it read. Read
+// returns how many messages the answer has, which is admitted by answerWith.
+func (x *exchange) readHash(ctx context.Context, read func() (messages int, err error)) (leave func(), err error) {
+	room := x.rooms.hash
+	if x.isStranger() {
+		room = x.rooms.publicHash
+	}
+	done, err := wait(ctx, room)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	messages, err := read()
+	if err != nil {
+		return nil, err
+	}
+	return x.answerWith(messages)
+}
+
+// wait takes a place in a room, or returns errBusy when ctx ends.
+func wait(ctx context.Context, room chan struct{}) (leave func(), err error) {
 	select {
-	case x.rooms.work <- struct{}{}:
-		return func() { <-x.rooms.work }, nil
+	case room <- struct{}{}:
+		return func() { <-room }, nil
 	case <-ctx.Done():
 		return nil, errBusy
 	}

@@ -38,6 +38,15 @@ func (x *exchange) search() error {
 	if err := x.find(ctx, q, &v); err != nil {
 		return err
 	}
+	messages := 0
+	for _, choices := range v.Found {
+		messages += len(choices.Choices)
+	}
+	leave, err := x.answerWith(messages)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	status := http.StatusOK
 	if len(v.Found) == 0 && v.MessageID == "" {
 		status = http.StatusNotFound
