@@ -29,12 +29,12 @@ type update struct {
 // so other updates wait for one of them at most. Where the time of a caller ends
 // meanwhile, that says nothing about the file.
 func (s *Store) Update(ctx context.Context, k registry.Key, change func(registry.Entry) (registry.Entry, bool)) error {
-	large, err := s.isLarge(k)
+	e, large, err := s.getSmall(k)
 	if err != nil {
 		return unavailable(err)
 	}
 	if !large {
-		return s.update(ctx, k, change)
+		return s.update(ctx, e, update{k, change})
 	}
 	select {
 	case s.large <- struct{}{}:
@@ -42,29 +42,33 @@ func (s *Store) Update(ctx context.Context, k registry.Key, change func(registry
 	case <-ctx.Done():
 		return unavailable(registry.ErrCrowded)
 	}
-	if err = s.update(ctx, k, change); err != nil && ctx.Err() != nil {
+	if e, err = s.Get(ctx, k); err != nil {
+		return err
+	}
+	if err = s.update(ctx, e, update{k, change}); err != nil && ctx.Err() != nil {
 		return unavailable(registry.ErrCrowded)
 	}
 	return err
 }
 
-func (s *Store) isLarge(k registry.Key) (large bool, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		large = len(tx.Bucket(entriesBucket).Get(keyBytes(k))) > largeEntry
-		return nil
+// getSmall returns an entry unless it is large.
+func (s *Store) getSmall(k registry.Key) (e registry.Entry, large bool, err error) {
+	err = s.view(func(tx *bbolt.Tx) (err error) {
+		value := tx.Bucket(entriesBucket).Get(keyBytes(k))
+		if large = len(value) > largeEntry; !large {
+			e, err = registry.DecodeEntry(value)
+		}
+		return err
 	})
-	return large, err
+	return e, large, err
 }
 
-func (s *Store) update(ctx context.Context, k registry.Key, change func(registry.Entry) (registry.Entry, bool)) error {
-	e, err := s.Get(ctx, k)
-	if err != nil {
-		return err
-	}
-	if _, changed := change(e); !changed {
+// update commits a change of an entry, unless it changes nothing.
+func (s *Store) update(ctx context.Context, e registry.Entry, u update) error {
+	if _, changed := u.change(e); !changed {
 		return nil
 	}
-	return unavailable(s.updates.Do(ctx, update{k, change}))
+	return unavailable(s.updates.Do(ctx, u))
 }
 
 // commit applies a batch of updates in one transaction.

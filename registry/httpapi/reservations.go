@@ -125,14 +125,11 @@ func (x *exchange) lookupHash() error {
 	}
 	ctx, cancel := x.budget()
 	defer cancel()
-	var all []registry.Reservation
-	leave, err := x.readHash(ctx, func() (_ int, err error) {
-		all, err = x.behind(ctx, list, ref)
-		if errors.Is(err, registry.ErrNotFound) {
-			err = nil
-		}
-		return len(all), err
-	})
+	all, err := x.behind(ctx, list, ref)
+	if err != nil && !errors.Is(err, registry.ErrNotFound) {
+		return err
+	}
+	leave, err := x.answerWith(len(all))
 	if err != nil {
 		return err
 	}

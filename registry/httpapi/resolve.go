@@ -35,18 +35,8 @@ func (x *exchange) resolve() error {
 	list, token := x.asked()
 	ref, err := hashheader.ParseReference(token)
 	var held []registry.Reservation
-	var one registry.Reservation
-	var single bool
-	leave := func() {}
 	if err == nil {
-		leave, err = x.readHash(ctx, func() (int, error) {
-			all, err := x.behind(ctx, list, ref)
-			if one, single = x.only(all, ref); single {
-				return 1, err
-			}
-			held = all
-			return len(held), err
-		})
+		held, err = x.behind(ctx, list, ref)
 	}
 	switch {
 	case errors.Is(err, registry.ErrInvalid):
@@ -57,11 +47,15 @@ func (x *exchange) resolve() error {
 		return err
 	}
 	x.Header().Set("Vary", "Accept")
-	defer leave()
-	if single {
+	if one, ok := x.only(held, ref); ok {
 		x.lead(one, ref)
 		return nil
 	}
+	leave, err := x.answerWith(len(held))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	x.offerChoice(http.StatusMultipleChoices, x.choices(held, ref))
 	return nil
 }
@@ -74,6 +68,11 @@ func (x *exchange) behind(ctx context.Context, list string, ref hashheader.Refer
 		one, err := x.o.Registry.Lookup(ctx, list, ref.Token())
 		return []registry.Reservation{one}, err
 	}
+	done, err := x.turnOfHash(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	all, err := x.o.Registry.LookupHash(ctx, list, ref.Hash)
 	for _, r := range all {
 		if ref.Claim == "" || ref.Claims(r.Identity) {

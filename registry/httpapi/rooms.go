@@ -149,23 +149,13 @@ func (x *exchange) turn(ctx context.Context) (done func(), err error) {
 	return wait(ctx, x.rooms.work)
 }
 
-// readHash waits until a request may read all of a hash, and has it read. Read
-// returns how many messages the answer has, which is admitted by answerWith.
-func (x *exchange) readHash(ctx context.Context, read func() (messages int, err error)) (leave func(), err error) {
-	room := x.rooms.hash
+// turnOfHash waits until a request may read all of a hash. The caller must call
+// done behind that.
+func (x *exchange) turnOfHash(ctx context.Context) (done func(), err error) {
 	if x.isStranger() {
-		room = x.rooms.publicHash
+		return wait(ctx, x.rooms.publicHash)
 	}
-	done, err := wait(ctx, room)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	messages, err := read()
-	if err != nil {
-		return nil, err
-	}
-	return x.answerWith(messages)
+	return wait(ctx, x.rooms.hash)
 }
 
 // wait takes a place in a room, or returns errBusy when ctx ends.
