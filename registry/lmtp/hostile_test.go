@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +50,21 @@ func TestMessageOverTheLimit(t *testing.T) {
 	expect(t, c.talk("NOOP")[0], "250 ")
 	if got := stored(t, s.devel); len(got) != 0 {
 		t.Errorf("%d messages are stored", len(got))
+	}
+}
+
+// The addresses of a client must fill neither the memory nor the log.
+func TestLongAddresses(t *testing.T) {
+	var log bytes.Buffer
+	s := start(t, func(o *Options) { o.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	c := s.dial(t)
+	c.line()
+	long := strings.Repeat("a", 100<<10) + "@example.org"
+	got := c.talk("LHLO c", "MAIL FROM:<"+long+">", "MAIL FROM:<a@example.org>", "RCPT TO:<"+long+">", "QUIT")
+	expect(t, got[1], "501 5.1.7 The sender's address is longer than 1000 bytes")
+	expect(t, got[3], "550 ")
+	if log.Len() > 10_000 {
+		t.Errorf("%d bytes are logged", log.Len())
 	}
 }
 

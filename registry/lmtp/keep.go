@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"hash/fnv"
 
 	"github.com/emersion/go-smtp"
 
@@ -23,11 +22,12 @@ func (s *Server) archive(ctx context.Context, m *message, a Address, to *archive
 	if hash != a.Hash {
 		return wrongMessage("This message has another permalink: the %s hash of its Message-ID is %s", a.algorithm(), hash)
 	}
-	unlock, err := s.lock(ctx, to.List+a.Hash)
+	// Two copies of a message must not both be found new.
+	done, err := s.turns.wait(ctx, to.List+a.Hash)
 	if err != nil {
 		return interrupted()
 	}
-	defer unlock()
+	defer done()
 	held, refusal := s.holders(ctx, a, to)
 	if refusal != nil {
 		return refusal
@@ -154,18 +154,4 @@ func (s *Server) undelivered(err error, p parcel, to *archive) *smtp.SMTPError {
 	}
 	s.o.Log.Error("the message is not delivered; the client is asked to try again", "list", to.List, "token", p.to.Token(), "error", err)
 	return to.Delivery.down()
-}
-
-// lock lets one message of a hash through at a time, so that two copies of it
-// cannot both be found new.
-func (s *Server) lock(ctx context.Context, key string) (unlock func(), err error) {
-	h := fnv.New32a()
-	h.Write([]byte(key))
-	turn := s.turns[h.Sum32()%uint32(len(s.turns))]
-	select {
-	case turn <- struct{}{}:
-		return func() { <-turn }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }

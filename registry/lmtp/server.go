@@ -53,7 +53,7 @@ type Server struct {
 	smtp     *smtp.Server
 	archives archives
 	recent   recent
-	turns    [64]chan struct{}
+	turns    turns           // of list and hash
 	ctx      context.Context // ends when Shutdown cuts what is in progress
 	cut      context.CancelFunc
 	draining atomic.Bool
@@ -78,9 +78,6 @@ func NewServer(o Options) (*Server, error) {
 		}
 	}
 	s := &Server{o: o, archives: archives, conns: make(map[*conn]bool)}
-	for i := range s.turns {
-		s.turns[i] = make(chan struct{}, 1)
-	}
 	s.ctx, s.cut = context.WithCancel(context.Background())
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.smtp.LMTP, s.smtp.EnableSMTPUTF8 = true, true

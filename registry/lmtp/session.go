@@ -18,6 +18,10 @@ import (
 // those that a message may have: each costs a call of the registry.
 const maxRefused = 10
 
+// maxPath bounds an address, in bytes, since those of archived messages are
+// remembered and all are logged. RFC 5321, section 4.5.3.1.3, allows 256.
+const maxPath = 1000
+
 // A recipient is one that the server accepted.
 type recipient struct {
 	text    string // as the client wrote it
@@ -67,6 +71,9 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 	if strings.ContainsFunc(from, unicode.IsControl) {
 		return reply(501, smtp.EnhancedCode{5, 1, 7}, "Control character in the sender's address")
 	}
+	if len(from) > maxPath {
+		return reply(501, smtp.EnhancedCode{5, 1, 7}, "The sender's address is longer than %d bytes", maxPath)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open {
@@ -86,7 +93,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		s.accepted = append(s.accepted, r)
 		return nil
 	}
-	s.log.Info("recipient refused", "rcpt", to, "code", refusal.Code, "text", refusal.Message)
+	s.log.Info("recipient refused", "rcpt", to[:min(len(to), maxPath)], "code", refusal.Code, "text", refusal.Message)
 	s.refused++
 	if s.refused > maxRefused*s.server.o.MaxRecipients {
 		s.conn.hangUp()
