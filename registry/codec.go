@@ -24,6 +24,11 @@ const (
 // reservedSize is the usual size of a slot that is reserved.
 const reservedSize = 1 + len(hashheader.Identity{}) + 5 + 5
 
+// MaxEncoded is the length in bytes of the longest entry that AppendBinary
+// writes: each slot has all there is, at its longest. A store that others may
+// write to need not read more.
+const MaxEncoded = 1 + hashheader.MaxOrdinal*(1+len(hashheader.Identity{})+2*binary.MaxVarintLen64+2+maxURL+2+maxSubject+len(Body{}))
+
 // AppendBinary appends the stored form of an entry: a version byte (1), then
 // the slots in order of the ordinals. A slot begins with a byte whose two low
 // bits are the state (0 vacant, 1 reserved, 2 archived); bit 2 is set if an
