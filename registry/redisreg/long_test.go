@@ -76,7 +76,7 @@ func TestTheLongestEntryIsRead(t *testing.T) {
 	t.Parallel()
 	s := server(t)
 	store := open(t, redisreg.Options{URL: "redis://" + s.Addr()})
-	slot := registry.Slot{State: registry.Archived, Identity: identity, Body: registry.Body{1}, Since: -1, Expires: -1,
+	slot := registry.Slot{State: registry.Archived, Identity: identity, Body: registry.Body{1}, Since: 253402300799, Expires: 253402300799,
 		URL: "https://a.example/" + strings.Repeat("u", 1982), Subject: strings.Repeat("s", 300)}
 	var longest registry.Entry
 	for range hashheader.MaxOrdinal {
