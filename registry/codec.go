@@ -24,6 +24,15 @@ const (
 // reservedSize is the usual size of a slot that is reserved.
 const reservedSize = 1 + len(hashheader.Identity{}) + 5 + 5
 
+// MaxEncoded is the length in bytes of the longest entry that AppendBinary
+// writes: each slot has all there is, at its longest. A store that others may
+// write to need not read more.
+const MaxEncoded = 1 + hashheader.MaxOrdinal*(1+len(hashheader.Identity{})+2*6+2+maxURL+2+maxSubject+len(Body{}))
+
+// lastTime is the last second of the year 9999, in Unix seconds. RFC 3339, in
+// which reservations are listed and exported, has none behind it.
+const lastTime = 253402300799
+
 // AppendBinary appends the stored form of an entry: a version byte (1), then
 // the slots in order of the ordinals. A slot begins with a byte whose two low
 // bits are the state (0 vacant, 1 reserved, 2 archived); bit 2 is set if an
@@ -114,9 +123,9 @@ func (r *reader) slot() Slot {
 		return s
 	}
 	copy(s.Identity[:], r.bytes(uint64(len(s.Identity))))
-	s.Since = int64(r.uvarint())
+	s.Since = r.time()
 	if bits&hasExpires != 0 {
-		s.Expires = int64(r.uvarint())
+		s.Expires = r.time()
 	}
 	if bits&hasURL != 0 {
 		s.URL = string(r.bytes(r.uvarint()))
@@ -140,6 +149,14 @@ func (r *reader) bytes(n uint64) []byte {
 	var b []byte
 	b, r.rest = r.rest[:n], r.rest[n:]
 	return b
+}
+
+func (r *reader) time() int64 {
+	v := r.uvarint()
+	if v > lastTime {
+		r.fail()
+	}
+	return int64(v)
 }
 
 func (r *reader) uvarint() uint64 {

@@ -3,6 +3,7 @@ package registry_test
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"strings"
 	"testing"
 
@@ -43,6 +44,23 @@ func TestStoredFormIsTheGolden(t *testing.T) {
 	}
 	if _, err := registry.DecodeEntry([]byte{2}); err == nil || !strings.Contains(err.Error(), "newer") {
 		t.Errorf("a newer version: %v", err)
+	}
+}
+
+// Another program may have written a time that no listing can show. It would cut
+// off every listing and export that comes to it.
+func TestTimesThatCannotBeShownAreCorrupt(t *testing.T) {
+	const last = 253402300799 // 9999-12-31T23:59:59Z
+	for _, s := range []registry.Slot{{Since: -1}, {Since: last + 1}, {Expires: -1}, {Expires: last + 1}, {Since: 1 << 62}} {
+		s.State = registry.Reserved
+		_, err := registry.DecodeEntry(registry.Entry{Slots: []registry.Slot{s}}.AppendBinary(nil))
+		if !errors.Is(err, registry.ErrCorrupt) {
+			t.Errorf("since %d, expires %d: %v", s.Since, s.Expires, err)
+		}
+	}
+	e := registry.Entry{Slots: []registry.Slot{{State: registry.Reserved, Since: last, Expires: last}}}
+	if back, err := registry.DecodeEntry(e.AppendBinary(nil)); err != nil || !cmp.Equal(back, e) {
+		t.Errorf("%+v, %v", back, err)
 	}
 }
 

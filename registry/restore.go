@@ -73,6 +73,8 @@ func (r Reservation) restorable(k Key) error {
 		return fmt.Errorf("%w subject of %d bytes: want at most %d", ErrInvalid, len(r.Subject), maxSubject)
 	case r.Since.Unix() < 0 || !r.Expires.IsZero() && r.Expires.Unix() <= 0:
 		return fmt.Errorf("%w time: it is before 1970", ErrInvalid)
+	case max(r.Since.Unix(), r.Expires.Unix()) > lastTime:
+		return fmt.Errorf("%w time: it is after 9999", ErrInvalid)
 	case r.URL == "":
 		return nil
 	}

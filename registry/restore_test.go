@@ -63,6 +63,7 @@ func TestRestore(t *testing.T) {
 		{"takes no vacant state", nil, rs{restored(1, 1, func(r *registry.Reservation) { r.State = registry.Vacant })}, nil, registry.ErrInvalid},
 		{"takes no odd URL", nil, rs{restored(1, 1, func(r *registry.Reservation) { r.URL = "x" })}, nil, registry.ErrInvalid},
 		{"takes no long subject", nil, rs{restored(1, 1, func(r *registry.Reservation) { r.Subject = strings.Repeat("s", 301) })}, nil, registry.ErrInvalid},
+		{"takes no time after 9999", nil, rs{restored(1, 1, expires(10000))}, nil, registry.ErrInvalid},
 		{"takes no time before 1970", nil, rs{restored(1, 1, func(r *registry.Reservation) { r.Since = time.Time{} })}, nil, registry.ErrInvalid},
 		{"takes no other hash", nil, rs{restored(1, 1), restored(2, 2, func(r *registry.Reservation) { r.Hash = "GZLPKEL44H7JOP7YXWIPYND25DN4RJAO" })}, nil, registry.ErrInvalid},
 		{"takes no odd list", nil, rs{restored(1, 1, func(r *registry.Reservation) { r.List = "x" })}, nil, registry.ErrInvalid},

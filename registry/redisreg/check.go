@@ -28,7 +28,7 @@ var advice = []struct{ reply, do string }{
 	{"DB index is out of range", "take a lower database number in registry.url, or raise the server's databases"},
 }
 
-const permissions = "grant the ACL user ~PREFIX* (see key_prefix) and +eval +evalsha +hget +hset +hdel +hlen +hscan +wait +info +config|get, for a database other than 0 +select, on a Cluster +cluster"
+const permissions = "grant the ACL user ~PREFIX* (see key_prefix) and +eval +evalsha +hget +hstrlen +hset +hdel +hlen +hscan +wait +info +config|get, for a database other than 0 +select, on a Cluster +cluster"
 
 // Check checks whether the servers can hold a registry. Its error wraps
 // registry.ErrUnavailable if they do not answer, which may pass. Any other error

@@ -77,7 +77,7 @@ func TestCheckTellsWhatIsWrongWithAServer(t *testing.T) {
 }
 
 // permissions are those that Check's advice names.
-var permissions = []string{"+eval", "+evalsha", "+hget", "+hset", "+hdel", "+hlen", "+hscan", "+wait", "+info", "+config|get"}
+var permissions = []string{"+eval", "+evalsha", "+hget", "+hstrlen", "+hset", "+hdel", "+hlen", "+hscan", "+wait", "+info", "+config|get"}
 
 // reset brings the server back to its defaults.
 func reset(t *testing.T, s *redistest.Server) {

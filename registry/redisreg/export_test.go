@@ -6,7 +6,7 @@ import (
 )
 
 // SwapScript is the script, for the benchmark to run bare.
-const SwapScript = swapScript
+var SwapScript = swapScript
 
 // OpenThrough is Open with connections that dial makes.
 func OpenThrough(o Options, dial func(ctx context.Context, network, addr string) (net.Conn, error)) (*Store, error) {

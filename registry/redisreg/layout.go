@@ -44,9 +44,12 @@ func (p place) decode(value string) (registry.Entry, error) {
 	return e, nil
 }
 
-// failed wraps an error of the client. A key of another type is not an outage:
-// it does not pass by itself.
+// failed wraps an error of the client. A key of another type, or a value that is
+// too long, is not an outage: it does not pass by itself.
 func (p place) failed(err error) error {
+	if redis.HasErrorPrefix(err, tooLong) {
+		return fmt.Errorf("%w: redis key %s, field %.200q: longer than any entry: %w", registry.ErrCorrupt, p.key, p.field, err)
+	}
 	if redis.HasErrorPrefix(err, "WRONGTYPE") {
 		return fmt.Errorf("%w: redis key %s is not a registry's hash: delete it, or set another registry.key_prefix: %w", registry.ErrCorrupt, p.key, err)
 	}

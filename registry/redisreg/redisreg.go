@@ -97,10 +97,24 @@ import (
 // has succeeded on the same hash.
 const maxAttempts = 1000
 
+// tooLong begins the error reply of a script for a value that is no entry by its
+// length.
+const tooLong = "TOOLONG"
+
+// refuseLong begins each script that reads a field. Whoever may write to Redis
+// can store 512 MB there, which must neither cross the network nor fill the
+// memory of the daemon.
+var refuseLong = fmt.Sprintf(`local length = redis.call('HSTRLEN', KEYS[1], ARGV[1])
+if length > %d then return redis.error_reply('%s ' .. length .. ' bytes') end
+`, registry.MaxEncoded, tooLong)
+
+// getScript returns what a field holds.
+var getScript = refuseLong + `return redis.call('HGET', KEYS[1], ARGV[1])`
+
 // swapScript replaces a field that holds ARGV[2] by ARGV[3], where "" means no
 // field, and returns 1. If the field holds another value, the script returns
 // that and changes nothing.
-const swapScript = `local stored = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+var swapScript = refuseLong + `local stored = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if stored ~= ARGV[2] then return stored end
 if ARGV[3] == '' then
 	redis.call('HDEL', KEYS[1], ARGV[1])
@@ -109,7 +123,7 @@ else
 end
 return 1`
 
-var swap = newScript(swapScript)
+var get, swap = newScript(getScript), newScript(swapScript)
 
 // newScript has the server hash the script (SCRIPT LOAD) if FIPS 140 mode forbids
 // SHA-1 in this process.
@@ -173,7 +187,7 @@ func (s *Store) Get(ctx context.Context, k registry.Key) (registry.Entry, error)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	value, err := s.client.HGet(ctx, at.key, at.field).Result()
+	value, err := get.Run(ctx, s.client, []string{at.key}, at.field).Text()
 	if err != nil && err != redis.Nil {
 		return registry.Entry{}, at.failed(err)
 	}

@@ -23,7 +23,24 @@ const (
 	scanCount = 1000
 	// scanTimeout bounds a round trip of a scan.
 	scanTimeout = 10 * time.Second
+	// longestScanned bounds the values in the reply to a scan, and the fields. It
+	// has room for a slot with the longest URL and subject, and so for nearly every
+	// entry that there is.
+	longestScanned = 4 << 10
 )
+
+// scanScript is HSCAN without the values that are longer than ARGV[4], in whose
+// place is nil, and with the front of longer fields, which are none of ours: a
+// thousand of either that come at once could fill the memory of the daemon.
+const scanScript = `local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'MATCH', ARGV[2], 'COUNT', ARGV[3])
+local pairs, longest = page[2], tonumber(ARGV[4])
+for i = 1, #pairs, 2 do
+	if #pairs[i] > longest then pairs[i] = pairs[i]:sub(1, longest) end
+	if #pairs[i + 1] > longest then pairs[i + 1] = false end
+end
+return page`
+
+var scan = newScript(scanScript)
 
 // globs escapes the characters that HSCAN treats as a pattern.
 var globs = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
@@ -44,7 +61,7 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 				yield(registry.Record{}, err)
 				return
 			}
-			if !s.yieldPages(pages, yield) {
+			if !s.yieldPages(ctx, pages, yield) {
 				return
 			}
 		}
@@ -53,13 +70,14 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 
 // yieldPages yields the records of some buckets. It returns false if no more is
 // wanted.
-func (s *Store) yieldPages(pages []page, yield func(registry.Record, error) bool) bool {
+func (s *Store) yieldPages(ctx context.Context, pages []page, yield func(registry.Record, error) bool) bool {
 	for _, p := range pages {
 		if p.err != nil && !yield(registry.Record{}, p.err) {
 			return false
 		}
 		for field, value := range p.fields {
-			if !yield(s.record(place{p.key, field}, value)) {
+			rec, err := s.record(ctx, place{p.key, field}, value)
+			if !yield(rec, err) || err != nil && !errors.Is(err, registry.ErrCorrupt) {
 				return false
 			}
 		}
@@ -67,24 +85,30 @@ func (s *Store) yieldPages(pages []page, yield func(registry.Record, error) bool
 	return true
 }
 
-// record returns the record that a field is. Its error wraps registry.ErrCorrupt
-// for what Get would not find there, since another program wrote it.
-func (s *Store) record(at place, value string) (registry.Record, error) {
+// record returns the record that a field is, and reads a value that the scan left
+// out. Its error wraps registry.ErrCorrupt for what Get would not find there,
+// since another program wrote it.
+func (s *Store) record(ctx context.Context, at place, value any) (registry.Record, error) {
 	k := at.registryKey()
 	back, err := s.place(k)
 	list, bad := hashheader.CheckList(k.List)
 	if err != nil || bad != nil || back != at || list != k.List {
 		return registry.Record{}, fmt.Errorf("%w: redis key %s, field %.200q: not a list and a hash of this bucket", registry.ErrCorrupt, at.key, at.field)
 	}
-	e, err := at.decode(value)
-	return registry.Record{Key: k, Entry: e}, err
+	rec := registry.Record{Key: k}
+	if text, ok := value.(string); ok {
+		rec.Entry, err = at.decode(text)
+	} else {
+		rec.Entry, err = s.Get(ctx, k)
+	}
+	return rec, err
 }
 
-// A page holds the fields of one bucket. The map removes the duplicates that
-// HSCAN may return.
+// A page holds the fields of one bucket, with nil for each long value. The map
+// removes the duplicates that HSCAN may return.
 type page struct {
 	key    string
-	fields map[string]string
+	fields map[string]any
 	err    error // why the bucket is none
 }
 
@@ -93,14 +117,14 @@ func (s *Store) scanStep(ctx context.Context, from int, match string) ([]page, e
 	ctx, cancel := context.WithTimeout(ctx, max(s.timeout, scanTimeout))
 	defer cancel()
 	pipe := s.client.Pipeline()
-	cmds := make([]*redis.ScanCmd, scanBuckets)
+	cmds := make([]*redis.Cmd, scanBuckets)
 	for i := range cmds {
-		cmds[i] = pipe.HScan(ctx, s.bucket(from+i), 0, match, scanCount)
+		cmds[i] = pipe.EvalSha(ctx, scan.Hash(), []string{s.bucket(from + i)}, scanArgs("0", match)...)
 	}
 	exec(ctx, pipe)
 	var pages []page
 	for i, cmd := range cmds {
-		p := page{key: s.bucket(from + i), fields: make(map[string]string)}
+		p := page{key: s.bucket(from + i), fields: make(map[string]any)}
 		if err := s.readPage(ctx, p, cmd, match); err != nil {
 			p.err = place{key: p.key}.failed(err)
 		}
@@ -112,21 +136,25 @@ func (s *Store) scanStep(ctx context.Context, from int, match string) ([]page, e
 	return pages, nil
 }
 
+func scanArgs(cursor, match string) []any { return []any{cursor, match, scanCount, longestScanned} }
+
 // readPage adds to p the fields that cmd returns, and in a large bucket those of
-// the HSCANs that follow it.
-func (s *Store) readPage(ctx context.Context, p page, cmd *redis.ScanCmd, match string) error {
+// the calls that follow it. It calls anew if the server did not know the script.
+func (s *Store) readPage(ctx context.Context, p page, cmd *redis.Cmd, match string) error {
+	cursor := "0"
 	for {
-		pairs, cursor, err := cmd.Result()
-		if err != nil {
+		reply, err := cmd.Slice()
+		if err == nil {
+			pairs := reply[1].([]any)
+			for i := 0; i+1 < len(pairs); i += 2 {
+				p.fields[pairs[i].(string)] = pairs[i+1]
+			}
+			cursor = reply[0].(string)
+		}
+		if err != nil && !redis.HasErrorPrefix(err, "NOSCRIPT") || err == nil && cursor == "0" {
 			return err
 		}
-		for i := 0; i+1 < len(pairs); i += 2 {
-			p.fields[pairs[i]] = pairs[i+1]
-		}
-		if cursor == 0 {
-			return nil
-		}
-		cmd = s.client.HScan(ctx, p.key, cursor, match, scanCount)
+		cmd = scan.Run(ctx, s.client, []string{p.key}, scanArgs(cursor, match)...)
 	}
 }
 

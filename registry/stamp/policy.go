@@ -62,14 +62,35 @@ func (a *Archive) Following() hashheader.Template {
 
 // MatchAny reports whether a list's address matches one of the patterns.
 func MatchAny(patterns []string, list string) bool {
+	list = strings.ToLower(list)
 	return slices.ContainsFunc(patterns, func(pattern string) bool { return MatchList(pattern, list) })
 }
 
 // MatchList reports whether a list's address matches a glob pattern of
 // path.Match, without case. No pattern matches an empty address.
 func MatchList(pattern, list string) bool {
-	ok, _ := path.Match(strings.ToLower(pattern), strings.ToLower(list))
-	return ok && list != ""
+	pattern, list = strings.ToLower(pattern), strings.ToLower(list)
+	if list == "" || !spelled(pattern, list) {
+		return false
+	}
+	ok, _ := path.Match(pattern, list)
+	return ok
+}
+
+// spelled reports whether a list's address has each text that a pattern spells
+// out between its stars. Most addresses lack one, and path.Match takes eight
+// times as long to find that out: a message may name thousands of addresses, and
+// an archive has some fifty patterns.
+func spelled(pattern, list string) bool {
+	if strings.ContainsAny(pattern, `?[\`) {
+		return true // not all that stands between stars is text
+	}
+	for text := range strings.SplitSeq(pattern, "*") {
+		if !strings.Contains(list, text) {
+			return false
+		}
+	}
+	return true
 }
 
 // A Policy is what Decide goes by. It does not change after NewPolicy
