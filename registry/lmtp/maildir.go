@@ -33,7 +33,7 @@ const maxPending = 10_000
 //
 //  1. tmp/NAME is written; it does no harm if it is left behind
 //  2. it is moved to pending/NAME, and is on disk there: whole, not delivered
-//  3. pending/NAME.sent is made
+//  3. pending/NAME.sent, a second name of the same file, is made
 //  4. pending/NAME is moved to new/NAME: delivered, for pending/NAME.sent is
 //     there and pending/NAME is not
 //  5. once the registry has confirmed, and the client has its reply,
