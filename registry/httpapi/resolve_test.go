@@ -22,6 +22,38 @@ const asJSON = "Accept: application/json"
 // claim returns the claim of the message with identity n.
 func claim(n int) string { return identity(n).Claim() }
 
+// Anyone can give a hash hundreds of messages by mail. The choice among them
+// stays small, and hides no archived one.
+func TestAChoiceIsBounded(t *testing.T) {
+	g := registry.New(memreg.New(), registry.Options{Now: now})
+	for n := range 300 {
+		must(g.Reserve(t.Context(), registry.Request{List: list, Hash: hash, Identity: identity(n)}))
+	}
+	for _, ordinal := range []string{"-200", "-300"} {
+		must(g.Confirm(t.Context(), registry.Confirmation{List: list, Token: hash + ordinal, URL: "https://archive.example/" + ordinal}))
+	}
+	h := newHandler(t, httpapi.Options{Registry: g})
+	for target, wants := range map[string][]string{
+		"/" + list + "/" + hash:           {"300 messages have the same hash.", "280 of them are not shown"},
+		"/search?q=" + hash:               {"300 messages share this hash.", "280 of them are not shown"},
+		"/" + list + "/" + hash + "?json": {`"more": 280`},
+	} {
+		accept := ""
+		if strings.HasSuffix(target, "json") {
+			accept = asJSON
+		}
+		body := text(do(h, "GET", target, accept))
+		for _, want := range append(wants, "https://archive.example/-200", "https://archive.example/-300", hash+"-18") {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s lacks %q", target, want)
+			}
+		}
+		if strings.Contains(body, hash+"-19") || len(body) > 30_000 {
+			t.Errorf("%s has %d bytes", target, len(body))
+		}
+	}
+}
+
 func TestResolver(t *testing.T) {
 	g := prepared(t)
 	reserve := func(list string) {
