@@ -127,6 +127,8 @@ func TestResolver(t *testing.T) {
 		"HTML in the token is text":              {"/x@a.example/%3Cscript%3Ealert(1)%3C%2Fscript%3E", "", 404, "&lt;script&gt;"},
 		"two slashes lead to no other host":      {"//evil.example/x", "", 307, "/evil.example/x"},
 		"a backslash leads to no other host":     {`/\evil.example/` + hash, "", 404, "ot a permalink of this server"},
+		"what is escaped stays so":               {"//x%40one.example.org/./" + hash + "/?a=%40", "", 307, "/x%40one.example.org/" + hash + "/?a=%40"},
+		"an escaped backslash, too":              {"/a/../%5cevil.example/" + hash, "", 307, "/%5cevil.example/" + hash},
 		"a path that climbs stays here":          {"/a/../../evil@one.example.org/" + hash, "", 307, "/evil@one.example.org/" + hash},
 		"a URL as the list is none":              {"/https:%2f%2fevil.example@x.example/" + hash, "", 404, "ot a permalink of this server"},
 		"a bad byte in the list is text":         {"/%ff%fe@one.example.org/" + hash, asJSON, 404, "no-permalink"},
