@@ -85,9 +85,10 @@ func (g *rules) LookupHash(ctx context.Context, list, hash string) ([]Reservatio
 }
 
 func (g *rules) reservations(rec Record) []Reservation {
-	var out []Reservation
+	out := make([]Reservation, 0, len(rec.Entry.Slots))
+	now := g.now()
 	for i, s := range rec.Entry.Slots {
-		if s.held(g.now()) {
+		if s.held(now) {
 			out = append(out, rec.reservation(i+1, s))
 		}
 	}

@@ -31,6 +31,7 @@ func Told() map[string]string {
 		"requests at work on a message or a search":      fmt.Sprintf("%d, others wait up to %s", maxWork, seconds(o.Timeout)),
 		"a message or a form":                            fmt.Sprintf("%s, within %s", kib(maxPublic), seconds(publicReadTimeout)),
 		"messages of a mailbox on the page":              thousands(maxChecked),
+		"messages of a choice":                           fmt.Sprintf("%d, archived ones first", maxChoices),
 		"lists in a search that names none":              fmt.Sprintf("%s, those of %s messages, and %s", thousands(maxSearched), thousands(maxFound), seconds(o.Timeout)),
 		"answers in progress with more than 20 messages": fmt.Sprintf("%d; with a token %d, with the listings", maxPublicLong, maxLong),
 		"requests that read all of a hash at once":       fmt.Sprintf("%d, others wait; with a token %d", maxReading, maxReading),

@@ -64,7 +64,7 @@ func (x *exchange) findOnAll(ctx context.Context, q query, lists known, v *page.
 			return err
 		}
 		for _, choices := range found {
-			messages += len(choices.Choices)
+			messages += choices.Count()
 		}
 		v.Found = append(v.Found, found...)
 	}

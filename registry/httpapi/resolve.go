@@ -51,11 +51,6 @@ func (x *exchange) resolve() error {
 		x.lead(one, ref)
 		return nil
 	}
-	leave, err := x.answerWith(len(held))
-	if err != nil {
-		return err
-	}
-	defer leave()
 	x.offerChoice(http.StatusMultipleChoices, x.choices(held, ref))
 	return nil
 }
@@ -73,11 +68,9 @@ func (x *exchange) behind(ctx context.Context, list string, ref hashheader.Refer
 		return nil, err
 	}
 	defer done()
-	all, err := x.o.Registry.LookupHash(ctx, list, ref.Hash)
-	for _, r := range all {
-		if ref.Claim == "" || ref.Claims(r.Identity) {
-			held = append(held, r)
-		}
+	held, err = x.o.Registry.LookupHash(ctx, list, ref.Hash)
+	if ref.Claim != "" {
+		held = slices.DeleteFunc(held, func(r registry.Reservation) bool { return !ref.Claims(r.Identity) })
 	}
 	if err == nil && len(held) == 0 {
 		err = fmt.Errorf("look up %s on %s: %w", ref, list, registry.ErrNotFound)
@@ -151,17 +144,37 @@ func (x *exchange) offerChoice(status int, found page.Choices) {
 	x.render(status, found)
 }
 
-// choices describes the messages that a reference may mean. It links what
-// opens: the archived ones, or all of them where no archive has confirmed any.
+// maxChoices bounds the messages of a choice. Anyone whose mail passes the filter
+// can give a hash 999 of them, and a page of all would cost as much as a hundred
+// other requests, which no limit counts.
+const maxChoices = 20
+
+// choices describes the messages that a reference may mean, the archived ones
+// before the others if there are more than maxChoices. It links what opens: the
+// archived ones, or all of them where no archive has confirmed any.
 func (x *exchange) choices(held []registry.Reservation, ref hashheader.Reference) page.Choices {
 	found := page.Choices{List: held[0].List, Token: ref.String()}
-	confirms := slices.ContainsFunc(held, func(r registry.Reservation) bool { return x.safeURL(r) != "" })
+	var archived, others []registry.Reservation
 	for _, r := range held {
+		if x.safeURL(r) != "" {
+			archived = append(archived, r)
+		} else if len(others) < maxChoices {
+			others = append(others, r)
+		}
+		if len(archived) == maxChoices {
+			break
+		}
+	}
+	shown := slices.Concat(archived, others)
+	shown = shown[:min(len(shown), maxChoices)]
+	slices.SortFunc(shown, func(a, b registry.Reservation) int { return a.Ordinal - b.Ordinal })
+	found.More = len(held) - len(shown)
+	for _, r := range shown {
 		c := x.choice(r)
 		if url := x.safeURL(r); url != "" {
 			c.Links = append(c.Links, page.Link{URL: url})
 		}
-		c.Waits = confirms && len(c.Links) == 0
+		c.Waits = len(archived) > 0 && len(c.Links) == 0
 		found.Choices = append(found.Choices, c)
 	}
 	return found

@@ -22,6 +22,38 @@ const asJSON = "Accept: application/json"
 // claim returns the claim of the message with identity n.
 func claim(n int) string { return identity(n).Claim() }
 
+// Anyone can give a hash hundreds of messages by mail. The choice among them
+// stays small, and hides no archived one.
+func TestAChoiceIsBounded(t *testing.T) {
+	g := registry.New(memreg.New(), registry.Options{Now: now})
+	for n := range 300 {
+		must(g.Reserve(t.Context(), registry.Request{List: list, Hash: hash, Identity: identity(n)}))
+	}
+	for _, ordinal := range []string{"-200", "-300"} {
+		must(g.Confirm(t.Context(), registry.Confirmation{List: list, Token: hash + ordinal, URL: "https://archive.example/" + ordinal}))
+	}
+	h := newHandler(t, httpapi.Options{Registry: g})
+	for target, wants := range map[string][]string{
+		"/" + list + "/" + hash:           {"300 messages have the same hash.", "280 of them are not shown"},
+		"/search?q=" + hash:               {"300 messages share this hash.", "280 of them are not shown"},
+		"/" + list + "/" + hash + "?json": {`"more": 280`},
+	} {
+		accept := ""
+		if strings.HasSuffix(target, "json") {
+			accept = asJSON
+		}
+		body := text(do(h, "GET", target, accept))
+		for _, want := range append(wants, "https://archive.example/-200", "https://archive.example/-300", hash+"-18") {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s lacks %q", target, want)
+			}
+		}
+		if strings.Contains(body, hash+"-19") || len(body) > 30_000 {
+			t.Errorf("%s has %d bytes", target, len(body))
+		}
+	}
+}
+
 func TestResolver(t *testing.T) {
 	g := prepared(t)
 	reserve := func(list string) {
@@ -95,6 +127,8 @@ func TestResolver(t *testing.T) {
 		"HTML in the token is text":              {"/x@a.example/%3Cscript%3Ealert(1)%3C%2Fscript%3E", "", 404, "&lt;script&gt;"},
 		"two slashes lead to no other host":      {"//evil.example/x", "", 307, "/evil.example/x"},
 		"a backslash leads to no other host":     {`/\evil.example/` + hash, "", 404, "ot a permalink of this server"},
+		"what is escaped stays so":               {"//x%40one.example.org/./" + hash + "/?a=%40", "", 307, "/x%40one.example.org/" + hash + "/?a=%40"},
+		"an escaped backslash, too":              {"/a/../%5cevil.example/" + hash, "", 307, "/%5cevil.example/" + hash},
 		"a path that climbs stays here":          {"/a/../../evil@one.example.org/" + hash, "", 307, "/evil@one.example.org/" + hash},
 		"a URL as the list is none":              {"/https:%2f%2fevil.example@x.example/" + hash, "", 404, "ot a permalink of this server"},
 		"a bad byte in the list is text":         {"/%ff%fe@one.example.org/" + hash, asJSON, 404, "no-permalink"},

@@ -24,13 +24,14 @@ const maxWork = 2
 // have a header section as large as the reader takes.
 const maxLarge = 16
 
-// The bounds of answers with many messages, which may each have a URL of 2,000
-// bytes: a page of 999 takes 14 MB, for as long as its reader is slow.
+// The bounds of answers with many messages, such as a search of all lists. Each
+// message may have a URL of 2,000 bytes, which a page shows several times: 1,000
+// take 14 MB, for as long as the reader is slow.
 const (
-	fewMessages   = 20 // any number of answers may have so many
-	maxLong       = 16 // answers with more, and listings, with a token
-	maxPublicLong = 4  // answers with more to strangers
-	maxReading    = 8  // requests that read all of a hash; others wait
+	fewMessages   = maxChoices // any number of answers may have so many
+	maxLong       = 16         // answers with more, and listings, with a token
+	maxPublicLong = 4          // answers with more to strangers
+	maxReading    = 8          // requests that read all of a hash; others wait
 )
 
 // rooms bounds the requests in progress. Those with a token have a room of

@@ -3,6 +3,8 @@ package httpapi
 import (
 	_ "embed"
 	"net/http"
+	"net/url"
+	"path"
 	"slices"
 	"strings"
 )
@@ -89,9 +91,9 @@ func (g *router) unrouted() error {
 	if list, _ := x.asked(); list != "" && (x.r.Method == http.MethodGet || x.r.Method == http.MethodHead) {
 		return x.resolve()
 	}
-	switch location := g.header.Get("Location"); {
-	case location != "": // to the path without its empty and dot segments
-		http.Redirect(x, x.r, location, g.status)
+	switch {
+	case g.header.Get("Location") != "":
+		http.Redirect(x, x.r, cleaned(x.r.URL), g.status)
 		return nil
 	case g.status == http.StatusMethodNotAllowed:
 		x.Header().Set("Allow", g.header.Get("Allow"))
@@ -100,6 +102,20 @@ func (g *router) unrouted() error {
 		return invalid("the request's target is not a path")
 	}
 	return errNoRoute
+}
+
+// cleaned returns a target without its empty and dot segments, which is where the
+// mux redirects to. Its own Location escapes the path a second time.
+func cleaned(u *url.URL) string {
+	escaped := u.EscapedPath()
+	target := path.Clean("/" + escaped)
+	if strings.HasSuffix(escaped, "/") && target != "/" {
+		target += "/"
+	}
+	if u.RawQuery != "" {
+		target += "?" + u.RawQuery
+	}
+	return target
 }
 
 // security is the fields that every answer carries. The policy lets pages load

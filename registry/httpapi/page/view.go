@@ -105,7 +105,11 @@ type Choices struct {
 	List    string   `json:"list"`
 	Token   string   `json:"token"`
 	Choices []Choice `json:"choices"`
+	More    int      `json:"more,omitempty"` // messages that Choices leaves out
 }
+
+// Count returns how many messages there are.
+func (c Choices) Count() int { return len(c.Choices) + c.More }
 
 // A Choice is one message that a permalink may mean.
 type Choice struct {
