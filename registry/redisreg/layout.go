@@ -50,7 +50,7 @@ func (p place) failed(err error) error {
 	if redis.HasErrorPrefix(err, tooLong) {
 		return fmt.Errorf("%w: redis key %s, field %.200q: longer than any entry: %w", registry.ErrCorrupt, p.key, p.field, err)
 	}
-	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+	if strings.Contains(err.Error(), "WRONGTYPE ") { // Redis 6 puts words before it if a script meets it
 		return fmt.Errorf("%w: redis key %s is not a registry's hash: delete it, or set another registry.key_prefix: %w", registry.ErrCorrupt, p.key, err)
 	}
 	return fmt.Errorf("%w: redis: %w", registry.ErrUnavailable, err)

@@ -112,26 +112,41 @@ type page struct {
 	err    error // why the bucket is none
 }
 
-// scanStep reads scanBuckets buckets, beginning with number from.
+// scanStep reads scanBuckets buckets, beginning with number from. It asks for
+// their sizes first: most buckets of a small store are empty, and HLEN takes a
+// third of what a script does.
 func (s *Store) scanStep(ctx context.Context, from int, match string) ([]page, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(s.timeout, scanTimeout))
 	defer cancel()
 	pipe := s.client.Pipeline()
-	cmds := make([]*redis.Cmd, scanBuckets)
-	for i := range cmds {
-		cmds[i] = pipe.EvalSha(ctx, scan.Hash(), []string{s.bucket(from + i)}, scanArgs("0", match)...)
+	sizes := make([]*redis.IntCmd, scanBuckets)
+	for i := range sizes {
+		sizes[i] = pipe.HLen(ctx, s.bucket(from+i))
 	}
 	exec(ctx, pipe)
+	pipe = s.client.Pipeline()
 	var pages []page
-	for i, cmd := range cmds {
-		p := page{key: s.bucket(from + i), fields: make(map[string]any)}
-		if err := s.readPage(ctx, p, cmd, match); err != nil {
-			p.err = place{key: p.key}.failed(err)
+	var cmds []*redis.Cmd // one for each page
+	for i, size := range sizes {
+		if size.Err() == nil && size.Val() == 0 {
+			continue
 		}
-		if p.err != nil && !errors.Is(p.err, registry.ErrCorrupt) {
+		p := page{key: s.bucket(from + i), fields: make(map[string]any), err: size.Err()}
+		pages = append(pages, p)
+		cmds = append(cmds, pipe.EvalSha(ctx, scan.Hash(), []string{p.key}, scanArgs("0", match)...))
+	}
+	exec(ctx, pipe)
+	for i := range pages {
+		p := &pages[i]
+		if p.err == nil {
+			p.err = s.readPage(ctx, *p, cmds[i], match)
+		}
+		if p.err == nil {
+			continue
+		}
+		if p.err = (place{key: p.key}).failed(p.err); !errors.Is(p.err, registry.ErrCorrupt) {
 			return nil, p.err
 		}
-		pages = append(pages, p)
 	}
 	return pages, nil
 }

@@ -43,7 +43,7 @@ func lossy(losses []loss) promise {
 		var operations []porcupine.Operation
 		for _, c := range calls {
 			in := c.Input.(call)
-			in.at = time.Time{} // no clock counts where nothing expires, and entries that differ in it are one
+			in.at = time.Unix(0, 0) // no clock counts where nothing expires, and entries that differ in it are one
 			switch {
 			case !c.Output.(answer).unknown:
 				c.Input = in
