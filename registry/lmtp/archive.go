@@ -26,7 +26,6 @@ func newArchives(domains []Domain) (archives, error) {
 	for _, d := range domains {
 		a, err := newArchive(d)
 		if err != nil {
-			all.close()
 			return nil, fmt.Errorf("lmtp: domain %q: %w", d.Name, err)
 		}
 		all = append(all, a)

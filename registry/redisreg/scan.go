@@ -112,43 +112,61 @@ type page struct {
 	err    error // why the bucket is none
 }
 
-// scanStep reads scanBuckets buckets, beginning with number from. It asks for
-// their sizes first: most buckets of a small store are empty, and HLEN takes a
-// third of what a script does.
+// scanStep reads scanBuckets buckets, beginning with number from.
 func (s *Store) scanStep(ctx context.Context, from int, match string) ([]page, error) {
 	ctx, cancel := context.WithTimeout(ctx, max(s.timeout, scanTimeout))
 	defer cancel()
+	pages, err := s.filled(ctx, from)
+	if err != nil {
+		return nil, err
+	}
+	pipe := s.client.Pipeline()
+	cmds := make([]*redis.Cmd, len(pages))
+	for i, p := range pages {
+		cmds[i] = pipe.EvalSha(ctx, scan.Hash(), []string{p.key}, scanArgs("0", match)...)
+	}
+	exec(ctx, pipe)
+	for i := range pages {
+		if err := pages[i].fail(s.readPage(ctx, pages[i], cmds[i], match)); err != nil {
+			return nil, err
+		}
+	}
+	return pages, nil
+}
+
+// filled returns the buckets that are not empty, without their fields. Most are
+// empty in a small store, and HLEN takes less than a script does.
+func (s *Store) filled(ctx context.Context, from int) (pages []page, err error) {
 	pipe := s.client.Pipeline()
 	sizes := make([]*redis.IntCmd, scanBuckets)
 	for i := range sizes {
 		sizes[i] = pipe.HLen(ctx, s.bucket(from+i))
 	}
 	exec(ctx, pipe)
-	pipe = s.client.Pipeline()
-	var pages []page
-	var cmds []*redis.Cmd // one for each page
 	for i, size := range sizes {
 		if size.Err() == nil && size.Val() == 0 {
 			continue
 		}
-		p := page{key: s.bucket(from + i), fields: make(map[string]any), err: size.Err()}
+		p := page{key: s.bucket(from + i), fields: make(map[string]any)}
+		if err := p.fail(size.Err()); err != nil {
+			return nil, err
+		}
 		pages = append(pages, p)
-		cmds = append(cmds, pipe.EvalSha(ctx, scan.Hash(), []string{p.key}, scanArgs("0", match)...))
-	}
-	exec(ctx, pipe)
-	for i := range pages {
-		p := &pages[i]
-		if p.err == nil {
-			p.err = s.readPage(ctx, *p, cmds[i], match)
-		}
-		if p.err == nil {
-			continue
-		}
-		if p.err = (place{key: p.key}).failed(p.err); !errors.Is(p.err, registry.ErrCorrupt) {
-			return nil, p.err
-		}
 	}
 	return pages, nil
+}
+
+// fail notes why a bucket is none, or returns the error if that is not about the
+// bucket.
+func (p *page) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	if err = (place{key: p.key}).failed(err); !errors.Is(err, registry.ErrCorrupt) {
+		return err
+	}
+	p.err = err
+	return nil
 }
 
 func scanArgs(cursor, match string) []any { return []any{cursor, match, scanCount, longestScanned} }

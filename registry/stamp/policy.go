@@ -63,13 +63,17 @@ func (a *Archive) Following() hashheader.Template {
 // MatchAny reports whether a list's address matches one of the patterns.
 func MatchAny(patterns []string, list string) bool {
 	list = strings.ToLower(list)
-	return slices.ContainsFunc(patterns, func(pattern string) bool { return MatchList(pattern, list) })
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return match(strings.ToLower(pattern), list) })
 }
 
 // MatchList reports whether a list's address matches a glob pattern of
 // path.Match, without case. No pattern matches an empty address.
 func MatchList(pattern, list string) bool {
-	pattern, list = strings.ToLower(pattern), strings.ToLower(list)
+	return match(strings.ToLower(pattern), strings.ToLower(list))
+}
+
+// match is MatchList for lower case.
+func match(pattern, list string) bool {
 	if list == "" || !spelled(pattern, list) {
 		return false
 	}
@@ -78,9 +82,9 @@ func MatchList(pattern, list string) bool {
 }
 
 // spelled reports whether a list's address has each text that a pattern spells
-// out between its stars. Most addresses lack one, and path.Match takes eight
-// times as long to find that out: a message may name thousands of addresses, and
-// an archive has some fifty patterns.
+// out between its stars. Most addresses lack one, and path.Match takes many times
+// as long to find that out (BenchmarkMatchAny): a message may name thousands of
+// addresses, and an archive has some fifty patterns.
 func spelled(pattern, list string) bool {
 	if strings.ContainsAny(pattern, `?[\`) {
 		return true // not all that stands between stars is text
