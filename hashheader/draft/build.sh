@@ -7,6 +7,8 @@ mkdir -p "$2"
 out=$(cd "$2" && pwd)
 cd "$(dirname "$1")"
 mmark "$name.md" >"$out/$name.xml"
+# A submission bears the date of its day.
+sed -i "s|<date/>|$(LC_ALL=C date -u +'<date year="%Y" month="%B" day="%-d"/>')|" "$out/$name.xml"
 # mmark leaves the text of references inside the document to xml2rfc.
 mmark -html "$name.md" | sed 's|<a href="#\([^"]*\)"></a>|<a href="#\1">section \1</a>|g' >"$out/$name.html"
 w3m -dump -cols 72 -T text/html -I UTF-8 -O UTF-8 "$out/$name.html" >"$out/$name.txt"
