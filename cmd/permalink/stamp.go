@@ -20,8 +20,9 @@ import (
 )
 
 const stampLong = `Write a message with its permalink headers added, as the milter adds them: by
-the same decision, of the same configuration. Line ends are kept. A message
-that is right already is written as it is.
+the same decision, of the same configuration. Unlike the milter, it
+adds no Date to a message without one. Line ends are kept. A message that is
+right already is written as it is.
 
 The FILE or standard input is read, and standard output written. An mbox is
 written with each message stamped, and otherwise byte for byte as it was. A
