@@ -48,7 +48,7 @@ func newDeliver(std stdio) *cobra.Command {
 	flags.StringVar(&f.domain, "domain", "", "the `HOST` of the archive's recipients; default: the list's")
 	flags.StringVar(&f.list, "list", "", "the `LIST`, where the archive holds several: devel or devel@lists.example.org")
 	flags.StringVar(&f.from, "from", "", "the `ADDRESS` of the envelope sender; default: the null sender")
-	flags.StringVar(&f.algorithm, "algorithm", "md5", "`md5|sha1|sha256`")
+	flags.StringVar(&f.algorithm, "algorithm", "md5", "the token's hash: `md5|sha1|sha256`")
 	flags.StringSliceVar(&f.claim, "claim", nil, "claim the permalink by these `FIELDS`, the archive's header.identity, as message-id,date")
 	flags.DurationVar(&f.timeout, "timeout", 5*time.Minute, "give up after this `TIME`")
 	cmd.RunE = func(_ *cobra.Command, files []string) error {

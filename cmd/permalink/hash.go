@@ -34,7 +34,7 @@ func newHash(std stdio) *cobra.Command {
 		Long:    hashLong,
 		Example: hashExample,
 	}
-	name := cmd.Flags().String("algorithm", "md5", "`md5|sha1|sha256`")
+	name := cmd.Flags().String("algorithm", "md5", "the algorithm: `md5|sha1|sha256`")
 	id := cmd.Flags().String("message-id", "", "print the hash of this `ID` alone")
 	var sources sourceFlags
 	sources.add(cmd)

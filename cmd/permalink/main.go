@@ -93,9 +93,10 @@ func printable(err error) string {
 
 const long = `Compute, check and look up the permalinks of mail messages.
 
-hash, verify, stamp and url need no registry. import, lookup and registry use the one that the configuration names;
-deliver speaks to an archiver. The configuration is the file of --config. Where neither that nor other flags name
-archives or a registry, it is the installed one, as for 'permalink-milter --check'. 'permalink VERB --help' explains a verb.`
+hash, verify, stamp and url need no registry; deliver speaks to an archive, and conform to another program. The other
+verbs use the registry that the configuration names. The configuration is the file of --config, or without it the
+installed one, as for 'permalink-milter --check', unless other flags name archives or a registry. 'permalink VERB --help'
+explains a verb.`
 
 const example = `  permalink hash message.eml
   permalink verify Maildir/

@@ -26,7 +26,7 @@ argument is the MTA's queue id, a Message-ID, a token, a hash or a permalink.
 
 The log is that of the journal, as 'journalctl -u permalink-milter -o cat' prints
 it, or --log FILE, in either of the formats text and json, also behind what syslog
-puts before each line. Only the level info or below has a line for each message.
+puts before each line. Each message has a line only where log.level is info or debug.
 
 Exit codes: 0 told, 1 nothing was found, 2 usage, 75 the registry did not answer or
 the log could not be read, 78 configuration.`

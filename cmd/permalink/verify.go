@@ -85,7 +85,7 @@ func newVerify(std stdio) *cobra.Command {
 	o.archives.add(cmd)
 	o.addStyle(cmd)
 	o.follow.add(cmd)
-	cmd.Flags().StringSliceVar(&o.require, "require", nil, "absence is a failure, too: `hash,archived-at`")
+	cmd.Flags().StringSliceVar(&o.require, "require", nil, "fail a message that lacks one of these: `hash,archived-at`")
 	o.registry.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, inputs []string) error {
 		return o.run(cmd.Context(), stdinIfNone(inputs), std)
