@@ -53,7 +53,7 @@ func (x *exchange) list() error {
 		asked.limit, ctx = math.MaxInt, x.r.Context()
 	}
 	if err == nil {
-		err = x.allow(ScopeRead, asked.list)
+		err = x.allow(asked.list)
 	}
 	if err != nil {
 		return err

@@ -192,17 +192,15 @@ func (x *exchange) authenticate() error {
 }
 
 // allow returns errScope where the token of the request does not have the
-// scope on a list, or for "" on all lists at once.
-func (x *exchange) allow(scope Scope, list string) error {
-	for _, g := range x.grants {
-		if g.allows(scope, list) {
-			return nil
-		}
+// route's scope on a list, or for "" on all lists at once.
+func (x *exchange) allow(list string) error {
+	if slices.ContainsFunc(x.grants, func(g grant) bool { return g.allows(x.scope, list) }) {
+		return nil
 	}
 	if list == "" {
-		return fmt.Errorf("%w: it has no scope %q on all lists (%q)", errScope, scope, allLists)
+		return fmt.Errorf("%w: it has no scope %q on all lists (%q)", errScope, x.scope, allLists)
 	}
-	return fmt.Errorf("%w: it has no scope %q on %.80q", errScope, scope, list)
+	return fmt.Errorf("%w: it has no scope %q on %.80q", errScope, x.scope, list)
 }
 
 // challenge returns the value of WWW-Authenticate (RFC 6750, section 3).
