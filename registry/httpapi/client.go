@@ -201,12 +201,11 @@ func eachLine[T any, Line interface {
 	return unavailable(errors.Join(errors.New("the listing was cut off"), scanner.Err()))
 }
 
-// Stats implements registry.Registry. The counts may be as old as the
-// server's StatsTTL.
+// Stats implements registry.Registry. The counts may be a minute old.
 func (c *Client) Stats(ctx context.Context) (registry.Stats, error) {
 	var body statsBody
 	err := c.call(ctx, "GET", "/stats", nil, &body)
-	return registry.Stats{Lists: body.Lists, Hashes: body.Hashes, Reserved: body.Reserved, Archived: body.Archived, Collisions: body.Collisions, Unreadable: body.Unreadable}, err
+	return registry.Stats(body.statsJSON), err
 }
 
 // Close implements registry.Registry.

@@ -15,9 +15,8 @@ import (
 // The bounds of a search that names no list. How much of the registry's and
 // the processor's time strangers get is bounded by maxWork, whatever these are.
 const (
-	maxSearched = 10_000                 // lists
-	maxFound    = 1000                   // messages
-	maxAwait    = 500 * time.Millisecond // until the lists may be read again
+	maxSearched = 10_000 // lists
+	maxFound    = 1000   // messages
 )
 
 // find looks for the message on its list, or on all that are known. Where it
@@ -29,7 +28,7 @@ func (x *exchange) find(ctx context.Context, q query, v *page.Found) error {
 	}
 	began := x.o.Now()
 	err := x.findOnAll(ctx, q, x.knownLists(ctx), v)
-	if err == nil && len(v.Found) == 0 && x.lists.renew(ctx, began, maxAwait, x.o.Now) {
+	if err == nil && len(v.Found) == 0 && x.lists.renew(ctx, began) {
 		err = x.findOnAll(ctx, q, x.knownLists(ctx), v)
 	}
 	return err
@@ -104,7 +103,7 @@ func (x *exchange) knownLists(ctx context.Context) known {
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.o.Timeout/2) // the rest is for the search
 	defer cancel()
-	held, _, err := x.lists.get(ctx, x.o.Now)
+	held, _, err := x.lists.get(ctx)
 	if err != nil {
 		x.o.Log.Debug("lists of the registry not read", "error", err)
 	}

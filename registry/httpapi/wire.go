@@ -56,13 +56,17 @@ type (
 		More  bool `json:"more"`
 	}
 	statsBody struct {
-		Lists      int       `json:"lists"`
-		Hashes     int       `json:"hashes"`
-		Reserved   int       `json:"reserved"`
-		Archived   int       `json:"archived"`
-		Collisions int       `json:"collisions"`
-		Unreadable int       `json:"unreadable"`
-		At         time.Time `json:"at"`
+		statsJSON
+		At time.Time `json:"at"`
+	}
+	// statsJSON is registry.Stats with JSON names.
+	statsJSON struct {
+		Lists      int `json:"lists"`
+		Hashes     int `json:"hashes"`
+		Reserved   int `json:"reserved"`
+		Archived   int `json:"archived"`
+		Collisions int `json:"collisions"`
+		Unreadable int `json:"unreadable"`
 	}
 )
 
