@@ -60,7 +60,9 @@ func (x *exchange) records() error {
 		case err != nil:
 			return s.broken(err)
 		}
-		if s.pace(); s.write(l) != nil {
+		s.pace()
+		s.sum.Count++
+		if s.write(l) != nil {
 			return nil // the client is gone
 		}
 	}

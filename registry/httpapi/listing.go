@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -65,7 +64,7 @@ func (x *exchange) list() error {
 	defer leave()
 	s := &lines{exchange: x, asked: asked}
 	for found, err := range x.o.Registry.List(ctx, asked.list) {
-		more := true
+		var more bool
 		switch {
 		case errors.Is(err, registry.ErrCorrupt):
 			more = s.passOver(found, err)
@@ -151,7 +150,7 @@ func (s *lines) broken(err error) error {
 		return err
 	}
 	s.o.Log.Warn("listing broken off", "lines", s.sum.Count, "error", err)
-	p := newProblem(fmt.Errorf("after %d lines: %w", s.sum.Count, err))
+	p := newProblem(err)
 	_ = s.write(lastLine{Problem: &p})
 	return nil
 }
