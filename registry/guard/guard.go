@@ -19,6 +19,7 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -77,11 +78,11 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.Timeout = orDefault(o.Timeout, DefaultTimeout)
-	o.JournalMaxBytes = orDefault(o.JournalMaxBytes, DefaultJournalMaxBytes)
-	o.Failures = orDefault(o.Failures, DefaultFailures)
-	o.RetryEvery = orDefault(o.RetryEvery, DefaultRetryEvery)
-	o.ReplayRate = orDefault(o.ReplayRate, DefaultReplayRate)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.JournalMaxBytes = cmp.Or(o.JournalMaxBytes, DefaultJournalMaxBytes)
+	o.Failures = cmp.Or(o.Failures, DefaultFailures)
+	o.RetryEvery = cmp.Or(o.RetryEvery, DefaultRetryEvery)
+	o.ReplayRate = cmp.Or(o.ReplayRate, DefaultReplayRate)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -89,13 +90,6 @@ func (o Options) withDefaults() Options {
 		o.Observe = ignore{}
 	}
 	return o
-}
-
-func orDefault[T int | int64 | time.Duration](v, standard T) T {
-	if v == 0 {
-		return standard
-	}
-	return v
 }
 
 // A Guard is a registry.Registry around another. Make one with New.
