@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from .errors import Later, Refused
+from .message_id import MIN_CLAIM
 from .settings import LMTP
 
 MAX_TOKENS = 20
-_CLAIM_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Client:
         has CRLF line ends.  Raises Later or Refused."""
         try:
             with closing(self._connect()) as server:
-                receipt = self._negotiate(server, message_hash, "=" + identity[:_CLAIM_DIGITS], sender, content)
+                receipt = self._negotiate(server, message_hash, "=" + identity[:MIN_CLAIM], sender, content)
                 with suppress(OSError, smtplib.SMTPException):
                     server.quit()
                 return receipt
