@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -117,24 +118,21 @@ func (x *exchange) knownLists(ctx context.Context) known {
 // searched at most. Where the registry cannot be read to its end, as in the
 // time of a large one, it returns those that were read.
 func (h *Handler) readLists(ctx context.Context) (lists known, err error) {
-	seen := make(map[string]bool)
+	held := make(map[string]bool)
 	lists.all = true
 	for r, err := range h.o.Registry.List(ctx, "") {
 		if errors.Is(err, registry.ErrCorrupt) {
 			continue
 		}
-		if err != nil && len(lists.names) == 0 {
+		if err != nil && len(held) == 0 {
 			return lists, err
 		}
-		if lists.all = err == nil && len(lists.names) <= maxSearched; !lists.all {
+		if lists.all = err == nil && len(held) <= maxSearched; !lists.all {
 			break
 		}
-		if !seen[r.List] {
-			seen[r.List] = true
-			lists.names = append(lists.names, r.List)
-		}
+		held[r.List] = true
 	}
-	slices.Sort(lists.names)
+	lists.names = slices.Sorted(maps.Keys(held))
 	return lists, nil
 }
 
