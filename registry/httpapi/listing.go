@@ -13,8 +13,7 @@ import (
 	"permalink-milter/registry"
 )
 
-// The bounds of a listing. The store's owner has those of a client that reads
-// slowly alone.
+// The bounds of a listing. For the store's owner, only lineTimeout holds.
 const (
 	maxListing  = 1_000_000        // lines
 	listTimeout = 10 * time.Minute // for all of it

@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	pathpkg "path"
+	"path"
 	"slices"
 	"strings"
 
@@ -103,7 +103,7 @@ func (g *grant) check() (err error) {
 		}
 	}
 	for _, pattern := range g.Lists {
-		if _, bad := pathpkg.Match(pattern, ""); bad != nil {
+		if _, bad := path.Match(pattern, ""); bad != nil {
 			err = errors.Join(err, fmt.Errorf("lists: %q: %w", pattern, bad))
 		}
 	}
@@ -123,8 +123,8 @@ func NewToken() (token, sum string) {
 	return token, hex.EncodeToString(digest[:])
 }
 
-// NewTable returns a new token, and the table of the tokens file that lets it do
-// this.
+// NewTable returns a new token, and the table of the tokens file that allows it
+// these scopes on these lists.
 func NewTable(name string, allowed []Scope, lists []string) (token string, table []byte, err error) {
 	token, sum := NewToken()
 	g := grant{Name: name, SHA256: sum, Scopes: allowed, Lists: lists}

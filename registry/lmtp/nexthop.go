@@ -33,8 +33,8 @@ const maxReplies = 128 << 10
 
 var errTalks = fmt.Errorf("the server says more than %d bytes", maxReplies)
 
-// A terse is a connection to a server that may say so many bytes more: go-smtp
-// keeps all lines of a reply, of which there may be no end.
+// A terse is a connection to a server of which at most left more bytes are read:
+// go-smtp keeps all lines of a reply, and a reply may have no end.
 type terse struct {
 	net.Conn
 	left int
