@@ -55,7 +55,7 @@ func (m *message) request(list, hash string) registry.Request {
 // again answers for a message that is archived.
 func (s *Server) again(p parcel, url string) *smtp.SMTPError {
 	s.recent.remember(p.passage())
-	p.message.settle = append(p.message.settle, func() { p.Delivery.settle(p) })
+	p.message.kept = append(p.message.kept, p)
 	return keptAs("Already archived", p.to, url)
 }
 
@@ -143,7 +143,7 @@ func (s *Server) keep(ctx context.Context, p parcel, ready staged, url string) *
 		s.o.Log.Error("the message is delivered but not confirmed; the client is asked to try again", "list", p.List, "token", p.to.Token(), "error", err)
 		return unavailable("registry")
 	}
-	p.message.settle = append(p.message.settle, func() { p.Delivery.settle(p) })
+	p.message.kept = append(p.message.kept, p)
 	return keptAs("Archived", p.to, url)
 }
 

@@ -94,7 +94,7 @@ type message struct {
 	canonical []byte // the Message-ID, or the one that all hosts derive
 	identity  hashheader.Identity
 	body      registry.Body
-	settle    []func() // to be called once the replies are written
+	kept      []parcel // to be settled once the replies are written
 }
 
 func readMessage(s *spool, fields []string) (*message, error) {

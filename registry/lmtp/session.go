@@ -42,7 +42,7 @@ type session struct {
 	from     string // its reverse-path
 	accepted []recipient
 	refused  int
-	settle   []func() // to be called once the replies are written
+	kept     []parcel // to be settled once the replies are written
 }
 
 func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
@@ -55,11 +55,10 @@ func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 func (s *session) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, settle := range s.settle {
-		settle()
+	for _, p := range s.kept {
+		p.Delivery.settle(p)
 	}
-	s.settle = nil
-	s.open, s.from, s.accepted = false, "", nil
+	s.open, s.from, s.accepted, s.kept = false, "", nil, nil
 	s.conn.end()
 }
 
@@ -143,7 +142,7 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 		s.log.Info("message answered", "rcpt", rcpt.text, "list", rcpt.archive.List, "identity", m.identity, "code", answer.Code, "text", answer.Message)
 		// Reset may follow the last status at once.
 		s.mu.Lock()
-		s.settle = m.settle
+		s.kept = m.kept
 		s.mu.Unlock()
 		status.SetStatus(rcpt.text, answer)
 	}
