@@ -36,8 +36,8 @@ type Options struct {
 	// a socket that only the store's owner may open: every client may do
 	// everything, without a token, and read and change whole records.
 	Store registry.Store
-	// StoreName tells such a client which store it is. It is the client's to
-	// compare.
+	// StoreName names the store to such a client, which compares it with the one
+	// that it expects.
 	StoreName string
 	// BaseURL is the URL of the handler's / from outside, such as
 	// https://permalink.example.org. It has no query. Without a URL, permalinks

@@ -35,8 +35,8 @@ const (
 )
 
 // rooms bounds the requests in progress. Those with a token have a room of
-// their own, which strangers cannot fill. Among strangers, bodies that do not
-// arrive hold up only those who send one, too.
+// their own, which strangers cannot fill. A stranger whose body does not arrive
+// holds up only others who send one.
 type rooms struct {
 	known      chan struct{} // with a token
 	reading    chan struct{} // strangers' requests without a body

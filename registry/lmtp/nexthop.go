@@ -50,8 +50,8 @@ func (t *terse) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// connect returns a client that has been greeted and has said LHLO, and what
-// ends the session. The connection ends with ctx.
+// connect returns a client that has been greeted and has said LHLO, and a
+// function that ends the session. The connection ends with ctx.
 func connect(ctx context.Context, network, address, hostname string) (*smtp.Client, func(), error) {
 	nc, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
