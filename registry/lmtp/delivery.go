@@ -71,7 +71,7 @@ func ParseDelivery(text string) (Delivery, error) {
 
 // A parcel is a message on its way into an archive.
 type parcel struct {
-	*archive
+	*Domain
 	message  *message
 	to       Address // the message's own
 	hostname string

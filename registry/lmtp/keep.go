@@ -14,7 +14,7 @@ import (
 
 // archive answers the end of DATA for one recipient. A message that is
 // refused leaves no reservation.
-func (s *Server) archive(ctx context.Context, m *message, a Address, to *archive) *smtp.SMTPError {
+func (s *Server) archive(ctx context.Context, m *message, a Address, to *Domain) *smtp.SMTPError {
 	hash, err := a.algorithm().Hash(m.canonical)
 	if err != nil {
 		return wrongMessage("%v", err)

@@ -20,7 +20,7 @@ func aParcel(t *testing.T) parcel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return parcel{&archive{Domain: Domain{List: devel}}, m, a, "h"}
+	return parcel{&Domain{List: devel}, m, a, "h"}
 }
 
 // deliverNow takes all the steps.
