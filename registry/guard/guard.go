@@ -21,6 +21,7 @@ package guard
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -140,10 +141,6 @@ func New(inner registry.Registry, o Options) (*Guard, error) {
 func (g *Guard) Close() error {
 	g.stop()
 	<-g.done
-	err := g.journal.Close()
 	g.conflicts.file.Close() // each line was synced
-	if closed := g.inner.Close(); closed != nil {
-		return closed
-	}
-	return err
+	return errors.Join(g.journal.Close(), g.inner.Close())
 }
