@@ -61,37 +61,37 @@ func (g *Guard) breakerChanged(from, to gobreaker.State) {
 // live makes a call on behalf of a message or a client. While the breaker is
 // not closed, it fails at once: only the worker tries the registry then, so
 // that no message waits for a try.
-func (g *Guard) live(ctx context.Context, call func(context.Context) error) error {
+func live[T any](ctx context.Context, g *Guard, call func(context.Context) (T, error)) (result T, err error) {
 	if g.breaker.State() != gobreaker.StateClosed {
-		return errSkipped
+		return result, errSkipped
 	}
-	return g.through(ctx, call)
+	return through(ctx, g, call)
 }
 
 // through makes a call through the breaker, within Options.Timeout. If the
 // caller's time ends first, and the registry had less than half of its own, the
 // failure says nothing about the registry and is not counted.
-func (g *Guard) through(caller context.Context, call func(context.Context) error) error {
+func through[T any](caller context.Context, g *Guard, call func(context.Context) (T, error)) (result T, err error) {
 	ctx, cancel := context.WithTimeout(caller, g.o.Timeout)
 	defer cancel()
 	begin := time.Now()
-	_, err := g.breaker.Execute(func() (struct{}, error) {
-		err := call(ctx)
+	_, err = g.breaker.Execute(func() (none struct{}, err error) {
+		result, err = call(ctx)
 		if isFailure(err) && spent(caller) && time.Since(begin) < g.o.Timeout/2 {
-			return struct{}{}, fmt.Errorf("%w: %w", errSpent, err)
+			return none, fmt.Errorf("%w: %w", errSpent, err)
 		}
 		if isFailure(err) {
 			g.cause.Store(&err)
 		}
-		return struct{}{}, err
+		return none, err
 	})
 	switch {
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
-		return errSkipped
+		return result, errSkipped
 	case isFailure(err) && !errors.Is(err, registry.ErrUnavailable):
-		return fmt.Errorf("%w: %w", registry.ErrUnavailable, err)
+		return result, fmt.Errorf("%w: %w", registry.ErrUnavailable, err)
 	}
-	return err
+	return result, err
 }
 
 // spent reports whether a caller's time is over. Its deadline counts as well as

@@ -19,7 +19,9 @@
 package guard
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -77,11 +79,11 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.Timeout = orDefault(o.Timeout, DefaultTimeout)
-	o.JournalMaxBytes = orDefault(o.JournalMaxBytes, DefaultJournalMaxBytes)
-	o.Failures = orDefault(o.Failures, DefaultFailures)
-	o.RetryEvery = orDefault(o.RetryEvery, DefaultRetryEvery)
-	o.ReplayRate = orDefault(o.ReplayRate, DefaultReplayRate)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.JournalMaxBytes = cmp.Or(o.JournalMaxBytes, DefaultJournalMaxBytes)
+	o.Failures = cmp.Or(o.Failures, DefaultFailures)
+	o.RetryEvery = cmp.Or(o.RetryEvery, DefaultRetryEvery)
+	o.ReplayRate = cmp.Or(o.ReplayRate, DefaultReplayRate)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -89,13 +91,6 @@ func (o Options) withDefaults() Options {
 		o.Observe = ignore{}
 	}
 	return o
-}
-
-func orDefault[T int | int64 | time.Duration](v, standard T) T {
-	if v == 0 {
-		return standard
-	}
-	return v
 }
 
 // A Guard is a registry.Registry around another. Make one with New.
@@ -146,10 +141,6 @@ func New(inner registry.Registry, o Options) (*Guard, error) {
 func (g *Guard) Close() error {
 	g.stop()
 	<-g.done
-	err := g.journal.Close()
 	g.conflicts.file.Close() // each line was synced
-	if closed := g.inner.Close(); closed != nil {
-		return closed
-	}
-	return err
+	return errors.Join(g.journal.Close(), g.inner.Close())
 }

@@ -23,11 +23,8 @@ var (
 // Options.Stamp is set, Reserve journals the reservation and returns the bare
 // hash with the outcome Journalled. If the journal fails too, the error wraps
 // both causes, ErrUnavailable among them.
-func (g *Guard) Reserve(ctx context.Context, r registry.Request) (res registry.Result, err error) {
-	err = g.live(ctx, func(ctx context.Context) (err error) {
-		res, err = g.inner.Reserve(ctx, r)
-		return err
-	})
+func (g *Guard) Reserve(ctx context.Context, r registry.Request) (registry.Result, error) {
+	res, err := live(ctx, g, func(ctx context.Context) (registry.Result, error) { return g.inner.Reserve(ctx, r) })
 	if !g.o.Stamp || !isFailure(err) || errors.Is(err, context.Canceled) {
 		return res, err
 	}
@@ -98,35 +95,24 @@ func (s *seldom) next(now time.Time) (skipped int, ok bool) {
 }
 
 // Lookup implements registry.Registry. It does not look into the journal.
-func (g *Guard) Lookup(ctx context.Context, list, token string) (r registry.Reservation, err error) {
-	err = g.live(ctx, func(ctx context.Context) (err error) {
-		r, err = g.inner.Lookup(ctx, list, token)
-		return err
-	})
-	return r, err
+func (g *Guard) Lookup(ctx context.Context, list, token string) (registry.Reservation, error) {
+	return live(ctx, g, func(ctx context.Context) (registry.Reservation, error) { return g.inner.Lookup(ctx, list, token) })
 }
 
 // LookupHash implements registry.Registry. It does not look into the journal.
-func (g *Guard) LookupHash(ctx context.Context, list, hash string) (all []registry.Reservation, err error) {
-	err = g.live(ctx, func(ctx context.Context) (err error) {
-		all, err = g.inner.LookupHash(ctx, list, hash)
-		return err
-	})
-	return all, err
+func (g *Guard) LookupHash(ctx context.Context, list, hash string) ([]registry.Reservation, error) {
+	return live(ctx, g, func(ctx context.Context) ([]registry.Reservation, error) { return g.inner.LookupHash(ctx, list, hash) })
 }
 
 // Confirm implements registry.Registry.
-func (g *Guard) Confirm(ctx context.Context, c registry.Confirmation) (r registry.Reservation, err error) {
-	err = g.live(ctx, func(ctx context.Context) (err error) {
-		r, err = g.inner.Confirm(ctx, c)
-		return err
-	})
-	return r, err
+func (g *Guard) Confirm(ctx context.Context, c registry.Confirmation) (registry.Reservation, error) {
+	return live(ctx, g, func(ctx context.Context) (registry.Reservation, error) { return g.inner.Confirm(ctx, c) })
 }
 
 // Release implements registry.Registry.
 func (g *Guard) Release(ctx context.Context, list, token string, id hashheader.Identity) error {
-	return g.live(ctx, func(ctx context.Context) error { return g.inner.Release(ctx, list, token, id) })
+	_, err := live(ctx, g, func(ctx context.Context) (struct{}, error) { return struct{}{}, g.inner.Release(ctx, list, token, id) })
+	return err
 }
 
 // List implements registry.Registry. Only ctx bounds it, since it may take long.

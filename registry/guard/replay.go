@@ -43,9 +43,8 @@ func (g *Guard) catchUp() {
 		return
 	}
 	if state == gobreaker.StateHalfOpen {
-		g.through(g.ctx, func(ctx context.Context) error {
-			_, err := g.inner.Lookup(ctx, probeList, probeToken)
-			return err
+		through(g.ctx, g, func(ctx context.Context) (registry.Reservation, error) {
+			return g.inner.Lookup(ctx, probeList, probeToken)
 		})
 	}
 }
@@ -90,11 +89,7 @@ func (g *Guard) reserveJournalled(data []byte) bool {
 		g.o.Log.Error("a journalled reservation is lost: it cannot be read", "error", err)
 		return true
 	}
-	var res registry.Result
-	err = g.through(g.ctx, func(ctx context.Context) (err error) {
-		res, err = g.inner.Reserve(ctx, r.Request)
-		return err
-	})
+	res, err := through(g.ctx, g, func(ctx context.Context) (registry.Result, error) { return g.inner.Reserve(ctx, r.Request) })
 	if err == nil && res.Ordinal == 1 {
 		g.o.Observe.Replayed(false)
 		return true
@@ -114,11 +109,7 @@ func (g *Guard) reserveJournalled(data []byte) bool {
 // keep completes a conflict with the holder of the stamped token and writes it
 // to the conflicts file. It returns false if that must be tried again.
 func (g *Guard) keep(c Conflict) bool {
-	var holder registry.Reservation
-	err := g.through(g.ctx, func(ctx context.Context) (err error) {
-		holder, err = g.inner.Lookup(ctx, c.List, c.Stamped)
-		return err
-	})
+	holder, err := through(g.ctx, g, func(ctx context.Context) (registry.Reservation, error) { return g.inner.Lookup(ctx, c.List, c.Stamped) })
 	if isFailure(err) || g.ctx.Err() != nil {
 		return false
 	}

@@ -83,9 +83,8 @@ type call struct {
 	times   int    // that it is made; the last answer counts
 }
 
-func with(f func(c *call)) func(c *call) { return f }
-func at(target string) func(c *call)     { return func(c *call) { c.target = target } }
-func saying(body string) func(c *call)   { return func(c *call) { c.body = body } }
+func at(target string) func(c *call)   { return func(c *call) { c.target = target } }
+func saying(body string) func(c *call) { return func(c *call) { c.body = body } }
 
 // apiCases has every status of every operation.
 func apiCases(t *testing.T) []apiCase {
@@ -93,7 +92,7 @@ func apiCases(t *testing.T) []apiCase {
 		{"reserve for a new message", reserveOp, nil, 201},
 		{"reserve for one that holds a token", reserveOp, saying(strings.Replace(reserveOp.body, "000102030405060708090a0b0c0d0e0f", identity(2).String(), 1)), 200},
 		{"reserve, sharing", reserveOp, saying(strings.Replace(reserveOp.body, "false", "true", 1)), 200},
-		{"reserve a full hash", reserveOp, with(func(c *call) { c.options.Registry = reserved(t, list, hashheader.MaxOrdinal) }), 409},
+		{"reserve a full hash", reserveOp, func(c *call) { c.options.Registry = reserved(t, list, hashheader.MaxOrdinal) }, 409},
 		{"reserve with JSON cut off", reserveOp, saying("{\n  \"list\": "), 400},
 		{"reserve with JSON that is none", reserveOp, saying("{\n  \"list\": devel\n}"), 400},
 		{"reserve with a number for a string", reserveOp, saying("{\n\"list\": 5}"), 400},
@@ -113,9 +112,9 @@ func apiCases(t *testing.T) []apiCase {
 		{"look up by a claim", lookupOp, at(one + "=" + identity(2).Claim()), 200},
 		{"look up by an unknown claim", lookupOp, at(one + "=00000000"), 404},
 		{"look up by a claim that is too short", lookupOp, at(one + "=0000"), 400},
-		{"confirm by a claim", confirmOp, with(func(c *call) {
+		{"confirm by a claim", confirmOp, func(c *call) {
 			c.target, c.body = one+"="+identity(2).Claim()+"/archived", `{"url": "https://one.example/2"}`
-		}), 200},
+		}, 200},
 		{"confirm by a claim for another", confirmOp, at(one + "=" + identity(2).Claim() + "/archived"), 409},
 		{"confirm by an unknown claim", confirmOp, at(one + "=00000000/archived"), 404},
 		{"release by a claim", releaseOp, at(one + "=" + identity(2).Claim()), 204},
@@ -157,26 +156,26 @@ func apiCases(t *testing.T) []apiCase {
 	}
 	ops := []operation{reserveOp, listOp, lookupOp, confirmOp, releaseOp, hashesOp, statsOp, messageOp, openOp}
 	for _, op := range ops {
-		cases = append(cases, apiCase{op.pattern + " too often", op, with(func(c *call) { c.options.Rate, c.token, c.times = 0.001, "", 2 }), 429})
+		cases = append(cases, apiCase{op.pattern + " too often", op, func(c *call) { c.options.Rate, c.token, c.times = 0.001, "", 2 }, 429})
 		if op != openOp {
 			unreadable := 500
 			if op == listOp {
 				unreadable = 200 // it goes on
 			}
-			cases = append(cases, apiCase{op.pattern + " while the registry is down", op, with(func(c *call) { c.options.Registry = down{err: errDown} }), 503},
-				apiCase{op.pattern + " of what cannot be read", op, with(func(c *call) { c.options.Registry = down{err: errCorrupt} }), unreadable})
+			cases = append(cases, apiCase{op.pattern + " while the registry is down", op, func(c *call) { c.options.Registry = down{err: errDown} }, 503},
+				apiCase{op.pattern + " of what cannot be read", op, func(c *call) { c.options.Registry = down{err: errCorrupt} }, unreadable})
 		}
 		if op != openOp && op != messageOp {
 			token, tokens := newTokens(t, `scopes = ["read", "reserve", "confirm", "release"]`+"\n"+`lists = ["*@other.example"]`)
 			cases = append(cases,
-				apiCase{op.pattern + " without a token", op, with(func(c *call) { c.token = "" }), 401},
-				apiCase{op.pattern + " with an unknown token", op, with(func(c *call) { c.token = "x" }), 401},
-				apiCase{op.pattern + " with a token for other lists", op, with(func(c *call) { c.token, c.options.Tokens = token, tokens }), 403})
+				apiCase{op.pattern + " without a token", op, func(c *call) { c.token = "" }, 401},
+				apiCase{op.pattern + " with an unknown token", op, func(c *call) { c.token = "x" }, 401},
+				apiCase{op.pattern + " with a token for other lists", op, func(c *call) { c.token, c.options.Tokens = token, tokens }, 403})
 		}
 		if op.body != "" {
 			cases = append(cases,
-				apiCase{op.pattern + " with a form", op, with(func(c *call) { c.contentType = "application/x-www-form-urlencoded" }), 415},
-				apiCase{op.pattern + " with a huge body", op, with(func(c *call) { c.body = "\n" + strings.Repeat(" ", 70_000); c.options.MaxBody = 60_000 }), 413})
+				apiCase{op.pattern + " with a form", op, func(c *call) { c.contentType = "application/x-www-form-urlencoded" }, 415},
+				apiCase{op.pattern + " with a huge body", op, func(c *call) { c.body = "\n" + strings.Repeat(" ", 70_000); c.options.MaxBody = 60_000 }, 413})
 		}
 	}
 	return cases

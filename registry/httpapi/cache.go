@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ const scanTimeout = time.Minute
 type cache[T any] struct {
 	read func(context.Context) (T, error)
 	keep func(took time.Duration) time.Duration // how long a reading counts
+	now  func() time.Time
 
 	mu      sync.Mutex
 	held    T
@@ -23,41 +25,32 @@ type cache[T any] struct {
 	reading chan struct{} // closed when the reading in progress ends; nil: none
 }
 
-// get returns what was read, and when. A caller that gives up gets what there
-// was before, with an error, and does not end the reading: the next one finds
-// it done.
-func (c *cache[T]) get(ctx context.Context, now func() time.Time) (T, time.Time, error) {
-	wait := c.refresh(now)
-	if wait == nil {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.held, c.at(), nil
-	}
-	var err error
-	select {
-	case <-wait:
-	case <-ctx.Done():
-		err = ctx.Err()
+// get returns what was read, and when, to the second. A caller that gives up
+// gets what there was before, with an error, and does not end the reading: the
+// next one finds it done.
+func (c *cache[T]) get(ctx context.Context) (held T, at time.Time, err error) {
+	if end := c.refresh(); end != nil {
+		select {
+		case <-end:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err == nil {
-		err = c.err
-	}
-	return c.held, c.at(), err
+	return c.held, c.began.UTC().Truncate(time.Second), cmp.Or(err, c.err)
 }
 
-// at returns when what is held was read, to the second.
-func (c *cache[T]) at() time.Time { return c.began.UTC().Truncate(time.Second) }
+// maxAwait bounds the wait until the store may be read again.
+const maxAwait = 500 * time.Millisecond
 
 // renew has the store read again if what is held is from before a time, and it
-// is old within the time that the caller waits at most. It reports whether what
-// is held is newer now.
-func (c *cache[T]) renew(ctx context.Context, than time.Time, wait time.Duration, now func() time.Time) bool {
+// is old within maxAwait. It reports whether what is held is newer now.
+func (c *cache[T]) renew(ctx context.Context, than time.Time) bool {
 	c.mu.Lock()
-	old, due := c.began.Before(than), c.until.Sub(now())
+	old, due := c.began.Before(than), c.until.Sub(c.now())
 	c.mu.Unlock()
-	if !old || due > wait {
+	if !old || due > maxAwait {
 		return false
 	}
 	select {
@@ -65,23 +58,20 @@ func (c *cache[T]) renew(ctx context.Context, than time.Time, wait time.Duration
 	case <-ctx.Done():
 		return false
 	}
-	_, _, err := c.get(ctx, now)
+	_, _, err := c.get(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return err == nil && !c.began.Before(than)
 }
 
 // refresh begins a reading, unless there is one or the last one still counts.
-// It returns the channel that its end closes.
-func (c *cache[T]) refresh(now func() time.Time) <-chan struct{} {
+// It returns the channel of the reading in progress, if any.
+func (c *cache[T]) refresh() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.reading == nil && now().Before(c.until) {
-		return nil
-	}
-	if c.reading == nil {
+	if now := c.now(); c.reading == nil && !now.Before(c.until) {
 		c.reading = make(chan struct{})
-		go c.scan(now())
+		go c.scan(now)
 	}
 	return c.reading
 }

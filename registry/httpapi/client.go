@@ -106,16 +106,13 @@ func (c *Client) one(ctx context.Context, method, list, token, suffix string, re
 
 // LookupHash implements registry.Registry.
 func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.Reservation, error) {
-	list, err := hashheader.CheckList(list)
-	if err == nil {
-		hash, err = hashheader.CheckHash(hash)
-	}
+	k, err := key(list, hash)
 	if err != nil {
 		return nil, err
 	}
 	var body reservations
-	if err := c.call(ctx, "GET", page.Path("/hashes", list, hash), nil, &body); err != nil {
-		return nil, fmt.Errorf("look up %s on %s: %w", hash, list, err)
+	if err := c.call(ctx, "GET", page.Path("/hashes", k.List, k.Hash), nil, &body); err != nil {
+		return nil, fmt.Errorf("look up %s on %s: %w", k.Hash, k.List, err)
 	}
 	var all []registry.Reservation
 	for _, b := range body.Reservations {
@@ -132,25 +129,24 @@ func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.
 // listing that breaks off.
 func (c *Client) List(ctx context.Context, list string) iter.Seq2[registry.Reservation, error] {
 	return func(yield func(registry.Reservation, error) bool) {
-		err := eachLine(ctx, c, "/reservations?list="+url.QueryEscape(list), func(line *reservationLine) bool {
-			return yield(line.reservation())
-		})
+		err := c.eachLine(ctx, "/reservations?list="+url.QueryEscape(list), func(l line) bool { return yield(l.reservation()) })
 		if err != nil {
 			yield(registry.Reservation{}, fmt.Errorf("list %s: %w", cmp.Or(list, "reservations"), err))
 		}
 	}
 }
 
-// reservationLine is a line of a listing: a reservation, an entry that cannot
-// be read, or the last line.
-type reservationLine struct {
+// A line is one of a listing or of a scan: a reservation, a record, an entry
+// that cannot be read, or the last line.
+type line struct {
 	registry.ReservationJSON
-	Hash string `json:"hash"` // of an entry that cannot be read
+	Hash  string `json:"hash"` // of a record or an entry that cannot be read
+	Entry []byte `json:"entry"`
 	corruptLine
 	lastLine
 }
 
-func (l reservationLine) reservation() (registry.Reservation, error) {
+func (l line) reservation() (registry.Reservation, error) {
 	if err := l.unreadable(); err != nil {
 		return registry.Reservation{List: l.List, Hash: l.Hash}, err
 	}
@@ -165,15 +161,9 @@ func (l corruptLine) unreadable() error {
 	return fmt.Errorf("%w: %s", registry.ErrCorrupt, l.Corrupt)
 }
 
-// last returns the part of a line that only the last one has.
-func (l *lastLine) last() *lastLine { return l }
-
 // eachLine takes the lines of an answer until its last one, or until take wants
 // no more.
-func eachLine[T any, Line interface {
-	*T
-	last() *lastLine
-}](ctx context.Context, c *Client, path string, take func(*T) bool) error {
+func (c *Client) eachLine(ctx context.Context, path string, take func(line) bool) error {
 	answer, err := c.send(ctx, "GET", path, nil)
 	if err != nil {
 		return err
@@ -182,31 +172,27 @@ func eachLine[T any, Line interface {
 	scanner := bufio.NewScanner(answer.Body)
 	scanner.Buffer(nil, maxAnswer)
 	for scanner.Scan() {
-		line := new(T)
-		if err := json.Unmarshal(scanner.Bytes(), line); err != nil {
+		var l line
+		if err := json.Unmarshal(scanner.Bytes(), &l); err != nil {
 			return unavailable(err)
 		}
-		switch last := Line(line).last(); {
-		case last.Problem != nil:
-			return last.Problem.Err()
-		case last.End != nil && last.End.More:
-			return fmt.Errorf("%w with all of it: there are more than %d reservations; ask for one list", registry.ErrUnavailable, last.End.Count)
-		case last.End != nil:
-			return nil
-		}
-		if !take(line) {
+		switch {
+		case l.Problem != nil:
+			return l.Problem.Err()
+		case l.End != nil && l.End.More:
+			return fmt.Errorf("%w with all of it: there are more than %d reservations; ask for one list", registry.ErrUnavailable, l.End.Count)
+		case l.End != nil, !take(l):
 			return nil
 		}
 	}
 	return unavailable(errors.Join(errors.New("the listing was cut off"), scanner.Err()))
 }
 
-// Stats implements registry.Registry. The counts may be as old as the
-// server's StatsTTL.
+// Stats implements registry.Registry. The counts may be a minute old.
 func (c *Client) Stats(ctx context.Context) (registry.Stats, error) {
 	var body statsBody
 	err := c.call(ctx, "GET", "/stats", nil, &body)
-	return registry.Stats{Lists: body.Lists, Hashes: body.Hashes, Reserved: body.Reserved, Archived: body.Archived, Collisions: body.Collisions, Unreadable: body.Unreadable}, err
+	return registry.Stats(body.statsJSON), err
 }
 
 // Close implements registry.Registry.

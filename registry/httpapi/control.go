@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 
-	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 )
 
@@ -37,12 +36,10 @@ type (
 		Swapped bool   `json:"swapped"`
 		Entry   []byte `json:"entry"` // before the request
 	}
-	// A recordLine is a line of a scan: a record, one that cannot be read, or
-	// the last line.
+	// A recordLine is a line of a scan but the last.
 	recordLine struct {
 		recordBody
 		corruptLine
-		lastLine
 	}
 )
 
@@ -56,27 +53,21 @@ func (x *exchange) store() error {
 func (x *exchange) records() error {
 	s := &lines{exchange: x}
 	for record, err := range x.o.Store.Scan(x.r.Context(), x.r.URL.Query().Get("list")) {
-		line := recordLine{recordBody: recordBody{record.List, record.Hash, record.Entry.AppendBinary(nil)}}
+		l := recordLine{recordBody: recordBody{record.List, record.Hash, record.Entry.AppendBinary(nil)}}
 		switch {
 		case errors.Is(err, registry.ErrCorrupt):
-			line.Corrupt = err.Error()
+			l.Corrupt = err.Error()
 		case err != nil:
 			return s.broken(err)
 		}
-		if s.pace(); s.write(line) != nil {
+		s.pace()
+		s.sum.Count++
+		if s.write(l) != nil {
 			return nil // the client is gone
 		}
 	}
 	s.end()
 	return nil
-}
-
-// key returns the key that a request names, as stores get it.
-func key(list, hash string) (k registry.Key, err error) {
-	if k.List, err = hashheader.CheckList(list); err == nil {
-		k.Hash, err = hashheader.CheckHash(hash)
-	}
-	return k, err
 }
 
 // record answers GET /api/v1/records/{list}/{hash}: Store.Get.

@@ -2,30 +2,39 @@ package httpapi
 
 import (
 	"net/http"
+	"time"
 
+	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi/page"
 )
 
+// maxKeepCounts bounds how long counts are reused.
+const maxKeepCounts = time.Minute
+
+func keepCounts(took time.Duration) time.Duration { return min(keepLists(took), maxKeepCounts) }
+
+// count returns the counts of the registry, and when they were taken. It needs
+// a token for all lists: how much mail there is does not concern everyone.
+func (x *exchange) count() (s registry.Stats, at time.Time, err error) {
+	if err := x.allow(""); err != nil {
+		return s, at, err
+	}
+	return x.counts.get(x.r.Context())
+}
+
 // stats answers GET /api/v1/stats.
 func (x *exchange) stats() error {
-	if err := x.allow(ScopeRead, ""); err != nil {
-		return err
-	}
-	s, at, err := x.counts.get(x.r.Context(), x.o.Now)
+	s, at, err := x.count()
 	if err != nil {
 		return err
 	}
-	writeJSON(x, "application/json", http.StatusOK, statsBody{s.Lists, s.Hashes, s.Reserved, s.Archived, s.Collisions, s.Unreadable, at})
+	writeJSON(x, "application/json", http.StatusOK, statsBody{statsJSON(s), at})
 	return nil
 }
 
-// statusPage answers GET /status. It needs a token: how much mail there is does
-// not concern everyone.
+// statusPage answers GET /status.
 func (x *exchange) statusPage() error {
-	if err := x.allow(ScopeRead, ""); err != nil {
-		return err
-	}
-	s, at, err := x.counts.get(x.r.Context(), x.o.Now)
+	s, at, err := x.count()
 	if err != nil {
 		return err
 	}

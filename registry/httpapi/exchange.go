@@ -20,6 +20,7 @@ type exchange struct {
 	client netip.Addr // that the request counts for
 	policy *stamp.Policy
 	grants []grant // what its token allows; none for a stranger
+	scope  Scope   // that its route needs
 	status int     // of the answer
 }
 
@@ -56,7 +57,7 @@ func (x *exchange) serve(cost int, answer func() error) {
 
 // run answers by a route.
 func (x *exchange) run(rt route) error {
-	if rt.scope != "" {
+	if x.scope = rt.scope; x.scope != "" {
 		if err := x.authenticate(); err != nil {
 			return err
 		}

@@ -36,8 +36,8 @@ type Options struct {
 	// a socket that only the store's owner may open: every client may do
 	// everything, without a token, and read and change whole records.
 	Store registry.Store
-	// StoreName tells such a client which store it is. It is the client's to
-	// compare.
+	// StoreName names the store to such a client, which compares it with the one
+	// that it expects.
 	StoreName string
 	// BaseURL is the URL of the handler's / from outside, such as
 	// https://permalink.example.org. It has no query. Without a URL, permalinks
@@ -66,10 +66,6 @@ type Options struct {
 	MaxClient int
 	// Timeout bounds the registry's answer to one request; default 5s.
 	Timeout time.Duration
-	// StatsTTL is how long counts are reused at most, since counting reads the
-	// whole store. Those of a small store are reused for a moment only. Default
-	// one minute.
-	StatsTTL time.Duration
 	// Counters returns more counts for the status page; nil: none.
 	Counters func() []Counter
 	// Observe, unless nil, is called after each request, with the pattern of its
@@ -90,7 +86,6 @@ func (o *Options) setDefaults() {
 	o.MaxPublic = cmp.Or(o.MaxPublic, 256)
 	o.MaxClient = cmp.Or(o.MaxClient, 16)
 	o.Timeout = cmp.Or(o.Timeout, 5*time.Second)
-	o.StatsTTL = cmp.Or(o.StatsTTL, time.Minute)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -126,8 +121,8 @@ func New(o Options) (*Handler, error) {
 	if err := h.setBase(o.BaseURL); err != nil {
 		return nil, err
 	}
-	h.counts = &cache[registry.Stats]{read: o.Registry.Stats, keep: func(took time.Duration) time.Duration { return min(keepLists(took), o.StatsTTL) }}
-	h.lists = &cache[known]{read: h.readLists, keep: keepLists}
+	h.counts = &cache[registry.Stats]{read: o.Registry.Stats, keep: keepCounts, now: o.Now}
+	h.lists = &cache[known]{read: h.readLists, keep: keepLists, now: o.Now}
 	h.policy.Store(o.Policy)
 	h.SetTokens(o.Tokens)
 	h.addRoutes()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"net/http"
 	"net/url"
@@ -14,8 +13,7 @@ import (
 	"permalink-milter/registry"
 )
 
-// The bounds of a listing. The store's owner has those of a client that reads
-// slowly alone.
+// The bounds of a listing. For the store's owner, only lineTimeout holds.
 const (
 	maxListing  = 1_000_000        // lines
 	listTimeout = 10 * time.Minute // for all of it
@@ -53,7 +51,7 @@ func (x *exchange) list() error {
 		asked.limit, ctx = math.MaxInt, x.r.Context()
 	}
 	if err == nil {
-		err = x.allow(ScopeRead, asked.list)
+		err = x.allow(asked.list)
 	}
 	if err != nil {
 		return err
@@ -65,7 +63,7 @@ func (x *exchange) list() error {
 	defer leave()
 	s := &lines{exchange: x, asked: asked}
 	for found, err := range x.o.Registry.List(ctx, asked.list) {
-		more := true
+		var more bool
 		switch {
 		case errors.Is(err, registry.ErrCorrupt):
 			more = s.passOver(found, err)
@@ -151,7 +149,7 @@ func (s *lines) broken(err error) error {
 		return err
 	}
 	s.o.Log.Warn("listing broken off", "lines", s.sum.Count, "error", err)
-	p := newProblem(fmt.Errorf("after %d lines: %w", s.sum.Count, err))
+	p := newProblem(err)
 	_ = s.write(lastLine{Problem: &p})
 	return nil
 }

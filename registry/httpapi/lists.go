@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,9 +16,8 @@ import (
 // The bounds of a search that names no list. How much of the registry's and
 // the processor's time strangers get is bounded by maxWork, whatever these are.
 const (
-	maxSearched = 10_000                 // lists
-	maxFound    = 1000                   // messages
-	maxAwait    = 500 * time.Millisecond // until the lists may be read again
+	maxSearched = 10_000 // lists
+	maxFound    = 1000   // messages
 )
 
 // find looks for the message on its list, or on all that are known. Where it
@@ -29,7 +29,7 @@ func (x *exchange) find(ctx context.Context, q query, v *page.Found) error {
 	}
 	began := x.o.Now()
 	err := x.findOnAll(ctx, q, x.knownLists(ctx), v)
-	if err == nil && len(v.Found) == 0 && x.lists.renew(ctx, began, maxAwait, x.o.Now) {
+	if err == nil && len(v.Found) == 0 && x.lists.renew(ctx, began) {
 		err = x.findOnAll(ctx, q, x.knownLists(ctx), v)
 	}
 	return err
@@ -104,7 +104,7 @@ func (x *exchange) knownLists(ctx context.Context) known {
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.o.Timeout/2) // the rest is for the search
 	defer cancel()
-	held, _, err := x.lists.get(ctx, x.o.Now)
+	held, _, err := x.lists.get(ctx)
 	if err != nil {
 		x.o.Log.Debug("lists of the registry not read", "error", err)
 	}
@@ -118,24 +118,21 @@ func (x *exchange) knownLists(ctx context.Context) known {
 // searched at most. Where the registry cannot be read to its end, as in the
 // time of a large one, it returns those that were read.
 func (h *Handler) readLists(ctx context.Context) (lists known, err error) {
-	seen := make(map[string]bool)
+	held := make(map[string]bool)
 	lists.all = true
 	for r, err := range h.o.Registry.List(ctx, "") {
 		if errors.Is(err, registry.ErrCorrupt) {
 			continue
 		}
-		if err != nil && len(lists.names) == 0 {
+		if err != nil && len(held) == 0 {
 			return lists, err
 		}
-		if lists.all = err == nil && len(lists.names) <= maxSearched; !lists.all {
+		if lists.all = err == nil && len(held) <= maxSearched; !lists.all {
 			break
 		}
-		if !seen[r.List] {
-			seen[r.List] = true
-			lists.names = append(lists.names, r.List)
-		}
+		held[r.List] = true
 	}
-	slices.Sort(lists.names)
+	lists.names = slices.Sorted(maps.Keys(held))
 	return lists, nil
 }
 

@@ -225,7 +225,7 @@ func TestCountsAreReusedForAWhile(t *testing.T) {
 	at := &clock{now: now()}
 	g := &counting{err: errDown}
 	token, tokens := everything(t)
-	h := newHandler(t, httpapi.Options{Registry: g, Tokens: tokens, StatsTTL: time.Minute, Now: at.Now})
+	h := newHandler(t, httpapi.Options{Registry: g, Tokens: tokens, Now: at.Now})
 	stats := func() string { return text(do(h, "GET", "/api/v1/stats", "Authorization: Bearer "+token)) }
 	if first := stats(); !strings.Contains(first, "unavailable") {
 		t.Errorf("an error: %s", first)

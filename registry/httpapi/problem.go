@@ -16,8 +16,8 @@ import (
 // problemPrefix stands before a kind's name in a problem's type.
 const problemPrefix = "urn:permalink-milter:problem:"
 
-// retryAfter is how long a client is told to wait, in seconds, that comes too
-// often or while the registry does not answer.
+// retryAfter is how many seconds a client is told to wait if it comes too often,
+// or while the registry does not answer.
 const retryAfter = "5"
 
 // Errors of the HTTP side; the others are the registry's.
@@ -109,7 +109,7 @@ func (p problem) Err() error {
 	return err
 }
 
-// A told is what a server said, whose words name the kind of error already.
+// A told is an error that a server reported. Its text names its kind already.
 type told struct {
 	error
 	kind error

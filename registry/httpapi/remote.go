@@ -54,9 +54,7 @@ func (s remoteStore) Update(ctx context.Context, k registry.Key, change func(reg
 // entry that cannot be read.
 func (s remoteStore) Scan(ctx context.Context, list string) iter.Seq2[registry.Record, error] {
 	return func(yield func(registry.Record, error) bool) {
-		err := eachLine(ctx, s.client, "/records?list="+url.QueryEscape(list), func(line *recordLine) bool {
-			return yield(line.record())
-		})
+		err := s.client.eachLine(ctx, "/records?list="+url.QueryEscape(list), func(l line) bool { return yield(l.record()) })
 		if err != nil {
 			yield(registry.Record{}, err)
 		}
@@ -64,7 +62,7 @@ func (s remoteStore) Scan(ctx context.Context, list string) iter.Seq2[registry.R
 }
 
 // record returns the record of a line, or why it cannot be read.
-func (l recordLine) record() (_ registry.Record, err error) {
+func (l line) record() (_ registry.Record, err error) {
 	rec := registry.Record{Key: registry.Key{List: l.List, Hash: l.Hash}}
 	if err = l.unreadable(); err == nil {
 		rec.Entry, err = registry.DecodeEntry(l.Entry)

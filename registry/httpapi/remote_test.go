@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -92,6 +93,31 @@ func TestAnUnreadableEntryEndsNoListing(t *testing.T) {
 		}
 		return store
 	})
+}
+
+// A breaking store ends its scan with an error.
+type breaking struct{ registry.Store }
+
+func (s breaking) Scan(ctx context.Context, list string) iter.Seq2[registry.Record, error] {
+	return func(yield func(registry.Record, error) bool) {
+		for record, err := range s.Store.Scan(ctx, list) {
+			if !yield(record, err) {
+				return
+			}
+		}
+		yield(registry.Record{}, errDown)
+	}
+}
+
+func TestTheLogCountsTheLinesOfAScanThatBreaksOff(t *testing.T) {
+	store := memreg.New()
+	must(registry.New(store, registry.Options{}).Reserve(t.Context(), registry.Request{List: list, Hash: hash, Identity: identity(1)}))
+	var logged strings.Builder
+	h := newHandler(t, httpapi.Options{Store: breaking{store}, Log: slog.New(slog.NewTextHandler(&logged, nil))})
+	lines := strings.Split(strings.TrimSpace(text(do(h, "GET", "/api/v1/records"))), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[1], `"problem"`) || !strings.Contains(logged.String(), "lines=1 ") {
+		t.Errorf("got %q, logged %s", lines, logged.String())
+	}
 }
 
 func TestRemoteStoreTakesNoEntryThatIsNone(t *testing.T) {

@@ -28,7 +28,7 @@ func (x *exchange) reserve() error {
 	if err != nil {
 		return err
 	}
-	if err := x.allow(ScopeReserve, body.List); err != nil {
+	if err := x.allow(body.List); err != nil {
 		return err
 	}
 	ctx, cancel := x.budget()
@@ -50,13 +50,13 @@ func (x *exchange) reserve() error {
 
 // named returns the list and the reference of a request's path, the caller's
 // right to the list checked.
-func (x *exchange) named(scope Scope) (list string, ref hashheader.Reference, err error) {
+func (x *exchange) named() (list string, ref hashheader.Reference, err error) {
 	list, err = hashheader.CheckList(x.r.PathValue("list"))
 	if err == nil {
 		ref, err = hashheader.ParseReference(x.r.PathValue("token"))
 	}
 	if err == nil {
-		err = x.allow(scope, list)
+		err = x.allow(list)
 	}
 	return list, ref, err
 }
@@ -95,7 +95,7 @@ func (x *exchange) holder(ctx context.Context, list string, ref hashheader.Refer
 
 // lookup answers GET /api/v1/reservations/{list}/{token}.
 func (x *exchange) lookup() error {
-	list, ref, err := x.named(ScopeRead)
+	list, ref, err := x.named()
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (x *exchange) lookup() error {
 // hash, or those that a claim behind it is for.
 func (x *exchange) lookupHash() error {
 	list := x.r.PathValue("list")
-	if err := x.allow(ScopeRead, list); err != nil {
+	if err := x.allow(list); err != nil {
 		return err
 	}
 	ref, err := hashheader.ParseReference(x.r.PathValue("hash"))
@@ -144,7 +144,7 @@ func (x *exchange) lookupHash() error {
 
 // confirm answers PUT /api/v1/reservations/{list}/{token}/archived.
 func (x *exchange) confirm() error {
-	list, ref, err := x.named(ScopeConfirm)
+	list, ref, err := x.named()
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (h *Handler) checkTarget(text string) error {
 
 // release answers DELETE /api/v1/reservations/{list}/{token}.
 func (x *exchange) release() error {
-	list, ref, err := x.named(ScopeRelease)
+	list, ref, err := x.named()
 	if err != nil {
 		return err
 	}

@@ -35,8 +35,8 @@ const (
 )
 
 // rooms bounds the requests in progress. Those with a token have a room of
-// their own, which strangers cannot fill. Among strangers, bodies that do not
-// arrive hold up only those who send one, too.
+// their own, which strangers cannot fill. A stranger whose body does not arrive
+// holds up only others who send one.
 type rooms struct {
 	known      chan struct{} // with a token
 	reading    chan struct{} // strangers' requests without a body
@@ -142,7 +142,7 @@ func (x *exchange) answerWith(messages int) (leave func(), err error) {
 }
 
 // turn waits until a stranger's request may keep the processor or the registry
-// busy. The caller must call done behind that.
+// busy. The caller must call done afterwards.
 func (x *exchange) turn(ctx context.Context) (done func(), err error) {
 	if !x.isStranger() {
 		return func() {}, nil
@@ -151,7 +151,7 @@ func (x *exchange) turn(ctx context.Context) (done func(), err error) {
 }
 
 // turnOfHash waits until a request may read all of a hash. The caller must call
-// done behind that.
+// done afterwards.
 func (x *exchange) turnOfHash(ctx context.Context) (done func(), err error) {
 	if x.isStranger() {
 		return wait(ctx, x.rooms.publicHash)

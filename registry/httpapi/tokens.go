@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	pathpkg "path"
+	"path"
 	"slices"
 	"strings"
 
@@ -103,7 +103,7 @@ func (g *grant) check() (err error) {
 		}
 	}
 	for _, pattern := range g.Lists {
-		if _, bad := pathpkg.Match(pattern, ""); bad != nil {
+		if _, bad := path.Match(pattern, ""); bad != nil {
 			err = errors.Join(err, fmt.Errorf("lists: %q: %w", pattern, bad))
 		}
 	}
@@ -123,8 +123,8 @@ func NewToken() (token, sum string) {
 	return token, hex.EncodeToString(digest[:])
 }
 
-// NewTable returns a new token, and the table of the tokens file that lets it do
-// this.
+// NewTable returns a new token, and the table of the tokens file that allows it
+// these scopes on these lists.
 func NewTable(name string, allowed []Scope, lists []string) (token string, table []byte, err error) {
 	token, sum := NewToken()
 	g := grant{Name: name, SHA256: sum, Scopes: allowed, Lists: lists}
@@ -192,17 +192,15 @@ func (x *exchange) authenticate() error {
 }
 
 // allow returns errScope where the token of the request does not have the
-// scope on a list, or for "" on all lists at once.
-func (x *exchange) allow(scope Scope, list string) error {
-	for _, g := range x.grants {
-		if g.allows(scope, list) {
-			return nil
-		}
+// route's scope on a list, or for "" on all lists at once.
+func (x *exchange) allow(list string) error {
+	if slices.ContainsFunc(x.grants, func(g grant) bool { return g.allows(x.scope, list) }) {
+		return nil
 	}
 	if list == "" {
-		return fmt.Errorf("%w: it has no scope %q on all lists (%q)", errScope, scope, allLists)
+		return fmt.Errorf("%w: it has no scope %q on all lists (%q)", errScope, x.scope, allLists)
 	}
-	return fmt.Errorf("%w: it has no scope %q on %.80q", errScope, scope, list)
+	return fmt.Errorf("%w: it has no scope %q on %.80q", errScope, x.scope, list)
 }
 
 // challenge returns the value of WWW-Authenticate (RFC 6750, section 3).

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,13 +57,17 @@ type (
 		More  bool `json:"more"`
 	}
 	statsBody struct {
-		Lists      int       `json:"lists"`
-		Hashes     int       `json:"hashes"`
-		Reserved   int       `json:"reserved"`
-		Archived   int       `json:"archived"`
-		Collisions int       `json:"collisions"`
-		Unreadable int       `json:"unreadable"`
-		At         time.Time `json:"at"`
+		statsJSON
+		At time.Time `json:"at"`
+	}
+	// statsJSON is registry.Stats with JSON names.
+	statsJSON struct {
+		Lists      int `json:"lists"`
+		Hashes     int `json:"hashes"`
+		Reserved   int `json:"reserved"`
+		Archived   int `json:"archived"`
+		Collisions int `json:"collisions"`
+		Unreadable int `json:"unreadable"`
 	}
 )
 
@@ -119,10 +124,8 @@ func position(data []byte, offset int64, err error) string {
 // wantType returns errType for a body of another media type.
 func wantType(r *http.Request, types ...string) error {
 	got, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	for _, t := range types {
-		if got == t {
-			return nil
-		}
+	if slices.Contains(types, got) {
+		return nil
 	}
 	return fmt.Errorf("%w: got %.80q, want %s", errType, got, strings.Join(types, " or "))
 }
@@ -137,6 +140,14 @@ func bodyError(err error) error {
 		return fmt.Errorf("%w: more than %d bytes", errTooLarge, large.Limit)
 	}
 	return invalid("body: %v", err)
+}
+
+// key returns the key of a list and a hash, as stores get it.
+func key(list, hash string) (k registry.Key, err error) {
+	if k.List, err = hashheader.CheckList(list); err == nil {
+		k.Hash, err = hashheader.CheckHash(hash)
+	}
+	return k, err
 }
 
 // parseIdentity reads an identity. An empty text is the zero identity, which

@@ -1,16 +1,11 @@
 package lmtp
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
 	"permalink-milter/hashheader"
 )
-
-// ErrNoPermalink is wrapped by the errors for an address that is not a
-// recipient of an archive.
-var ErrNoPermalink = errors.New("not a permalink: write token@archive-host or token+listname@archive-host")
 
 // An Address is a recipient that names a permalink.
 type Address struct {
@@ -39,7 +34,9 @@ func ParseAddress(text string) (Address, error) {
 	return a, nil
 }
 
-func noAddress(text string) error { return fmt.Errorf("%.80q: %w", text, ErrNoPermalink) }
+func noAddress(text string) error {
+	return fmt.Errorf("%.80q: not a permalink: write token@archive-host or token+listname@archive-host", text)
+}
 
 // String returns the address as RCPT takes it between its angle brackets.
 func (a Address) String() string {

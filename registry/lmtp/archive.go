@@ -13,52 +13,36 @@ import (
 	"permalink-milter/registry"
 )
 
-// An archive is a Domain as recipients are looked up in it.
-type archive struct {
-	Domain
-	listName string
-}
+// domains are those of a server, in lower case.
+type domains []*Domain
 
-type archives []*archive
-
-func newArchives(domains []Domain) (archives, error) {
-	var all archives
-	for _, d := range domains {
-		a, err := newArchive(d)
+func newDomains(configured []Domain) (all domains, err error) {
+	for _, d := range configured {
+		list, err := hashheader.CheckList(d.List)
 		if err != nil {
 			return nil, fmt.Errorf("lmtp: domain %q: %w", d.Name, err)
 		}
-		all = append(all, a)
+		all = append(all, &Domain{strings.ToLower(d.Name), list, d.URL, d.Delivery})
 	}
 	return all, nil
 }
 
-func (all archives) close() {
-	for _, a := range all {
-		a.Delivery.close()
+func (all domains) close() {
+	for _, d := range all {
+		d.Delivery.close()
 	}
 }
 
-func newArchive(d Domain) (a *archive, err error) {
-	a = &archive{Domain: d}
-	if a.List, err = hashheader.CheckList(d.List); err != nil {
-		return nil, err
-	}
-	a.Name = strings.ToLower(d.Name)
-	a.listName, _, _ = strings.Cut(a.List, "@")
-	return a, nil
-}
-
-// find returns the archive that a recipient names: of those at its domain, the
+// find returns the domain that a recipient names: of those with its host, the
 // one whose list has the name, or the first where the recipient has no name.
-func (all archives) find(a Address) (*archive, *smtp.SMTPError) {
+func (all domains) find(a Address) (*Domain, *smtp.SMTPError) {
 	refusal := noSuchDomain(a)
-	for _, archive := range all {
-		if archive.Name != a.Domain {
+	for _, d := range all {
+		if d.Name != a.Domain {
 			continue
 		}
-		if a.Name == "" || a.Name == archive.listName {
-			return archive, nil
+		if a.Name == "" || strings.HasPrefix(d.List, a.Name+"@") {
+			return d, nil
 		}
 		refusal = noSuchList(a)
 	}
@@ -66,7 +50,7 @@ func (all archives) find(a Address) (*archive, *smtp.SMTPError) {
 }
 
 // offer answers RCPT: nil accepts the recipient.
-func (s *Server) offer(from string, a Address, to *archive) *smtp.SMTPError {
+func (s *Server) offer(from string, a Address, to *Domain) *smtp.SMTPError {
 	held, refusal := s.holders(s.ctx, a, to)
 	if refusal != nil {
 		return refusal
@@ -76,7 +60,7 @@ func (s *Server) offer(from string, a Address, to *archive) *smtp.SMTPError {
 }
 
 // holders returns the reservations of a recipient's hash, by ordinal.
-func (s *Server) holders(ctx context.Context, a Address, to *archive) ([]registry.Reservation, *smtp.SMTPError) {
+func (s *Server) holders(ctx context.Context, a Address, to *Domain) ([]registry.Reservation, *smtp.SMTPError) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
 	defer cancel()
 	held, err := s.o.Registry.LookupHash(ctx, to.List, a.Hash)

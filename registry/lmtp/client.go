@@ -121,19 +121,21 @@ type negotiation struct {
 }
 
 func (n *negotiation) run() (Receipt, error) {
-	for try := range maxTokens {
+	for tries := 1; ; tries++ {
 		text, err := n.offer()
 		said, refused := refusal(err)
 		switch {
 		case err == nil:
 			own, _ := n.to.suggestion(text)
-			return Receipt{Token: own.Token(), Text: text, Tries: try + 1}, nil
+			return Receipt{Token: own.Token(), Text: text, Tries: tries}, nil
 		case !refused:
 			return Receipt{}, fmt.Errorf("%w: %w", ErrTemporary, err)
 		case said.Code/100 == 4:
 			return Receipt{}, fmt.Errorf("%w: %d %s", ErrTemporary, said.Code, said.Message)
 		case said.Code != 553:
 			return Receipt{}, fmt.Errorf("%w: %d %s", ErrRefused, said.Code, said.Message)
+		case tries == maxTokens:
+			return Receipt{}, fmt.Errorf("%w: all of %d tokens are occupied, the last one tried was %s", ErrRefused, maxTokens, n.to.Token())
 		}
 		next, ok := n.to.suggestion(said.Message)
 		if !ok || next == n.to {
@@ -144,7 +146,6 @@ func (n *negotiation) run() (Receipt, error) {
 		}
 		n.to = next
 	}
-	return Receipt{}, fmt.Errorf("%w: all of %d tokens are occupied, the last one tried was %s", ErrRefused, maxTokens, n.to.Token())
 }
 
 // offer tries one token.

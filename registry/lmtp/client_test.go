@@ -175,7 +175,7 @@ func TestDeliverToOtherServers(t *testing.T) {
 		"a token of another hash is not taken":       {"RCPT TO:<" + hash + "@", "553 try <VP3JZR3MSKY5TQSMS5FHURHQXI-9@archive.example.org>\r\n", nil, hash + "-2", "fine"},
 		"a token of another archive is not taken":    {"RCPT TO:<" + hash + "@", "553 try <" + hash + "-9@evil.example>\r\n", nil, hash + "-2", "fine"},
 		"the token in the text is taken":             {"RCPT TO:<" + hash + "@", "553 5.1.0 try <" + hash + "-9@archive.example.org>, or not\r\n", nil, hash + "-9", "fine"},
-		"every token is occupied":                    {"RCPT", "553 taken\r\n", ErrRefused, "", "the last one tried was " + hash + "-21"},
+		"every token is occupied":                    {"RCPT", "553 taken\r\n", ErrRefused, "", "the last one tried was " + hash + "-20"},
 		"it offers the same token for ever":          {"RCPT", "553 try <" + hash + "@archive.example.org>\r\n", ErrRefused, "", "all of 20 tokens"},
 		"it offers a token beyond the last":          {"RCPT", "553 try <" + hash + "-999@archive.example.org>\r\n", ErrRefused, "", "553 try"},
 		"the recipient is put off":                   {"RCPT", "451 later\r\n", ErrTemporary, "", "451 later"},

@@ -71,16 +71,16 @@ func ParseDelivery(text string) (Delivery, error) {
 
 // A parcel is a message on its way into an archive.
 type parcel struct {
+	*Domain
 	message  *message
 	to       Address // the message's own
-	list     string
 	hostname string
 }
 
 // name returns the parcel's own name, which is the same whenever the message
 // comes: token, identity, body and list.
 func (p parcel) name() string {
-	return fmt.Sprintf("%s.%s.%s%s", p.to.Token(), p.message.identity, p.message.body, listSuffix(p.list))
+	return fmt.Sprintf("%s.%s.%s%s", p.to.Token(), p.message.identity, p.message.body, listSuffix(p.List))
 }
 
 // listSuffix ends the names of a list's parcels.
@@ -88,6 +88,9 @@ func listSuffix(list string) string {
 	sum := sha256.Sum256([]byte(list))
 	return fmt.Sprintf(".%x", sum[:8])
 }
+
+// passage returns how the message came to its token.
+func (p parcel) passage() passage { return passage{p.List, p.to.Token(), p.message.from} }
 
 // recipient returns the address without the claim, which is for this server
 // only.

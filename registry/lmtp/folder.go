@@ -76,8 +76,8 @@ func (f folder) syncAll(waiting []struct{}) []error {
 	return slices.Repeat([]error{f.dir.Sync()}, len(waiting))
 }
 
-// create makes a file. One that is left behind under its name goes, so that a
-// link there is not followed.
+// create makes a file. It first removes one that was left behind under its name,
+// so that it follows no link there.
 func (f folder) create(name string) (*os.File, error) {
 	file, err := f.createNew(name)
 	if !errors.Is(err, fs.ErrExist) {
@@ -93,7 +93,7 @@ func (f folder) createNew(name string) (*os.File, error) {
 	return f.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
 }
 
-// unnamed returns a file that goes when it is closed.
+// unnamed returns a file that is gone when it is closed.
 func (f folder) unnamed(name string) (*os.File, error) {
 	file, err := f.create(name)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 // archive answers the end of DATA for one recipient. A message that is
 // refused leaves no reservation.
-func (s *Server) archive(ctx context.Context, m *message, a Address, to *archive) *smtp.SMTPError {
+func (s *Server) archive(ctx context.Context, m *message, a Address, to *Domain) *smtp.SMTPError {
 	hash, err := a.algorithm().Hash(m.canonical)
 	if err != nil {
 		return wrongMessage("%v", err)
@@ -36,15 +36,15 @@ func (s *Server) archive(ctx context.Context, m *message, a Address, to *archive
 	if err != nil {
 		return full()
 	}
-	p := parcel{message: m, to: a.at(offer.Ordinal), list: to.List, hostname: s.o.Hostname}
+	p := parcel{to, m, a.at(offer.Ordinal), s.o.Hostname}
 	if offer.State == registry.Archived {
-		return s.again(p, offer.URL, to)
+		return s.again(p, offer.URL)
 	}
 	s.warnOfOtherBody(p, held)
 	if refusal := refuse(a, offer.Ordinal, stateOf(a.Ordinal, held)); refusal != nil {
 		return refusal
 	}
-	return s.accept(ctx, p, to)
+	return s.accept(ctx, p)
 }
 
 // request asks the registry for the message's token.
@@ -53,10 +53,10 @@ func (m *message) request(list, hash string) registry.Request {
 }
 
 // again answers for a message that is archived.
-func (s *Server) again(p parcel, url string, to *archive) *smtp.SMTPError {
-	s.recent.remember(passage{to.List, p.to.Token(), p.message.from})
-	p.message.settle = append(p.message.settle, func() { to.Delivery.settle(p) })
-	return alreadyArchived(p.to, url)
+func (s *Server) again(p parcel, url string) *smtp.SMTPError {
+	s.recent.remember(p.passage())
+	p.message.kept = append(p.message.kept, p)
+	return keptAs("Already archived", p.to, url)
 }
 
 // warnOfOtherBody logs that a message differs from one before it in nothing
@@ -65,7 +65,7 @@ func (s *Server) warnOfOtherBody(p parcel, held []registry.Reservation) {
 	for _, r := range held {
 		if r.Identity == p.message.identity && r.Ordinal != p.to.Ordinal {
 			s.o.Log.Warn("another message has the same Message-ID and identity, and another body; this one gets a token of its own",
-				"list", p.list, "token", p.to.Token(), "other_token", r.Token(), "identity", r.Identity, "from", p.message.from)
+				"list", p.List, "token", p.to.Token(), "other_token", r.Token(), "identity", r.Identity, "from", p.message.from)
 			return
 		}
 	}
@@ -73,9 +73,9 @@ func (s *Server) warnOfOtherBody(p parcel, held []registry.Reservation) {
 
 // accept archives a message under a token that is free or its own. It may hold
 // the token already, if a milter asked before.
-func (s *Server) accept(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
+func (s *Server) accept(ctx context.Context, p parcel) *smtp.SMTPError {
 	date, _ := p.message.header.First("Date")
-	url, err := to.URL.Expand(hashheader.Permalink{List: to.List, ListID: stamp.ListID(p.message.header, to.List), Token: p.to.Token(),
+	url, err := p.URL.Expand(hashheader.Permalink{List: p.List, ListID: stamp.ListID(p.message.header, p.List), Token: p.to.Token(),
 		MessageID: p.message.canonical, Date: date, Identity: p.message.identity, Algorithm: p.to.algorithm()})
 	if err == nil {
 		err = registry.CheckURL(url)
@@ -83,26 +83,26 @@ func (s *Server) accept(ctx context.Context, p parcel, to *archive) *smtp.SMTPEr
 	if err != nil {
 		return wrongMessage("This message has no permalink here: %v", err)
 	}
-	ready, refusal := s.reserve(ctx, p, to)
+	ready, refusal := s.reserve(ctx, p)
 	if refusal != nil {
 		return refusal
 	}
-	return s.keep(ctx, p, ready, url, to)
+	return s.keep(ctx, p, ready, url)
 }
 
 // reserve makes sure that the token is the message's, and stages the message
 // meanwhile: the disk then waits for both at once.
-func (s *Server) reserve(ctx context.Context, p parcel, to *archive) (ready staged, refusal *smtp.SMTPError) {
+func (s *Server) reserve(ctx context.Context, p parcel) (ready staged, refusal *smtp.SMTPError) {
 	staging := make(chan error, 1)
 	go func() {
 		var err error
-		ready, err = to.Delivery.stage(p)
+		ready, err = p.Delivery.stage(p)
 		staging <- err
 	}()
-	refusal = s.take(ctx, p, to)
+	refusal = s.take(ctx, p)
 	err := <-staging
 	if err != nil {
-		return nil, cmp.Or(refusal, s.undelivered(err, p, to))
+		return nil, cmp.Or(refusal, s.undelivered(err, p))
 	}
 	if refusal != nil {
 		ready.discard()
@@ -111,16 +111,16 @@ func (s *Server) reserve(ctx context.Context, p parcel, to *archive) (ready stag
 }
 
 // take reserves the token.
-func (s *Server) take(ctx context.Context, p parcel, to *archive) *smtp.SMTPError {
+func (s *Server) take(ctx context.Context, p parcel) *smtp.SMTPError {
 	ctx, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
 	defer cancel()
-	r, err := s.o.Registry.Reserve(ctx, p.message.request(to.List, p.to.Hash))
+	r, err := s.o.Registry.Reserve(ctx, p.message.request(p.List, p.to.Hash))
 	switch {
 	case errors.Is(err, registry.ErrFull):
 		return full()
 	case err != nil, r.Outcome == registry.Journalled, r.Outcome == registry.Unreserved:
 		// What is good enough for a milter is not a promise to keep the message.
-		s.o.Log.Error("the registry does not answer; the client is asked to try again", "list", to.List, "outcome", r.Outcome, "error", err)
+		s.o.Log.Error("the registry does not answer; the client is asked to try again", "list", p.List, "outcome", r.Outcome, "error", err)
 		return unavailable("registry")
 	case r.Ordinal != p.to.Ordinal:
 		// Another server of the registry was faster.
@@ -130,28 +130,28 @@ func (s *Server) take(ctx context.Context, p parcel, to *archive) *smtp.SMTPErro
 }
 
 // keep delivers a message whose token is reserved, then confirms.
-func (s *Server) keep(ctx context.Context, p parcel, ready staged, url string, to *archive) *smtp.SMTPError {
+func (s *Server) keep(ctx context.Context, p parcel, ready staged, url string) *smtp.SMTPError {
 	if err := ready.deliver(ctx); err != nil {
-		return s.undelivered(err, p, to)
+		return s.undelivered(err, p)
 	}
-	s.recent.remember(passage{to.List, p.to.Token(), p.message.from})
+	s.recent.remember(p.passage())
 	ctx, cancel := context.WithTimeout(ctx, s.o.RegistryTimeout)
 	defer cancel()
-	_, err := s.o.Registry.Confirm(ctx, registry.Confirmation{List: to.List, Token: p.to.Token(), Identity: p.message.identity,
+	_, err := s.o.Registry.Confirm(ctx, registry.Confirmation{List: p.List, Token: p.to.Token(), Identity: p.message.identity,
 		URL: url, Subject: p.message.subject()})
 	if err != nil {
-		s.o.Log.Error("the message is delivered but not confirmed; the client is asked to try again", "list", to.List, "token", p.to.Token(), "error", err)
+		s.o.Log.Error("the message is delivered but not confirmed; the client is asked to try again", "list", p.List, "token", p.to.Token(), "error", err)
 		return unavailable("registry")
 	}
-	p.message.settle = append(p.message.settle, func() { to.Delivery.settle(p) })
-	return archived(p.to, url)
+	p.message.kept = append(p.message.kept, p)
+	return keptAs("Archived", p.to, url)
 }
 
 // undelivered returns the reply for a delivery that failed.
-func (s *Server) undelivered(err error, p parcel, to *archive) *smtp.SMTPError {
+func (s *Server) undelivered(err error, p parcel) *smtp.SMTPError {
 	if said := (*smtp.SMTPError)(nil); errors.As(err, &said) {
 		return said
 	}
-	s.o.Log.Error("the message is not delivered; the client is asked to try again", "list", to.List, "token", p.to.Token(), "error", err)
-	return to.Delivery.down()
+	s.o.Log.Error("the message is not delivered; the client is asked to try again", "list", p.List, "token", p.to.Token(), "error", err)
+	return p.Delivery.down()
 }

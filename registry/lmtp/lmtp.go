@@ -112,9 +112,9 @@
 // A message counts as archived when the registry says so. The archive keeps it
 // under the token that the client named, or not at all; so the client, the
 // archived page and the registry agree. The order at the end of DATA is:
-// reserve, deliver, confirm, reply. What may be written before, in a Maildir's
-// pending folder, is written while it reserves. Each step may be repeated. A Maildir gets
-// each message once, wherever the server or the machine stops, see
+// reserve, deliver, confirm, reply. While it reserves, the server already writes
+// the message to a Maildir's pending folder. Each step may be repeated. A Maildir
+// gets each message once, wherever the server or the machine stops, see
 // [ParseDelivery]. A next hop may get a message twice if the server stops
 // between the next hop's 250 and the confirmation, which no relay can exclude
 // (RFC 1047).

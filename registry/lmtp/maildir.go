@@ -113,8 +113,8 @@ func (m *maildir) close() {
 	}
 }
 
-// sweep removes what is older in pending: marks, and messages whose client
-// got no reply. What cannot be removed does no harm.
+// sweep removes from pending what was last changed before a time: marks, and
+// messages whose client got no reply. What cannot be removed does no harm.
 func (m *maildir) sweep(before time.Time) {
 	names, _ := m.pending.names(maxPending)
 	for _, name := range names {
@@ -166,7 +166,7 @@ func (f *pendingFile) deliver(context.Context) error {
 	return f.step("confirm")
 }
 
-// discard goes the steps back. While the mark may be on disk, so must the
+// discard undoes the steps. While the mark may be on disk, so must the
 // message be, or it would count as delivered.
 func (f *pendingFile) discard() {
 	if f.file == nil {

@@ -20,7 +20,7 @@ func aParcel(t *testing.T) parcel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return parcel{message: m, to: a, list: devel, hostname: "h"}
+	return parcel{&Domain{List: devel}, m, a, "h"}
 }
 
 // deliverNow takes all the steps.
@@ -160,7 +160,7 @@ func TestPendingThatIsFullOfOtherThings(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.sweep(time.Now().Add(time.Hour)) // which cannot remove it
-	if m.unsettled(p.list, p.to.Token()) {
+	if m.unsettled(devel, p.to.Token()) {
 		t.Error("there is no mark")
 	}
 	for n := range maxPending + 10 {
@@ -171,7 +171,7 @@ func TestPendingThatIsFullOfOtherThings(t *testing.T) {
 	if names, err := m.pending.names(maxPending); err != nil || len(names) != maxPending {
 		t.Errorf("%d names are read, %v", len(names), err)
 	}
-	if !m.unsettled(p.list, p.to.Token()) {
+	if !m.unsettled(devel, p.to.Token()) {
 		t.Error("there may be a mark among those that were not looked at")
 	}
 	if err := deliverNow(t, m, p); err != nil || len(stored(t, m.path)) != 1 {

@@ -15,7 +15,7 @@ import (
 const inMemory = 128 << 10
 
 // A spool holds a message: the beginning in memory, the rest in a file without a
-// name, which goes with the process.
+// name, which does not outlive the process.
 type spool struct {
 	head []byte
 	file *os.File // nil for a short message
@@ -48,7 +48,7 @@ func (s *spool) fill(r io.Reader, newFile func() (*os.File, error)) (err error) 
 	return err
 }
 
-// unnamedFile makes a file in the system's folder for temporary files. It goes
+// unnamedFile makes a file in the system's folder for temporary files. It is gone
 // when it is closed.
 func unnamedFile() (*os.File, error) {
 	file, err := os.CreateTemp("", "lmtp-")
@@ -94,7 +94,7 @@ type message struct {
 	canonical []byte // the Message-ID, or the one that all hosts derive
 	identity  hashheader.Identity
 	body      registry.Body
-	settle    []func() // to be called once the replies are written
+	kept      []parcel // to be settled once the replies are written
 }
 
 func readMessage(s *spool, fields []string) (*message, error) {

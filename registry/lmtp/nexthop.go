@@ -33,8 +33,8 @@ const maxReplies = 128 << 10
 
 var errTalks = fmt.Errorf("the server says more than %d bytes", maxReplies)
 
-// A terse is a connection to a server that may say so many bytes more: go-smtp
-// keeps all lines of a reply, of which there may be no end.
+// A terse is a connection to a server of which at most left more bytes are read:
+// go-smtp keeps all lines of a reply, and a reply may have no end.
 type terse struct {
 	net.Conn
 	left int
@@ -50,8 +50,8 @@ func (t *terse) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// connect returns a client that has been greeted and has said LHLO, and what
-// ends the session. The connection ends with ctx.
+// connect returns a client that has been greeted and has said LHLO, and a
+// function that ends the session. The connection ends with ctx.
 func connect(ctx context.Context, network, address, hostname string) (*smtp.Client, func(), error) {
 	nc, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {

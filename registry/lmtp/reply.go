@@ -17,14 +17,6 @@ func reply(code int, enhanced smtp.EnhancedCode, format string, args ...any) *sm
 // (RFC 5321, section 4.5.3.1.5). A longer one is left out.
 const maxURL = 250
 
-func archived(as Address, url string) *smtp.SMTPError {
-	return keptAs("Archived", as, url)
-}
-
-func alreadyArchived(as Address, url string) *smtp.SMTPError {
-	return keptAs("Already archived", as, url)
-}
-
 func keptAs(how string, as Address, url string) *smtp.SMTPError {
 	if len(url) > maxURL {
 		url = ""

@@ -51,7 +51,7 @@ type Options struct {
 type Server struct {
 	o        Options
 	smtp     *smtp.Server
-	archives archives
+	domains  domains
 	recent   recent
 	turns    turns           // of list and hash
 	ctx      context.Context // ends when Shutdown cuts what is in progress
@@ -68,16 +68,16 @@ type Server struct {
 // are put off until it can: a Maildir may belong to another user, who must not
 // be able to keep all services down.
 func NewServer(o Options) (*Server, error) {
-	archives, err := newArchives(o.Domains)
+	domains, err := newDomains(o.Domains)
 	if err != nil {
 		return nil, err
 	}
-	for _, a := range archives {
-		if err := a.Delivery.prepare(); err != nil {
-			o.Log.Error("the Maildir cannot be used; clients are asked to try again until it can", "list", a.List, "error", err)
+	for _, d := range domains {
+		if err := d.Delivery.prepare(); err != nil {
+			o.Log.Error("the Maildir cannot be used; clients are asked to try again until it can", "list", d.List, "error", err)
 		}
 	}
-	s := &Server{o: o, archives: archives, conns: make(map[*conn]bool)}
+	s := &Server{o: o, domains: domains, conns: make(map[*conn]bool)}
 	s.ctx, s.cut = context.WithCancel(context.Background())
 	s.smtp = smtp.NewServer(smtp.BackendFunc(s.newSession))
 	s.smtp.LMTP, s.smtp.EnableSMTPUTF8 = true, true
@@ -174,7 +174,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-done
 	}
 	s.cut()
-	s.archives.close()
+	s.domains.close()
 	return err
 }
 

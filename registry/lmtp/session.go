@@ -26,7 +26,7 @@ const maxPath = 1000
 type recipient struct {
 	text    string // as the client wrote it
 	address Address
-	archive *archive
+	domain  *Domain
 }
 
 // A session is the state of one connection. The lock is for messages that come
@@ -42,7 +42,7 @@ type session struct {
 	from     string // its reverse-path
 	accepted []recipient
 	refused  int
-	settle   []func() // to be called once the replies are written
+	kept     []parcel // to be settled once the replies are written
 }
 
 func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
@@ -55,11 +55,10 @@ func (s *Server) newSession(c *smtp.Conn) (smtp.Session, error) {
 func (s *session) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, settle := range s.settle {
-		settle()
+	for _, p := range s.kept {
+		p.Delivery.settle(p)
 	}
-	s.settle = nil
-	s.open, s.from, s.accepted = false, "", nil
+	s.open, s.from, s.accepted, s.kept = false, "", nil, nil
 	s.conn.end()
 }
 
@@ -107,11 +106,11 @@ func (s *session) recipient(to string) (recipient, *smtp.SMTPError) {
 	if err != nil {
 		return recipient{}, noPermalink(err)
 	}
-	archive, refusal := s.server.archives.find(a)
+	domain, refusal := s.server.domains.find(a)
 	if refusal == nil {
-		refusal = s.server.offer(s.from, a, archive)
+		refusal = s.server.offer(s.from, a, domain)
 	}
-	return recipient{to, a, archive}, refusal
+	return recipient{to, a, domain}, refusal
 }
 
 // Data implements smtp.Session. go-smtp calls LMTPData in its place.
@@ -140,10 +139,10 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 	m.from, m.helo = from, s.helo
 	for _, rcpt := range accepted {
 		answer := s.answer(m, rcpt)
-		s.log.Info("message answered", "rcpt", rcpt.text, "list", rcpt.archive.List, "identity", m.identity, "code", answer.Code, "text", answer.Message)
+		s.log.Info("message answered", "rcpt", rcpt.text, "list", rcpt.domain.List, "identity", m.identity, "code", answer.Code, "text", answer.Message)
 		// Reset may follow the last status at once.
 		s.mu.Lock()
-		s.settle = m.settle
+		s.kept = m.kept
 		s.mu.Unlock()
 		status.SetStatus(rcpt.text, answer)
 	}
@@ -154,7 +153,7 @@ func (s *session) LMTPData(r io.Reader, status smtp.StatusCollector) error {
 // so that no archive keeps the message from the others.
 func spoolFor(accepted []recipient) (file *os.File, err error) {
 	for _, rcpt := range accepted {
-		if file, err = rcpt.archive.Delivery.spool(); err == nil {
+		if file, err = rcpt.domain.Delivery.spool(); err == nil {
 			break
 		}
 	}
@@ -164,7 +163,7 @@ func spoolFor(accepted []recipient) (file *os.File, err error) {
 func (s *session) answer(m *message, rcpt recipient) *smtp.SMTPError {
 	ctx, cancel := context.WithTimeout(s.server.ctx, s.server.o.Timeout)
 	defer cancel()
-	return s.server.archive(ctx, m, rcpt.address, rcpt.archive)
+	return s.server.archive(ctx, m, rcpt.address, rcpt.domain)
 }
 
 // receiveError returns the reply to a message that could not be received: it is

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// A stream is what a client sends, in the form that go-smtp reads right. A command
-// comes whole or not at all: go-smtp takes the half of one for all of it where the
-// connection ends. Otherwise only the data of DATA (RFC 5321, section 4.1.1.4) differ from what was sent:
+// A stream is what a client sends, in a form that go-smtp reads correctly. A
+// command comes whole or not at all, since go-smtp would take the first half of
+// one for all of it if the connection ends there. Apart from that, only the data
+// of DATA (RFC 5321, section 4.1.1.4) differ from what was sent:
 //
 //   - Of several CRs before an LF, one is left. go-smtp takes CR CR LF for no
 //     line end: the dot behind it would be data, and so would all commands that

@@ -12,8 +12,8 @@ type turns struct {
 	taken map[string]chan struct{} // closed when the turn is over
 }
 
-// wait waits for a key's turn until ctx ends. The caller must call done behind
-// that.
+// wait waits for a key's turn until ctx ends. The caller must call done
+// afterwards.
 func (t *turns) wait(ctx context.Context, key string) (done func(), err error) {
 	for {
 		before, ok := t.take(key)

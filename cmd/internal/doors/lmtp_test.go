@@ -66,7 +66,7 @@ func startLMTP(t testing.TB, policy *stamp.Policy) *lmtpSite {
 	server, err := lmtp.NewServer(lmtp.Options{
 		Domains:  []lmtp.Domain{{Name: archiveHost, List: "devel@lists.example.org", URL: policy.Archives[0].URL, Delivery: delivery}},
 		Registry: s, Identity: policy.Identity, Hostname: archiveHost, Log: slog.New(slog.DiscardHandler),
-		MaxMessage: 64 << 20, MaxRecipients: 10, Timeout: time.Minute, RegistryTimeout: time.Minute})
+		MaxMessage: 64 << 20, MaxRecipients: 10, Timeout: time.Hour, RegistryTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -84,7 +85,7 @@ func (m *Mailman) configure() error {
 		core += fmt.Sprintf(runnerConfig, name, "0.5s")
 	}
 	url, user, password := m.REST()
-	kitty, err := json.Marshal(map[string]string{"site": m.o.Web, "domain": Domain, "rest": url[:len(url)-len("/3.1/")], "user": user,
+	kitty, err := json.Marshal(map[string]string{"site": m.o.Web, "domain": Domain, "rest": strings.TrimSuffix(url, "/3.1/"), "user": user,
 		"password": password, "dir": m.o.Dir})
 	return errors.Join(err, m.makeCertificate(), os.CopyFS(m.o.Dir, programs),
 		os.WriteFile(m.file("mailman.cfg"), []byte(core+m.o.Config), 0o600),

@@ -61,11 +61,7 @@ func (m *Mailman) Page(ctx context.Context, url string) (string, error) {
 
 // Lookup returns the archived message whose page has this hash in its URL.
 func (m *Mailman) Lookup(ctx context.Context, list, hash string) (a Archived, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.HyperKitty()+"api/list/"+list+"/email/"+hash+"/?format=json", nil)
-	if err != nil {
-		return a, err
-	}
-	err = m.do(request, &a)
+	err = m.ask(ctx, "list/"+list+"/email/"+hash+"/?format=json", &a)
 	return a, err
 }
 
@@ -80,12 +76,17 @@ func (m *Mailman) WaitArchived(ctx context.Context, list, hash string) (a Archiv
 
 // List returns all archived messages of a list.
 func (m *Mailman) List(ctx context.Context, list string) (all []Archived, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.HyperKitty()+"api/list/"+list+"/emails/?format=json&limit=1000", nil)
-	if err != nil {
-		return nil, err
-	}
-	err = m.do(request, &all)
+	err = m.ask(ctx, "list/"+list+"/emails/?format=json&limit=1000", &all)
 	return all, err
+}
+
+// ask is one request to HyperKitty's API.
+func (m *Mailman) ask(ctx context.Context, path string, answer any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.HyperKitty()+"api/"+path, nil)
+	if err != nil {
+		return err
+	}
+	return m.do(request, answer)
 }
 
 // All returns the messages of all lists, without their subjects. It asks the database: the API answers 500 for a list

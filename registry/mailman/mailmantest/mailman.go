@@ -2,7 +2,7 @@
 // demo: install.sh unpacks them into the user's cache, and this package starts them from there with a configuration,
 // databases and ports of their own.
 //
-// Like package mta it may not touch the machine's own mail system or know anything of testing.
+// Like package mtatest it may not touch the machine's own mail system or know anything of testing.
 package mailmantest
 
 import (

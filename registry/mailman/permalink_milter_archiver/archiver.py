@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from .delivery import deliver
 from .queue import Pause, Queue
-from .settings import Settings, parse
+from .settings import DEFAULT_LIMIT, DEFAULT_PAUSE, Settings, parse
 
 log = logging.getLogger("mailman.archiver")
 
@@ -59,7 +59,7 @@ class Archiver:
         settings = self._settings
         if settings is None:
             # It waits until the file is corrected, within the default limit.
-            self._queue(10000, 60).add(msg, _data(mlist))
+            self._queue(DEFAULT_LIMIT, DEFAULT_PAUSE).add(msg, _data(mlist))
             return None
         if settings.delivers:
             queue = self._queue(settings.queue_limit, settings.pause)

@@ -17,13 +17,17 @@ import smtplib
 import socket
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import BinaryIO, Optional, Tuple
 
 from .errors import Later, Refused
+from .message_id import MIN_CLAIM
 from .settings import LMTP
 
 MAX_TOKENS = 20
-_CLAIM_DIGITS = 8
+
+# The bound on what a server says in a session, in bytes.  A negotiation takes a
+# few hundred lines at most.
+MAX_REPLIES = 128 << 10
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,30 @@ class _Refusal(Exception):
         self.code, self.text = code, text.decode("utf-8", "replace")
 
 
+class _Terse:
+    """A file of a server's replies that may have MAX_REPLIES bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._left = file, MAX_REPLIES
+        self.close = file.close
+
+    def readline(self, size: int) -> bytes:
+        line = self._file.readline(size)
+        self._left -= len(line)
+        if self._left < 0:
+            raise OSError(f"the server says more than {MAX_REPLIES} bytes")
+        return line
+
+
+class _LMTP(smtplib.LMTP):
+    """Python's client keeps all lines of a reply, of which there may be no end."""
+
+    def getreply(self) -> Tuple[int, bytes]:
+        if self.file is None:
+            self.file = _Terse(self.sock.makefile("rb"))
+        return super().getreply()
+
+
 class Client:
     """A client of one archive, for the messages of one list."""
 
@@ -53,7 +81,7 @@ class Client:
         has CRLF line ends.  Raises Later or Refused."""
         try:
             with closing(self._connect()) as server:
-                receipt = self._negotiate(server, message_hash, "=" + identity[:_CLAIM_DIGITS], sender, content)
+                receipt = self._negotiate(server, message_hash, "=" + identity[:MIN_CLAIM], sender, content)
                 with suppress(OSError, smtplib.SMTPException):
                     server.quit()
                 return receipt
@@ -67,7 +95,7 @@ class Client:
         host, _, port = self._lmtp.address.rpartition(":")
         if self._lmtp.address.startswith("unix:"):
             host, port = self._lmtp.address[len("unix:") :], "0"
-        server = smtplib.LMTP(
+        server = _LMTP(
             host.strip("[]"), int(port), local_hostname=socket.gethostname(), timeout=self._lmtp.timeout
         )
         server.ehlo_or_helo_if_needed()

@@ -73,6 +73,7 @@ class Queue:
                 return
 
     def _one(self, filebase: str, deliver: Deliver) -> bool:
+        """Hand one message over.  Return whether the next one may follow."""
         try:
             msg, data = self._switchboard.dequeue(filebase)
         except FileNotFoundError:
@@ -81,21 +82,18 @@ class Queue:
             log.exception("permalink: %s cannot be read; it is kept in Mailman's queue of bad messages", filebase)
             self._switchboard.finish(filebase, preserve=True)
             return True
+        waits = keep = False
         try:
             deliver(msg, data)
         except Later as error:
             log.warning("permalink: %r waits: %s", msg["message-id"], error)
             self._switchboard.enqueue(msg, data)
+            waits = True
         except Refused as error:
             log.error("permalink: %r is refused and kept in Mailman's queue of bad messages: %s", msg["message-id"], error)
-            self._switchboard.finish(filebase, preserve=True)
-            return True
+            keep = True
         except Exception:
             log.exception("permalink: %r failed; it is kept in Mailman's queue of bad messages", msg["message-id"])
-            self._switchboard.finish(filebase, preserve=True)
-            return True
-        else:
-            self._switchboard.finish(filebase)
-            return True
-        self._switchboard.finish(filebase)
-        return False
+            keep = True
+        self._switchboard.finish(filebase, preserve=keep)
+        return not waits

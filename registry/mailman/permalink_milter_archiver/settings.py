@@ -19,6 +19,10 @@ _KEYS = {
     "queue": {"limit", "pause"},
 }
 
+# The defaults of [queue].
+DEFAULT_LIMIT = 10000
+DEFAULT_PAUSE = 60.0
+
 
 @dataclass(frozen=True)
 class API:
@@ -105,8 +109,8 @@ def parse(parser: ConfigParser) -> Settings:
         identity=_identity(general.get("identity", "message-id date")),
         api=_api(parser["api"]) if parser.has_section("api") else None,
         lmtp=_lmtp(parser["lmtp"]) if parser.has_section("lmtp") else None,
-        queue_limit=int(_positive(queue, "limit", 10000)),
-        pause=_positive(queue, "pause", 60),
+        queue_limit=int(_positive(queue, "limit", DEFAULT_LIMIT)),
+        pause=_positive(queue, "pause", DEFAULT_PAUSE),
     )
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import socketserver
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -76,7 +77,8 @@ class _LMTPHandler(socketserver.StreamRequestHandler):
             self.say(answer)
 
     def say(self, text):
-        self.wfile.write(text.encode() + b"\r\n")
+        with suppress(ConnectionError):  # the client may have hung up
+            self.wfile.write(text.encode() + b"\r\n")
 
 
 class LMTP(socketserver.ThreadingTCPServer):

@@ -77,6 +77,12 @@ class Deliver(unittest.TestCase):
         with self.assertRaises(Later):  # and one that is not there
             client.deliver(HASH, IDENTITY, "", CONTENT)
 
+    def test_a_server_whose_reply_does_not_end(self):
+        endless = "250-more\r\n" * 20_000 + "250 ok"
+        for answers in ([endless], ["250 ok", "354 " + endless]):
+            with self.assertRaises(Later):
+                self.deliver(*answers, "354 250 ok")
+
     def test_a_unix_socket(self):
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "a:1.sock")
