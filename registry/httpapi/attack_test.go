@@ -380,3 +380,16 @@ func TestFewRequestsReadAHashAtOnce(t *testing.T) {
 	close(s.leave)
 	all.Wait()
 }
+
+func TestTooLongABodyEndsTheConnection(t *testing.T) {
+	addr := serve(t, newHandler(t, httpapi.Options{Registry: prepared(t)}))
+	body := "--x\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\n" + strings.Repeat("x", 70_000)
+	answer, err := http.Post("http://"+addr+"/check", "multipart/form-data; boundary=x", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusRequestEntityTooLarge || !answer.Close {
+		t.Errorf("status %d, connection closed: %v", answer.StatusCode, answer.Close)
+	}
+}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"io"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -71,6 +72,12 @@ func (x *exchange) isStranger() bool { return len(x.grants) == 0 }
 // budget bounds what a request may ask of the registry.
 func (x *exchange) budget() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(x.r.Context(), x.o.Timeout)
+}
+
+// body returns the request's body, of which at most max bytes are read. It has
+// the server's own writer, by which a longer one ends the connection.
+func (x *exchange) body(max int64) io.ReadCloser {
+	return http.MaxBytesReader(x.ResponseWriter, x.r.Body, max)
 }
 
 // WriteHeader implements http.ResponseWriter.

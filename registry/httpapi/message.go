@@ -47,7 +47,7 @@ func (x *exchange) message() error {
 	if x.r.ContentLength > limit {
 		return fmt.Errorf("%w: %d bytes, at most %d are taken", errTooLarge, x.r.ContentLength, limit)
 	}
-	header, err := readHeader(http.MaxBytesReader(x, x.r.Body, limit))
+	header, err := readHeader(x.body(limit))
 	if err != nil {
 		return err
 	}

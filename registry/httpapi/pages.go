@@ -131,7 +131,7 @@ func (x *exchange) readForm() (f checkForm, err error) {
 	if err := wantType(x.r, "multipart/form-data"); err != nil {
 		return f, err
 	}
-	x.r.Body = http.MaxBytesReader(x, x.r.Body, min(x.o.MaxBody, maxPublic))
+	x.r.Body = x.body(min(x.o.MaxBody, maxPublic))
 	form, err := x.r.MultipartReader()
 	if err != nil {
 		return f, invalid("form: %v", err)

@@ -88,7 +88,7 @@ func (x *exchange) readJSONOf(max int64, into any) error {
 	if err := wantType(x.r, "application/json"); err != nil {
 		return err
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(x, x.r.Body, max))
+	data, err := io.ReadAll(x.body(max))
 	if err != nil {
 		return bodyError(err)
 	}

@@ -109,7 +109,7 @@ def parse(parser: ConfigParser) -> Settings:
         identity=_identity(general.get("identity", "message-id date")),
         api=_api(parser["api"]) if parser.has_section("api") else None,
         lmtp=_lmtp(parser["lmtp"]) if parser.has_section("lmtp") else None,
-        queue_limit=int(_positive(queue, "limit", DEFAULT_LIMIT)),
+        queue_limit=_count(queue, "limit", DEFAULT_LIMIT),
         pause=_positive(queue, "pause", DEFAULT_PAUSE),
     )
 
@@ -138,6 +138,13 @@ def _positive(section: SectionProxy, key: str, default: float) -> float:
     if not 0 < value < 1e9:
         raise ValueError(f"[{section.name}]: {key} = {section[key]}: write a number above 0")
     return value
+
+
+def _count(section: SectionProxy, key: str, default: int) -> int:
+    value = _positive(section, key, default)
+    if value % 1:
+        raise ValueError(f"[{section.name}]: {key} = {section[key]}: write a whole number")
+    return int(value)
 
 
 def _list_url(text: str) -> str:

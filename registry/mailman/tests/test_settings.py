@@ -53,6 +53,7 @@ class Parse(unittest.TestCase):
             (GENERAL + "identity =\n", "identity is empty"),
             (GENERAL + "[queue]\npause = soon\n", "pause = soon: write a number above 0"),
             (GENERAL + "[queue]\nlimit = 0\n", "limit = 0: write a number above 0"),
+            (GENERAL + "[queue]\nlimit = 0.5\n", "limit = 0.5: write a whole number"),
             (GENERAL + "[api]\nbase_url = localhost\n", "write an http or https URL"),
             (GENERAL + "[api]\nbase_url = http://h\n", "token_file is missing"),
             (GENERAL + "[lmtp]\naddress = /run/a\n", "write host:port or unix:/path"),
