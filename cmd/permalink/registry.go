@@ -58,7 +58,7 @@ func (f registryFlags) openOr(file string, create bool) (registry.Registry, *con
 	if !f.named() {
 		f.url = configured
 	}
-	c, err := archiveFlags{file: file}.config()
+	c, err := loadConfig(file)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -220,7 +220,7 @@ func (o *verifyOptions) examiner() (*examine.Examiner, error) {
 // list's messages are looked up.
 func (o *verifyOptions) reservation(c *config.Config) (*examine.Reservation, error) {
 	if len(c.Archives) == 0 {
-		c.Archives = []config.Archive{archiveFlags{list: o.archives.list}.archive(anyArchive)}
+		c.Archives = []config.Archive{archiveOf(anyArchive, o.archives.list)}
 	}
 	policy, err := policyOf(c)
 	if err != nil {
