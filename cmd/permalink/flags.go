@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +35,27 @@ func stdinIfNone(inputs []string) []string {
 		return []string{"-"}
 	}
 	return inputs
+}
+
+// openInput opens a file, or standard input for -.
+func openInput(name string, stdin io.Reader) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(stdin), nil
+	}
+	return os.Open(name)
+}
+
+// parseAlgorithm returns the algorithm that --algorithm names, if it may be
+// used.
+func parseAlgorithm(name string) (hashheader.Algorithm, error) {
+	algorithm, err := hashheader.ParseAlgorithm(name)
+	if err == nil {
+		err = algorithm.Allowed()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("--algorithm: %w", err)
+	}
+	return algorithm, nil
 }
 
 // addConfig adds the flag --config to a verb. Without it, the verb reads the file

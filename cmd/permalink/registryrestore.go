@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -157,15 +156,12 @@ func linesToRestore(stdin io.Reader, inputs []string) iter.Seq[*restoring] {
 }
 
 // fileToRestore returns false if no more is wanted.
-func fileToRestore(in io.Reader, name string, yield func(*restoring) bool) bool {
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return yield(&restoring{where: name + ": ", err: mailbox.Reason(err)})
-		}
-		defer f.Close()
-		in = f
+func fileToRestore(stdin io.Reader, name string, yield func(*restoring) bool) bool {
+	in, err := openInput(name, stdin)
+	if err != nil {
+		return yield(&restoring{where: name + ": ", err: mailbox.Reason(err)})
 	}
+	defer in.Close()
 	var last *restoring
 	for one := range parseLines(name, in) {
 		if last != nil && last.joins(one) {

@@ -161,15 +161,11 @@ func (s *stamper) stamp(r io.Reader, format mailbox.Format) (before, after []byt
 
 // toStdout writes a file or standard input, stamped.
 func (s *stamper) toStdout(ctx context.Context, file string) error {
-	in := s.in
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return failure(file, mailbox.Reason(err))
-		}
-		defer f.Close()
-		in = f
+	in, err := openInput(file, s.in)
+	if err != nil {
+		return failure(file, mailbox.Reason(err))
 	}
+	defer in.Close()
 	buffered := bufio.NewReaderSize(in, mailbox.KindSize)
 	head, _ := buffered.Peek(mailbox.KindSize)
 	format, err := s.kind(head)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
 
@@ -106,15 +105,12 @@ func offerOf(ctx context.Context, reg registry.Registry) stamp.Reserve {
 
 // readMessage reads the header of a file or of standard input.
 func readMessage(file string, stdin io.Reader) (edit.Raw, error) {
-	if file == "-" {
-		return edit.Read(stdin, mailbox.Single)
-	}
-	f, err := os.Open(file)
+	in, err := openInput(file, stdin)
 	if err != nil {
 		return edit.Raw{}, mailbox.Reason(err)
 	}
-	defer f.Close()
-	return edit.Read(f, mailbox.Single)
+	defer in.Close()
+	return edit.Read(in, mailbox.Single)
 }
 
 // reasonOf returns why a message has no permalink.
