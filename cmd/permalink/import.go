@@ -249,7 +249,7 @@ func (o *importOptions) outcome(ctx context.Context, r *backfill.Reporter, json 
 	}
 	switch {
 	case ctx.Err() != nil:
-		return &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+		return errGoOn
 	case err != nil:
 		return &exitError{exitTemporary, err}
 	case written != nil:

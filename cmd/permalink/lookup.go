@@ -132,6 +132,9 @@ func (o *lookupOptions) lookUp(ctx context.Context, args []string, reg registry.
 			complete = complete && whole && n > 0
 		}
 	}
+	if ctx.Err() != nil {
+		return false, errInterrupted
+	}
 	return complete, nil
 }
 

@@ -47,6 +47,13 @@ type exitError struct {
 func (e *exitError) Error() string { return fmt.Sprint(e.err) }
 func (e *exitError) Unwrap() error { return e.err }
 
+// The errors of a verb that a signal ended. The second is for what goes on where
+// it was when it is run again.
+var (
+	errInterrupted = &exitError{exitTemporary, errors.New("interrupted")}
+	errGoOn        = &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+)
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()

@@ -113,7 +113,7 @@ func (s store) restoreAll(ctx context.Context, std stdio, all iter.Seq[*restorin
 		}
 	}
 	if ctx.Err() != nil {
-		return &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+		return errGoOn
 	}
 	fmt.Fprintf(std.out, "%d restored, %d there already; %s\n", restored, there, report.Plural(problems, "problem"))
 	return unlessSound(problems)

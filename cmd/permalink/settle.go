@@ -132,6 +132,9 @@ func (o *settleOptions) run(ctx context.Context, args []string, std stdio, do ac
 			}
 		}
 	}
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
 	if failed {
 		return &exitError{exitFailed, nil}
 	}

@@ -232,7 +232,7 @@ func (s *stamper) mbox(ctx context.Context, file string, b *edit.Mbox) error {
 	case errors.As(err, &exit):
 		return exit
 	case ctx.Err() != nil:
-		return &exitError{exitTemporary, errors.New("interrupted")}
+		return errInterrupted
 	case err != nil:
 		return &exitError{exitTemporary, fmt.Errorf("%s: %w", report.Name(file), err)}
 	case failed:
@@ -264,7 +264,7 @@ func (s *stamper) inPlace(ctx context.Context, inputs []string) error {
 	}}
 	if err := w.Files(ctx, inputs); err != nil {
 		if errors.Is(err, context.Canceled) {
-			err = &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+			err = errGoOn
 		}
 		return err
 	}

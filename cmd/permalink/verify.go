@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -158,7 +157,7 @@ func (o *verifyOptions) run(ctx context.Context, inputs []string, std stdio) err
 		return &exitError{exitTemporary, fmt.Errorf("write the results: %w", err)}
 	}
 	if ctx.Err() != nil {
-		return &exitError{exitTemporary, errors.New("interrupted")}
+		return errInterrupted
 	}
 	return exitOf(out.Count)
 }
