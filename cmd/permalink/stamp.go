@@ -121,13 +121,9 @@ func (o *stampOptions) stamper(ctx context.Context, std stdio) (*stamper, error)
 	if s.registry, err = o.registry.open(c, true); err != nil {
 		return nil, err
 	}
-	s.reserve = func(r registry.Request) (registry.Result, error) { return reserveWithin(ctx, s.registry, r) }
+	s.reserve = reserveIn(ctx, s.registry)
 	return s, nil
 }
-
-// bareHash gives the permalink that needs no registry: the one that an empty
-// registry would offer.
-func bareHash(r registry.Request) (registry.Result, error) { return registry.Offer(nil, r) }
 
 func (s *stamper) close() {
 	if s.registry != nil {
@@ -292,14 +288,4 @@ func (s *stamper) file(f *os.File, known bool) (before, after []byte, err error)
 		return nil, nil, errMbox
 	}
 	return s.single(f)
-}
-
-// failure is an error of one message, with the exit code that it has.
-func failure(file string, err error) error {
-	code := exitFailed
-	var exit *exitError
-	if errors.As(err, &exit) {
-		code, err = exit.code, exit.err
-	}
-	return &exitError{code, fmt.Errorf("%s: %w", report.Name(file), err)}
 }

@@ -13,7 +13,6 @@ import (
 	"permalink-milter/cmd/permalink/edit"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader/mailbox"
-	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )
 
@@ -88,19 +87,6 @@ func (o *urlOptions) run(ctx context.Context, file string, std stdio) error {
 		return failure(file, fmt.Errorf("no permalink: %s", reasonOf(d)))
 	}
 	return o.print(d.Stamps, std)
-}
-
-// offerOf asks what a registry would answer, and reserves nothing.
-func offerOf(ctx context.Context, reg registry.Registry) stamp.Reserve {
-	return func(r registry.Request) (registry.Result, error) {
-		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-		defer cancel()
-		held, err := reg.LookupHash(ctx, r.List, r.Hash)
-		if err != nil {
-			return registry.Result{}, err
-		}
-		return registry.Offer(held, r)
-	}
 }
 
 // readMessage reads the header of a file or of standard input.
