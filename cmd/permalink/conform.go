@@ -122,7 +122,7 @@ func conformFilter(report conformReport) *cobra.Command {
 }
 
 const conformArchiveLong = `Negotiate permalinks with an archive by LMTP, and compare each reply with the
-draft's tables. The archive stores some sixty small messages whose ids are new in
+draft's tables. The archive stores some thirty small messages whose ids are new in
 every run: give it an empty list of its own.`
 
 func conformArchive(report conformReport) *cobra.Command {
