@@ -66,7 +66,7 @@ func openMilter(d *daemon, policy *stamp.Policy) (service, error) {
 	return service{"milter", listeners, server.Serve, server.Shutdown, reload}, err
 }
 
-// noteMode reminds of a mode in which mail gets no permalinks.
+// noteMode warns of a mode in which mail gets no permalinks.
 func (d *daemon) noteMode(p *stamp.Policy) {
 	if p.Observe {
 		d.log.Warn("milter.mode is observe: every message passes unchanged, and none is reserved")

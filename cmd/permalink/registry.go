@@ -67,8 +67,8 @@ func (f registryFlags) openOr(file string, create bool) (registry.Registry, *con
 	return reg, c, err
 }
 
-// answerTimeout bounds an answer of a registry, and the begin of a listing of an
-// API.
+// answerTimeout bounds the wait for an answer of a registry, and for the start of
+// a listing of an API.
 const answerTimeout = 30 * time.Second
 
 // bareHash gives the permalink that needs no registry: the one that an empty

@@ -13,9 +13,9 @@ import (
 	"permalink-milter/registry/stamp"
 )
 
-// OfArgument yields what an argument means: one query, or for a file, or for -,
-// which is stdin, one for each of its messages. A list that is not empty takes
-// the place of the one that the argument names.
+// OfArgument yields what an argument means: one query, or one for each message of
+// a file. The file - is stdin. A list that is not empty replaces the one that the
+// argument names.
 func OfArgument(ctx context.Context, arg, list string, p *stamp.Policy, stdin io.Reader) iter.Seq2[Query, error] {
 	return func(yield func(Query, error) bool) {
 		q := Parse(arg, p)
