@@ -128,7 +128,7 @@ func (f followFlags) client() *follow.Client {
 	if !f.follow {
 		return nil
 	}
-	return follow.New(follow.Options{Timeout: f.timeout, AllowPrivate: f.allowPrivate, UserAgent: "permalink-milter verify"})
+	return follow.New(follow.Options{Timeout: f.timeout, AllowPrivate: f.allowPrivate})
 }
 
 // run verifies the inputs. Findings come in order, one at a time, so that
