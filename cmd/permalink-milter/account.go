@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -27,23 +28,7 @@ func lookUpAccount(name string) (account, error) {
 	if err != nil {
 		return account{}, err
 	}
-	return newAccount(u)
-}
-
-// ownAccount returns the account of this process.
-func ownAccount() account {
-	a := account{name: strconv.Itoa(os.Geteuid()), uid: os.Geteuid(), gid: os.Getegid()}
-	if u, err := user.LookupId(a.name); err == nil {
-		a.name = u.Username
-	}
-	a.groups, _ = os.Getgroups()
-	a.self = true
-	return a
-}
-
-func newAccount(u *user.User) (account, error) {
 	a := account{name: u.Username}
-	var err error
 	if a.uid, err = strconv.Atoi(u.Uid); err != nil {
 		return a, err
 	}
@@ -60,15 +45,18 @@ func newAccount(u *user.User) (account, error) {
 	return a, err
 }
 
-// in reports whether the account is a member of a group.
-func (a account) in(gid int) bool {
-	for _, g := range append([]int{a.gid}, a.groups...) {
-		if g == gid {
-			return true
-		}
+// ownAccount returns the account of this process.
+func ownAccount() account {
+	a := account{name: strconv.Itoa(os.Geteuid()), uid: os.Geteuid(), gid: os.Getegid(), self: true}
+	if u, err := user.LookupId(a.name); err == nil {
+		a.name = u.Username
 	}
-	return false
+	a.groups, _ = os.Getgroups()
+	return a
 }
+
+// in reports whether the account is a member of a group.
+func (a account) in(gid int) bool { return a.gid == gid || slices.Contains(a.groups, gid) }
 
 // may reports whether the account has a right on a file: r, w or x, by access
 // control lists too. For another account, about which only root can ask, it

@@ -36,19 +36,23 @@ func (h *host) checkAddress(key string, a config.Address) {
 	}
 }
 
+// higherPort is the hint for a port that only root may open.
+const higherPort = "take a higher port, or let systemd open it with a socket unit"
+
 func (h *host) checkPort(key, network, address string) {
 	ln, err := net.Listen(network, address)
-	if err == nil {
+	switch {
+	case err == nil:
 		ln.Close()
 		h.checkPrivileged(key, address)
-		return
-	}
-	if !errors.Is(err, syscall.EADDRINUSE) {
+	case errors.Is(err, syscall.EADDRINUSE):
+		_, port, _ := net.SplitHostPort(address)
+		h.checkHolder(key, address, portHolder(port))
+	case errors.Is(err, syscall.EACCES):
+		h.fail(key, higherPort, "%w", err)
+	default:
 		h.fail(key, "write an address of this host", "%w", err)
-		return
 	}
-	_, port, _ := net.SplitHostPort(address)
-	h.checkHolder(key, address, portHolder(port))
 }
 
 // checkPrivileged finds a port that only root may open.
@@ -60,7 +64,7 @@ func (h *host) checkPrivileged(key, address string) {
 		first, _ = strconv.Atoi(strings.TrimSpace(string(data)))
 	}
 	if h.daemon.uid != 0 && port > 0 && port < first {
-		h.fail(key, "take a higher port, or let systemd open it with a socket unit", "the user %s may not open ports below %d", h.daemon.name, first)
+		h.fail(key, higherPort, "the user %s may not open ports below %d", h.daemon.name, first)
 	}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -40,16 +39,13 @@ func check(ctx context.Context, file string, asJSON bool, std stdio) error {
 		return err
 	}
 	if problems.Err() != nil {
-		return &exitError{code, errReported}
+		return &exitError{code, nil}
 	}
 	if !asJSON {
 		fmt.Fprintf(std.out, "%s: configuration is valid\n", problems.File())
 	}
 	return nil
 }
-
-// errReported ends the program after all has been said.
-var errReported = errors.New("")
 
 // printFindings prints all problems, as lines of JSON to standard output or as
 // text to standard error.

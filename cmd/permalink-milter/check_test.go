@@ -5,8 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"permalink-milter/config"
@@ -118,6 +121,26 @@ func TestCheckOfTheDaemonsRights(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
+	}
+}
+
+// A user who may not open a port gets the hint that root gets for that user.
+func TestCheckOfAPortThatOnlyRootMayOpen(t *testing.T) {
+	need.Root(t)
+	problems := new(config.Problems)
+	h := host{problems: problems, daemon: account{name: "nobody", uid: 65534, self: true}}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		runtime.LockOSThread() // for good: the thread ends with its user
+		if _, _, err := syscall.RawSyscall(syscall.SYS_SETRESUID, 65534, 65534, 65534); err != 0 {
+			t.Error(err)
+			return
+		}
+		h.checkPort("milter.listen[0]", "tcp4", "127.0.0.1:24")
+	})
+	wg.Wait()
+	if err := problems.Err(); err == nil || !strings.Contains(err.Error(), "take a higher port, or let systemd open it") {
+		t.Error(err)
 	}
 }
 

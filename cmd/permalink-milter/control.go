@@ -22,12 +22,15 @@ const controlTimeout = 30 * time.Second
 // neither journals nor opens the breaker. Mail flows without it: where it cannot
 // be opened, the log says so.
 func openControl(d *daemon, policy *stamp.Policy) (service, error) {
-	handler, err := httpapi.New(httpapi.Options{Store: d.store, StoreName: setup.StoreName(config.InStateDir(d.config.Registry.URL, d.config.StateDir)), Policy: policy, BaseURL: d.config.HTTP.BaseURL, Log: d.log, Timeout: controlTimeout, MaxBody: int64(d.config.HTTP.MaxBody),
-		Registry: registry.New(d.store, registry.Options{TTL: time.Duration(d.config.Registry.ReservationTTL)})})
+	c := d.config
+	handler, err := httpapi.New(httpapi.Options{
+		Store: d.store, StoreName: setup.StoreName(config.InStateDir(c.Registry.URL, c.StateDir)),
+		Registry: registry.New(d.store, registry.Options{TTL: time.Duration(c.Registry.ReservationTTL)}),
+		Policy:   policy, BaseURL: c.HTTP.BaseURL, Log: d.log, Timeout: controlTimeout, MaxBody: int64(c.HTTP.MaxBody)})
 	if err != nil {
 		return service{}, err
 	}
-	socket := setup.ControlSocket(d.config.StateDir)
+	socket := setup.ControlSocket(c.StateDir)
 	ln, err := private.listenUnix(socket)
 	if err != nil {
 		d.log.Error("no socket for the tool permalink, which works beside the daemon only with one", "socket", socket, "error", err)

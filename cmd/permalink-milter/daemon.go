@@ -33,7 +33,7 @@ type daemon struct {
 	store    registry.Store // behind registry, without the guard
 	registry registry.Registry
 	redis    *redisreg.Store        // under registry; nil for another store
-	evicts   atomic.Pointer[string] // what Redis is told of its eviction; nil if nothing
+	evicts   atomic.Pointer[string] // why Redis may evict reservations; nil if it may not
 	sockets  *sockets
 	lowered  map[string]int // bounds on connections, see lowerBounds
 	services []service
@@ -84,8 +84,8 @@ func archiveNames(c *config.Config) []string {
 	return names
 }
 
-// compareArchives warns of a reload that drops archives, which may be a slip of
-// who edits or installs the file.
+// compareArchives warns of a reload that drops archives: whoever edited the file
+// may not have meant to.
 func (d *daemon) compareArchives(next []string) {
 	dropped := slices.DeleteFunc(slices.Clone(d.archives), func(name string) bool { return slices.Contains(next, name) })
 	if len(dropped) > 0 {

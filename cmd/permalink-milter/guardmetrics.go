@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // breakerStates are the names that the guard gives to the states of its circuit
@@ -19,18 +20,16 @@ type guardMetrics struct {
 }
 
 func newGuardMetrics(r prometheus.Registerer) *guardMetrics {
+	in := maker{promauto.With(r)}
 	m := &guardMetrics{
-		journalled: prometheus.NewCounter(prometheus.CounterOpts(opts("journalled_total",
-			"Reservations written to the journal because the registry did not answer."))),
-		journalFailed: prometheus.NewCounter(prometheus.CounterOpts(opts("journal_failures_total",
-			"Reservations lost because the journal or its disk was full."))),
-		replayed: counter("replayed_total", "Reservations replayed from the journal to the registry, by result: the same token, or a conflict.", "result"),
-		records:  prometheus.NewGauge(prometheus.GaugeOpts(opts("journal_records", "Reservations in the journal that wait for the registry."))),
-		bytes:    prometheus.NewGauge(prometheus.GaugeOpts(opts("journal_bytes", "Size of the journal on disk."))),
-		breaker: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("breaker_state",
+		journalled:    in.counter("journalled_total", "Reservations written to the journal because the registry did not answer."),
+		journalFailed: in.counter("journal_failures_total", "Reservations lost because the journal or its disk was full."),
+		replayed:      in.counters("replayed_total", "Reservations replayed from the journal to the registry, by result: the same token, or a conflict.", "result"),
+		records:       in.gauge("journal_records", "Reservations in the journal that wait for the registry."),
+		bytes:         in.gauge("journal_bytes", "Size of the journal on disk."),
+		breaker: in.NewGaugeVec(prometheus.GaugeOpts(opts("breaker_state",
 			"1 for the current state of the circuit breaker in front of the registry: closed, half-open or open.")), []string{"state"}),
 	}
-	r.MustRegister(m.journalled, m.journalFailed, m.replayed, m.records, m.bytes, m.breaker)
 	for _, result := range []string{"same", "conflict"} {
 		m.replayed.WithLabelValues(result)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"permalink-milter/registry/httpapi"
 )
@@ -13,9 +14,8 @@ import (
 // observeHTTP registers the metrics of the HTTP service and returns the function
 // that updates them.
 func (m *metrics) observeHTTP() func(route string, status int, took time.Duration) {
-	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "http_request_duration_seconds",
+	seconds := promauto.With(m.registry).NewHistogramVec(prometheus.HistogramOpts{Namespace: namespace, Name: "http_request_duration_seconds",
 		Help: "Duration of requests to the API, the resolver and the page, by route and status.", Buckets: buckets}, []string{"route", "code"})
-	m.registry.MustRegister(seconds)
 	return func(route string, status int, took time.Duration) {
 		if route == "" {
 			route = "none"

@@ -32,13 +32,14 @@ const (
 // stdio holds the streams that the daemon writes to.
 type stdio struct{ out, err io.Writer }
 
-// An exitError ends the program with an exit code.
+// An exitError ends the program with an exit code. Err is printed; it is nil
+// where everything was printed.
 type exitError struct {
 	code int
 	err  error
 }
 
-func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Error() string { return fmt.Sprint(e.err) }
 func (e *exitError) Unwrap() error { return e.err }
 
 func main() {
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 		fmt.Fprintf(std.err, "permalink-milter: %v\nTry 'permalink-milter --help'.\n", err)
 		return exitUsage
 	}
-	if exit.err != errReported {
+	if exit.err != nil {
 		fmt.Fprintln(std.err, exit.err)
 	}
 	return exit.code

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"permalink-milter/cmd/internal/version"
 	"permalink-milter/registry"
@@ -17,9 +17,6 @@ const namespace = "permalink_milter"
 // buckets are those of durations, in seconds: from a reservation in memory to
 // the longest useful budget.
 var buckets = []float64{.0001, .0005, .001, .005, .01, .05, .1, .5, 1, 5, 30}
-
-// reserveFunc is registry.Registry's Reserve.
-type reserveFunc = func(context.Context, registry.Request) (registry.Result, error)
 
 // metrics are those of the daemon and its milter. They implement
 // milter.Observer. The other services register theirs with the registry.
@@ -41,31 +38,51 @@ type metrics struct {
 // newMetrics returns the metrics of a daemon that has just read its
 // configuration.
 func newMetrics() *metrics {
-	m := &metrics{
-		registry:           prometheus.NewRegistry(),
-		connections:        prometheus.NewGauge(prometheus.GaugeOpts(opts("connections", "Open connections from MTAs."))),
-		messages:           counter("messages_total", "Messages, by result.", "result"),
-		messageSeconds:     histogram("message_duration_seconds", "Time from the end of a message to its decision."),
-		reservations:       counter("reservations_total", "Registry calls, by outcome.", "outcome"),
-		reservationSeconds: histogram("reservation_duration_seconds", "Duration of registry calls."),
-		collisions: prometheus.NewCounter(prometheus.CounterOpts(opts("collisions_total",
-			"Messages that got a token with a suffix, such as HASH-2, because another message holds the bare hash."))),
-		refused: counter("refused_total", "Connections and messages that were not served or had to wait, by reason.", "reason"),
-		reloadSuccess: prometheus.NewGauge(prometheus.GaugeOpts(opts("config_last_reload_successful",
-			"1 if the last reading of the configuration succeeded, else 0."))),
-		reloadTime: prometheus.NewGauge(prometheus.GaugeOpts(opts("config_last_reload_success_timestamp_seconds",
-			"Time of the last successful reading of the configuration."))),
-	}
-	m.evicts = prometheus.NewGauge(prometheus.GaugeOpts(opts("registry_evicts",
-		"1 if Redis now throws reservations away when its memory runs out, else 0.")))
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	in := maker{promauto.With(r)}
 	build := opts("build_info", "Always 1; the label is the version of the program.")
 	build.ConstLabels = prometheus.Labels{"version": version.String()}
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts(build), func() float64 { return 1 }),
-		m.connections, m.messages, m.messageSeconds, m.reservations, m.reservationSeconds, m.collisions, m.refused, m.reloadSuccess, m.reloadTime, m.evicts)
+	in.NewGaugeFunc(prometheus.GaugeOpts(build), func() float64 { return 1 })
+	m := &metrics{
+		registry:           r,
+		connections:        in.gauge("connections", "Open connections from MTAs."),
+		messages:           in.counters("messages_total", "Messages, by result.", "result"),
+		messageSeconds:     in.histogram("message_duration_seconds", "Time from the end of a message to its decision."),
+		reservations:       in.counters("reservations_total", "Registry calls, by outcome.", "outcome"),
+		reservationSeconds: in.histogram("reservation_duration_seconds", "Duration of registry calls."),
+		collisions:         in.counter("collisions_total", "Messages that got a token with a suffix, such as HASH-2, because another message holds the bare hash."),
+		refused:            in.counters("refused_total", "Connections and messages that were not served or had to wait, by reason.", "reason"),
+		reloadSuccess:      in.gauge("config_last_reload_successful", "1 if the last reading of the configuration succeeded, else 0."),
+		reloadTime:         in.gauge("config_last_reload_success_timestamp_seconds", "Time of the last successful reading of the configuration."),
+		evicts:             in.gauge("registry_evicts", "1 if Redis now throws reservations away when its memory runs out, else 0."),
+	}
 	m.zero()
 	m.reloaded(true)
 	return m
+}
+
+// A maker makes metrics of the daemon and registers them.
+type maker struct{ promauto.Factory }
+
+func (in maker) gauge(name, help string) prometheus.Gauge {
+	return in.NewGauge(prometheus.GaugeOpts(opts(name, help)))
+}
+
+func (in maker) counter(name, help string) prometheus.Counter {
+	return in.NewCounter(prometheus.CounterOpts(opts(name, help)))
+}
+
+func (in maker) counters(name, help, label string) *prometheus.CounterVec {
+	return in.NewCounterVec(prometheus.CounterOpts(opts(name, help)), []string{label})
+}
+
+func (in maker) histogram(name, help string) prometheus.Histogram {
+	return in.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets})
+}
+
+func opts(name, help string) prometheus.Opts {
+	return prometheus.Opts{Namespace: namespace, Name: name, Help: help}
 }
 
 // zero creates the counters at 0 before the first event, so that rates can be
@@ -81,18 +98,6 @@ func (m *metrics) zero() {
 	m.reservations.WithLabelValues("error")
 }
 
-func opts(name, help string) prometheus.Opts {
-	return prometheus.Opts{Namespace: namespace, Name: name, Help: help}
-}
-
-func counter(name, help, label string) *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts(opts(name, help)), []string{label})
-}
-
-func histogram(name, help string) prometheus.Histogram {
-	return prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: name, Help: help, Buckets: buckets})
-}
-
 // Connection implements milter.Observer.
 func (m *metrics) Connection(delta int) { m.connections.Add(float64(delta)) }
 
@@ -106,18 +111,6 @@ func (m *metrics) Message(result string, took time.Duration) {
 func (m *metrics) Reservation(outcome string, took time.Duration) {
 	m.reservations.WithLabelValues(outcome).Inc()
 	m.reservationSeconds.Observe(took.Seconds())
-}
-
-// countCollisions returns a function that reserves and counts new reservations
-// whose token has a suffix.
-func (m *metrics) countCollisions(reserve reserveFunc) reserveFunc {
-	return func(ctx context.Context, r registry.Request) (registry.Result, error) {
-		result, err := reserve(ctx, r)
-		if err == nil && result.Outcome == registry.Fresh && result.Ordinal > 1 {
-			m.collisions.Inc()
-		}
-		return result, err
-	}
 }
 
 // Refused implements milter.Observer.

@@ -82,21 +82,24 @@ func postconf(args ...string) (map[string]string, bool) {
 // braces before its own settings (postconf(5), smtpd_milters).
 func milters(value string) (addresses []string) {
 	for value = skip(value); value != ""; value = skip(value) {
-		entry := value
+		var address string
 		if rest, braced := strings.CutPrefix(value, "{"); braced {
-			entry, value, _ = strings.Cut(rest, "}")
-			entry = skip(entry)
-			if end := strings.IndexAny(entry, separators); end >= 0 {
-				entry = entry[:end]
-			}
-		} else if end := strings.IndexAny(value, separators); end >= 0 {
-			entry, value = value[:end], value[end:]
+			rest, value, _ = strings.Cut(rest, "}")
+			address, _ = cutWord(skip(rest))
 		} else {
-			value = ""
+			address, value = cutWord(value)
 		}
-		addresses = append(addresses, entry)
+		addresses = append(addresses, address)
 	}
 	return addresses
+}
+
+// cutWord returns what stands before the first separator, and what follows.
+func cutWord(value string) (word, rest string) {
+	if end := strings.IndexAny(value, separators); end >= 0 {
+		return value[:end], value[end:]
+	}
+	return value, ""
 }
 
 // separators stand between the milters of a list.

@@ -54,7 +54,7 @@ func openMilter(d *daemon, policy *stamp.Policy) (service, error) {
 	c := d.config.Milter
 	d.noteMode(policy)
 	server := milter.NewServer(milter.Options{
-		Policy: policy, Reserve: d.metrics.countCollisions(d.registry.Reserve), Offer: d.offer, Log: d.log, Observe: d.metrics,
+		Policy: policy, Reserve: d.reserve, Offer: d.offer, Log: d.log, Observe: d.metrics,
 		IdleTimeout: time.Duration(c.IdleTimeout), MessageBudget: time.Duration(c.MessageBudget)})
 	listeners, err := d.listen("milter", c.MaxConnections, server.DropIdlest, c.Listen...)
 	reload := func(_ *config.Config, p *stamp.Policy) {
@@ -66,14 +66,23 @@ func openMilter(d *daemon, policy *stamp.Policy) (service, error) {
 	return service{"milter", listeners, server.Serve, server.Shutdown, reload}, err
 }
 
-// noteMode reminds of a mode in which mail gets no permalinks.
+// noteMode warns of a mode in which mail gets no permalinks.
 func (d *daemon) noteMode(p *stamp.Policy) {
 	if p.Observe {
 		d.log.Warn("milter.mode is observe: every message passes unchanged, and none is reserved")
 	}
 }
 
-// offer returns what Reserve would, and reserves nothing.
+// reserve reserves, and counts new reservations whose token has a suffix.
+func (d *daemon) reserve(ctx context.Context, r registry.Request) (registry.Result, error) {
+	result, err := d.registry.Reserve(ctx, r)
+	if err == nil && result.Outcome == registry.Fresh && result.Ordinal > 1 {
+		d.metrics.collisions.Inc()
+	}
+	return result, err
+}
+
+// offer returns what reserve would, and reserves nothing.
 func (d *daemon) offer(ctx context.Context, r registry.Request) (registry.Result, error) {
 	held, err := d.registry.LookupHash(ctx, r.List, r.Hash)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"permalink-milter/registry"
 )
@@ -49,9 +50,7 @@ func (s sweptRegistry) Close() error {
 }
 
 func newSweptCounter(r prometheus.Registerer) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts(opts("swept_total", "Expired reservations that were removed from the registry.")))
-	r.MustRegister(c)
-	return c
+	return maker{promauto.With(r)}.counter("swept_total", "Expired reservations that were removed from the registry.")
 }
 
 // sweepForEver sweeps a store now and then, until ctx ends.

@@ -14,7 +14,7 @@ import (
 // printConflicts prints the conflicts that the replay of the daemon's journal
 // found. The daemon may run meanwhile.
 func (o *lookupOptions) printConflicts(std stdio) error {
-	c, err := archiveFlags{file: o.config}.config()
+	c, err := loadConfig(o.config)
 	if err != nil {
 		return err
 	}

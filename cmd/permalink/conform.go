@@ -103,8 +103,8 @@ func conformFilter(report conformReport) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, address []string) error {
 		target := conform.FilterTarget{Address: address[0]}
 		var err error
-		if target.Algorithm, err = hashheader.ParseAlgorithm(*name); err != nil {
-			return fmt.Errorf("--algorithm: %w", err)
+		if target.Algorithm, err = parseAlgorithm(*name); err != nil {
+			return err
 		}
 		if target.List, err = hashheader.CheckList(*list); err != nil {
 			return fmt.Errorf("--list: %w", err)
@@ -114,7 +114,7 @@ func conformFilter(report conformReport) *cobra.Command {
 		}
 		tests, err := conform.Filter(target)
 		if err != nil {
-			return fmt.Errorf("--algorithm: %w", err)
+			return err
 		}
 		return report(cmd.Context(), tests)
 	}
@@ -137,13 +137,13 @@ func conformArchive(report conformReport) *cobra.Command {
 	name := cmd.Flags().String("algorithm", "md5", "of the tokens: `md5|sha1|sha256`")
 	_ = cmd.MarkFlagRequired("domain") // fails for a flag that is not there
 	cmd.RunE = func(cmd *cobra.Command, address []string) error {
-		algorithm, err := hashheader.ParseAlgorithm(*name)
+		algorithm, err := parseAlgorithm(*name)
 		if err != nil {
-			return fmt.Errorf("--algorithm: %w", err)
+			return err
 		}
 		tests, err := conform.Archive(conform.ArchiveTarget{Address: address[0], Domain: *domain, Algorithm: algorithm})
 		if err != nil {
-			return fmt.Errorf("--algorithm: %w", err)
+			return err
 		}
 		return report(cmd.Context(), tests)
 	}
@@ -174,8 +174,8 @@ func conformResolver(report conformReport) *cobra.Command {
 		if target.Base, err = url.Parse(base[0]); err != nil || !hashheader.IsWeb(target.Base) {
 			return fmt.Errorf("%q is not the URL of a resolver: write http://HOST", base[0])
 		}
-		if target.Algorithm, err = hashheader.ParseAlgorithm(*name); err != nil {
-			return fmt.Errorf("--algorithm: %w", err)
+		if target.Algorithm, err = parseAlgorithm(*name); err != nil {
+			return err
 		}
 		for _, text := range *templates {
 			template, err := hashheader.ParseTemplate(text)

@@ -30,6 +30,7 @@ func daemonOf(stateDir, url string) (*httpapi.Client, error) {
 		return nil, &exitError{exitTemporary, err}
 	}
 	transport := newTransport()
+	transport.Proxy = nil // those of the environment are for other hosts
 	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, socket) }
 	daemon := &httpapi.Client{Base: "http://control.sock", HTTP: &http.Client{Transport: transport}}
 	ctx, cancel := context.WithTimeout(context.Background(), answerTimeout)

@@ -58,7 +58,7 @@ func newDeliver(std stdio) *cobra.Command {
 		}
 		ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
 		defer cancel()
-		return deliver(ctx, request, files, std)
+		return deliver(ctx, request, stdinIfNone(files)[0], std)
 	}
 	return cmd
 }
@@ -68,10 +68,7 @@ func (f deliverFlags) request() (lmtp.Request, error) {
 	if f.domain == "" {
 		f.domain = host
 	}
-	algorithm, err := hashheader.ParseAlgorithm(f.algorithm)
-	if err == nil {
-		err = algorithm.Allowed()
-	}
+	algorithm, err := parseAlgorithm(f.algorithm)
 	odd := slices.IndexFunc(f.claim, func(field string) bool { return !slices.Contains(hashheader.IdentityFields, field) })
 	switch {
 	case f.server == "":
@@ -79,7 +76,7 @@ func (f deliverFlags) request() (lmtp.Request, error) {
 	case f.domain == "":
 		return lmtp.Request{}, errors.New("write --domain HOST, the archive's")
 	case err != nil:
-		return lmtp.Request{}, fmt.Errorf("--algorithm: %w", err)
+		return lmtp.Request{}, err
 	case odd >= 0:
 		return lmtp.Request{}, fmt.Errorf("--claim: %q: write some of %s", f.claim[odd], strings.Join(hashheader.IdentityFields, ","))
 	}
@@ -87,16 +84,12 @@ func (f deliverFlags) request() (lmtp.Request, error) {
 	return lmtp.Request{Server: f.server, Domain: f.domain, ListName: name, Algorithm: algorithm, Identity: f.claim, From: f.from, Hostname: hostname}, err
 }
 
-func deliver(ctx context.Context, r lmtp.Request, files []string, std stdio) error {
-	message := std.in
-	if len(files) > 0 && files[0] != "-" {
-		f, err := os.Open(files[0])
-		if err != nil {
-			return &exitError{exitFailed, err}
-		}
-		defer f.Close()
-		message = f
+func deliver(ctx context.Context, r lmtp.Request, file string, std stdio) error {
+	message, err := openInput(file, std.in)
+	if err != nil {
+		return &exitError{exitFailed, err}
 	}
+	defer message.Close()
 	receipt, err := lmtp.Deliver(ctx, r, message)
 	switch {
 	case errors.Is(err, lmtp.ErrTemporary):

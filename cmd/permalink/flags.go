@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -33,6 +35,27 @@ func stdinIfNone(inputs []string) []string {
 		return []string{"-"}
 	}
 	return inputs
+}
+
+// openInput opens a file, or standard input for -.
+func openInput(name string, stdin io.Reader) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(stdin), nil
+	}
+	return os.Open(name)
+}
+
+// parseAlgorithm returns the algorithm that --algorithm names, if it may be
+// used.
+func parseAlgorithm(name string) (hashheader.Algorithm, error) {
+	algorithm, err := hashheader.ParseAlgorithm(name)
+	if err == nil {
+		err = algorithm.Allowed()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("--algorithm: %w", err)
+	}
+	return algorithm, nil
 }
 
 // addConfig adds the flag --config to a verb. Without it, the verb reads the file
@@ -87,28 +110,34 @@ func (a *archiveFlags) add(cmd *cobra.Command) {
 
 // config returns the configuration that the flags describe.
 func (a archiveFlags) config() (*config.Config, error) {
-	if a.file != "" {
-		c, problems := setup.LoadConfig(a.file)
-		if err := problems.Err(); err != nil {
-			return nil, &exitError{exitConfig, err}
-		}
-		return c, nil
+	c, err := loadConfig(a.file)
+	if err != nil {
+		return nil, err
 	}
-	c := config.Default()
 	for _, text := range a.templates {
 		if _, err := hashheader.ParseTemplate(text); err != nil {
 			return nil, fmt.Errorf("--archive: %w", err)
 		}
-		c.Archives = append(c.Archives, a.archive(text))
+		c.Archives = append(c.Archives, archiveOf(text, a.list))
 	}
 	return c, nil
 }
 
-// archive returns the archive of a template: of the one list, or of all lists.
-func (a archiveFlags) archive(template string) config.Archive {
-	archive := config.Archive{Name: template, URL: template, List: a.list}
-	if a.list == "" {
-		archive.Lists, archive.Except = []string{"*"}, config.DefaultExcept()
+// loadConfig returns the configuration in a file, or without one the defaults.
+func loadConfig(file string) (*config.Config, error) {
+	c, problems := setup.LoadConfig(file)
+	if err := problems.Err(); err != nil {
+		return nil, &exitError{exitConfig, err}
+	}
+	return c, nil
+}
+
+// archiveOf returns the archive of a template: of one list, or without one of
+// all lists.
+func archiveOf(template, list string) config.Archive {
+	archive := config.Archive{Name: template, URL: template, List: list}
+	if list == "" {
+		archive.Lists = []string{"*"}
 	}
 	return archive
 }

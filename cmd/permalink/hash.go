@@ -39,13 +39,10 @@ func newHash(std stdio) *cobra.Command {
 	var sources sourceFlags
 	sources.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
-		algorithm, err := hashheader.ParseAlgorithm(*name)
-		if err == nil {
-			err = algorithm.Allowed()
-		}
+		algorithm, err := parseAlgorithm(*name)
 		switch {
 		case err != nil:
-			return fmt.Errorf("--algorithm: %w", err)
+			return err
 		case cmd.Flags().Changed("message-id") && len(files) > 0:
 			return errors.New("write --message-id or files, not both")
 		case cmd.Flags().Changed("message-id"):

@@ -207,7 +207,7 @@ func (o *importOptions) policy(c *config.Config) (*stamp.Policy, error) {
 		if _, err := hashheader.ParseTemplate(o.url); err != nil {
 			return nil, fmt.Errorf("--url: %w", err)
 		}
-		one.Archives = []config.Archive{archiveFlags{list: o.list}.archive(o.url)}
+		one.Archives = []config.Archive{archiveOf(o.url, o.list)}
 	}
 	policy, err := policyOf(&one)
 	if err != nil || len(policy.Holding(o.list)) > 0 {
@@ -216,7 +216,7 @@ func (o *importOptions) policy(c *config.Config) (*stamp.Policy, error) {
 	if !o.reserveOnly {
 		return nil, fmt.Errorf("no archive of the configuration holds %s: write --url TEMPLATE, or --reserve-only", o.list)
 	}
-	one.Archives = []config.Archive{archiveFlags{list: o.list}.archive(anyArchive)}
+	one.Archives = []config.Archive{archiveOf(anyArchive, o.list)}
 	return policyOf(&one)
 }
 
@@ -249,7 +249,7 @@ func (o *importOptions) outcome(ctx context.Context, r *backfill.Reporter, json 
 	}
 	switch {
 	case ctx.Err() != nil:
-		return &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+		return errGoOn
 	case err != nil:
 		return &exitError{exitTemporary, err}
 	case written != nil:

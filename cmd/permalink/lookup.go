@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"iter"
-	"os"
 	"strings"
 	"time"
 
@@ -17,7 +13,6 @@ import (
 	"permalink-milter/cmd/permalink/query"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader"
-	"permalink-milter/hashheader/mailbox"
 	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )
@@ -118,11 +113,8 @@ func (o *lookupOptions) run(ctx context.Context, args []string, std stdio) error
 func (o *lookupOptions) lookUp(ctx context.Context, args []string, reg registry.Registry, policy *stamp.Policy, std stdio) (complete bool, err error) {
 	complete = true
 	for _, arg := range args {
-		for q, err := range queries(ctx, arg, policy, std.in) {
+		for q, err := range query.OfArgument(ctx, arg, o.list, policy, std.in) {
 			n, whole := 0, true
-			if o.list != "" {
-				q.List = o.list
-			}
 			if err == nil {
 				n, whole, err = o.print(std, q.Find(ctx, reg))
 			}
@@ -140,42 +132,16 @@ func (o *lookupOptions) lookUp(ctx context.Context, args []string, reg registry.
 			complete = complete && whole && n > 0
 		}
 	}
-	return complete, nil
-}
-
-// queries yields what an argument means: one query, or for a file one for each
-// of its messages.
-func queries(ctx context.Context, arg string, p *stamp.Policy, stdin io.Reader) iter.Seq2[query.Query, error] {
-	return func(yield func(query.Query, error) bool) {
-		q := query.Parse(arg, p)
-		info, err := os.Stat(arg)
-		isFile := err == nil && info.Mode().IsRegular() && !strings.Contains(arg, "://")
-		if errors.Is(err, fs.ErrNotExist) && q.Kind == query.MessageID && !strings.Contains(arg, "@") {
-			q.Kind += ", since there is no file of this name"
-		}
-		if !isFile && arg != "-" {
-			yield(q, nil)
-			return
-		}
-		source := mailbox.Options{Stdin: stdin, Wants: func(name []byte) bool { return p.Wants(string(name)) }}
-		for m := range mailbox.Map(ctx, []string{arg}, source, func(m *mailbox.Message) mailbox.Message { return *m }) {
-			q, err := query.OfMessage(m.Header, p)
-			if !m.Whole() {
-				err = m.Err
-			}
-			if !yield(q, err) {
-				return
-			}
-		}
+	if ctx.Err() != nil {
+		return false, errInterrupted
 	}
+	return complete, nil
 }
 
 // print writes reservations, and returns how many there were and whether all of
 // them could be read.
 func (o *lookupOptions) print(std stdio, reservations iter.Seq2[registry.Reservation, error]) (n int, whole bool, err error) {
 	whole = true
-	e := json.NewEncoder(std.out)
-	e.SetEscapeHTML(false)
 	for r, err := range reservations {
 		switch {
 		case errors.Is(err, registry.ErrCorrupt):
@@ -187,7 +153,7 @@ func (o *lookupOptions) print(std stdio, reservations iter.Seq2[registry.Reserva
 		}
 		n++
 		if o.json {
-			err = e.Encode(r.JSON())
+			err = writeRecords(std.out, []registry.Reservation{r})
 		} else {
 			_, err = fmt.Fprintln(std.out, line(r))
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"permalink-milter/cmd/internal/version"
+	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader"
 )
 
@@ -46,6 +47,23 @@ type exitError struct {
 
 func (e *exitError) Error() string { return fmt.Sprint(e.err) }
 func (e *exitError) Unwrap() error { return e.err }
+
+// failure is an error of one message, with the exit code that it has.
+func failure(file string, err error) error {
+	code := exitFailed
+	var exit *exitError
+	if errors.As(err, &exit) {
+		code, err = exit.code, exit.err
+	}
+	return &exitError{code, fmt.Errorf("%s: %w", report.Name(file), err)}
+}
+
+// The errors of a verb that a signal ended. The second is for what goes on where
+// it was when it is run again.
+var (
+	errInterrupted = &exitError{exitTemporary, errors.New("interrupted")}
+	errGoOn        = &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)

@@ -18,6 +18,7 @@ import (
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 	"permalink-milter/registry/httpapi"
+	"permalink-milter/registry/stamp"
 )
 
 // configured is the value of --registry for the registry of --config.
@@ -58,7 +59,7 @@ func (f registryFlags) openOr(file string, create bool) (registry.Registry, *con
 	if !f.named() {
 		f.url = configured
 	}
-	c, err := archiveFlags{file: file}.config()
+	c, err := loadConfig(file)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,15 +67,34 @@ func (f registryFlags) openOr(file string, create bool) (registry.Registry, *con
 	return reg, c, err
 }
 
-// answerTimeout bounds an answer of a registry, and the begin of a listing of an
-// API.
+// answerTimeout bounds the wait for an answer of a registry, and for the start of
+// a listing of an API.
 const answerTimeout = 30 * time.Second
 
-// reserveWithin reserves with a deadline.
-func reserveWithin(ctx context.Context, reg registry.Registry, r registry.Request) (registry.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	return reg.Reserve(ctx, r)
+// bareHash gives the permalink that needs no registry: the one that an empty
+// registry would offer.
+func bareHash(r registry.Request) (registry.Result, error) { return registry.Offer(nil, r) }
+
+// reserveIn reserves in a registry.
+func reserveIn(ctx context.Context, reg registry.Registry) stamp.Reserve {
+	return func(r registry.Request) (registry.Result, error) {
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+		return reg.Reserve(ctx, r)
+	}
+}
+
+// offerOf asks what a registry would answer, and reserves nothing.
+func offerOf(ctx context.Context, reg registry.Registry) stamp.Reserve {
+	return func(r registry.Request) (registry.Result, error) {
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+		held, err := reg.LookupHash(ctx, r.List, r.Hash)
+		if err != nil {
+			return registry.Result{}, err
+		}
+		return registry.Offer(held, r)
+	}
 }
 
 // client returns the registry behind an API. It refuses to send a token

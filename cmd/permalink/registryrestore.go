@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -114,7 +113,7 @@ func (s store) restoreAll(ctx context.Context, std stdio, all iter.Seq[*restorin
 		}
 	}
 	if ctx.Err() != nil {
-		return &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+		return errGoOn
 	}
 	fmt.Fprintf(std.out, "%d restored, %d there already; %s\n", restored, there, report.Plural(problems, "problem"))
 	return unlessSound(problems)
@@ -157,15 +156,12 @@ func linesToRestore(stdin io.Reader, inputs []string) iter.Seq[*restoring] {
 }
 
 // fileToRestore returns false if no more is wanted.
-func fileToRestore(in io.Reader, name string, yield func(*restoring) bool) bool {
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return yield(&restoring{where: name + ": ", err: mailbox.Reason(err)})
-		}
-		defer f.Close()
-		in = f
+func fileToRestore(stdin io.Reader, name string, yield func(*restoring) bool) bool {
+	in, err := openInput(name, stdin)
+	if err != nil {
+		return yield(&restoring{where: name + ": ", err: mailbox.Reason(err)})
 	}
+	defer in.Close()
 	var last *restoring
 	for one := range parseLines(name, in) {
 		if last != nil && last.joins(one) {

@@ -63,7 +63,7 @@ func (f storeFlags) resolve() (store, error) {
 	if f.file == "" && f.url == "" {
 		return store{}, errors.New("name the registry: --registry URL or --config FILE; no configuration is installed")
 	}
-	c, err := archiveFlags{file: f.file}.config()
+	c, err := loadConfig(f.file)
 	if err != nil {
 		return store{}, err
 	}

@@ -195,6 +195,20 @@ func TestInterruptedRegistryVerbsSaySo(t *testing.T) {
 	}
 }
 
+// A mailbox has many messages: what was not done for all of them is no success.
+func TestInterruptedVerbsOfAMailboxFail(t *testing.T) {
+	reg := fillRegistry(t, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, args := range [][]string{{"lookup"}, {"release"}, {"confirm", "--url", "https://a.example/1"}} {
+		var out, errs strings.Builder
+		code := run(ctx, append(args, "--registry", reg, "-"), stdio{strings.NewReader(importMbox(10)), &out, &errs})
+		if code != exitTemporary || !strings.Contains(errs.String(), "interrupted") {
+			t.Errorf("%v: exit %d: %s", args, code, &errs)
+		}
+	}
+}
+
 // What names no store is a usage error of every verb.
 func TestANameThatIsNoStoreIsAUsageError(t *testing.T) {
 	for _, url := range []string{"/var/lib/p.db", "http://x", "memory:", "bolt:"} {

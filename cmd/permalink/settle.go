@@ -8,10 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"permalink-milter/cmd/permalink/query"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader"
 	"permalink-milter/registry"
-	"permalink-milter/registry/stamp"
 )
 
 const settleArguments = `An argument is what 'permalink lookup' takes, and must mean one reservation; a bare
@@ -112,7 +112,11 @@ func (o *settleOptions) run(ctx context.Context, args []string, std stdio, do ac
 	}
 	failed := false
 	for _, arg := range args {
-		for r, err := range o.meant(ctx, arg, reg, policy, std) {
+		for q, err := range query.OfArgument(ctx, arg, o.list, policy, std.in) {
+			var r registry.Reservation
+			if err == nil {
+				r, err = only(q.Exact().Find(ctx, reg), q.Kind)
+			}
 			done := ""
 			if err == nil {
 				done, err = do(ctx, reg, r)
@@ -128,33 +132,17 @@ func (o *settleOptions) run(ctx context.Context, args []string, std stdio, do ac
 			}
 		}
 	}
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
 	if failed {
 		return &exitError{exitFailed, nil}
 	}
 	return nil
 }
 
-// meant yields the reservation that an argument means, or for a mailbox one for
-// each of its messages.
-func (o *settleOptions) meant(ctx context.Context, arg string, reg registry.Registry, p *stamp.Policy, std stdio) iter.Seq2[registry.Reservation, error] {
-	return func(yield func(registry.Reservation, error) bool) {
-		for q, err := range queries(ctx, arg, p, std.in) {
-			if o.list != "" {
-				q.List = o.list
-			}
-			var r registry.Reservation
-			if err == nil {
-				r, err = only(q.Exact().Find(ctx, reg), q.Kind)
-			}
-			if !yield(r, err) {
-				return
-			}
-		}
-	}
-}
-
-// only returns the one reservation that an argument, taken for a kind, asks for, and an error
-// unless there is just one.
+// only returns the one reservation that was found for an argument, taken for a
+// kind. It returns an error unless there is just one.
 func only(found iter.Seq2[registry.Reservation, error], kind string) (one registry.Reservation, err error) {
 	n := 0
 	for r, err := range found {

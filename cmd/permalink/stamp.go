@@ -122,13 +122,9 @@ func (o *stampOptions) stamper(ctx context.Context, std stdio) (*stamper, error)
 	if s.registry, err = o.registry.open(c, true); err != nil {
 		return nil, err
 	}
-	s.reserve = func(r registry.Request) (registry.Result, error) { return reserveWithin(ctx, s.registry, r) }
+	s.reserve = reserveIn(ctx, s.registry)
 	return s, nil
 }
-
-// bareHash gives the permalink that needs no registry: the one that an empty
-// registry would offer.
-func bareHash(r registry.Request) (registry.Result, error) { return registry.Offer(nil, r) }
 
 func (s *stamper) close() {
 	if s.registry != nil {
@@ -162,15 +158,11 @@ func (s *stamper) stamp(r io.Reader, format mailbox.Format) (before, after []byt
 
 // toStdout writes a file or standard input, stamped.
 func (s *stamper) toStdout(ctx context.Context, file string) error {
-	in := s.in
-	if file != "-" {
-		f, err := os.Open(file)
-		if err != nil {
-			return failure(file, mailbox.Reason(err))
-		}
-		defer f.Close()
-		in = f
+	in, err := openInput(file, s.in)
+	if err != nil {
+		return failure(file, mailbox.Reason(err))
 	}
+	defer in.Close()
 	buffered := bufio.NewReaderSize(in, mailbox.KindSize)
 	head, _ := buffered.Peek(mailbox.KindSize)
 	format, err := s.kind(head)
@@ -237,7 +229,7 @@ func (s *stamper) mbox(ctx context.Context, file string, b *edit.Mbox) error {
 	case errors.As(err, &exit):
 		return exit
 	case ctx.Err() != nil:
-		return &exitError{exitTemporary, errors.New("interrupted")}
+		return errInterrupted
 	case err != nil:
 		return &exitError{exitTemporary, fmt.Errorf("%s: %w", report.Name(file), err)}
 	case failed:
@@ -269,7 +261,7 @@ func (s *stamper) inPlace(ctx context.Context, inputs []string) error {
 	}}
 	if err := w.Files(ctx, inputs); err != nil {
 		if errors.Is(err, context.Canceled) {
-			err = &exitError{exitTemporary, errors.New("interrupted; run it again to go on")}
+			err = errGoOn
 		}
 		return err
 	}
@@ -297,14 +289,4 @@ func (s *stamper) file(f *os.File, known bool) (before, after []byte, err error)
 		return nil, nil, errMbox
 	}
 	return s.single(f)
-}
-
-// failure is an error of one message, with the exit code that it has.
-func failure(file string, err error) error {
-	code := exitFailed
-	var exit *exitError
-	if errors.As(err, &exit) {
-		code, err = exit.code, exit.err
-	}
-	return &exitError{code, fmt.Errorf("%s: %w", report.Name(file), err)}
 }

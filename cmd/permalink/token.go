@@ -101,7 +101,7 @@ func (o *tokenOptions) allLists() ([]string, error) {
 		return nil, errors.New("--archive: name the configuration that has it, too: --config FILE")
 	}
 	lists := slices.Clone(o.lists)
-	c, err := archiveFlags{file: o.config}.config()
+	c, err := loadConfig(o.config)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -82,18 +81,15 @@ func (o *traceOptions) run(ctx context.Context, subject string, std stdio) error
 
 // readLog reads the file that --log names, else the journal.
 func (o *traceOptions) readLog(ctx context.Context, story *trace.Story, stdin io.Reader) error {
-	switch o.log {
-	case "":
+	if o.log == "" {
 		return o.readJournal(ctx, story)
-	case "-":
-		return story.Read(stdin)
 	}
-	f, err := os.Open(o.log)
+	log, err := openInput(o.log, stdin)
 	if err != nil {
 		return fmt.Errorf("--log %s: %w", o.log, mailbox.Reason(err))
 	}
-	defer f.Close()
-	return story.Read(f)
+	defer log.Close()
+	return story.Read(log)
 }
 
 func (o *traceOptions) readJournal(ctx context.Context, story *trace.Story) error {

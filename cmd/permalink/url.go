@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"strings"
 
@@ -14,7 +13,6 @@ import (
 	"permalink-milter/cmd/permalink/edit"
 	"permalink-milter/cmd/permalink/report"
 	"permalink-milter/hashheader/mailbox"
-	"permalink-milter/registry"
 	"permalink-milter/registry/stamp"
 )
 
@@ -91,30 +89,14 @@ func (o *urlOptions) run(ctx context.Context, file string, std stdio) error {
 	return o.print(d.Stamps, std)
 }
 
-// offerOf asks what a registry would answer, and reserves nothing.
-func offerOf(ctx context.Context, reg registry.Registry) stamp.Reserve {
-	return func(r registry.Request) (registry.Result, error) {
-		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-		defer cancel()
-		held, err := reg.LookupHash(ctx, r.List, r.Hash)
-		if err != nil {
-			return registry.Result{}, err
-		}
-		return registry.Offer(held, r)
-	}
-}
-
 // readMessage reads the header of a file or of standard input.
 func readMessage(file string, stdin io.Reader) (edit.Raw, error) {
-	if file == "-" {
-		return edit.Read(stdin, mailbox.Single)
-	}
-	f, err := os.Open(file)
+	in, err := openInput(file, stdin)
 	if err != nil {
 		return edit.Raw{}, mailbox.Reason(err)
 	}
-	defer f.Close()
-	return edit.Read(f, mailbox.Single)
+	defer in.Close()
+	return edit.Read(in, mailbox.Single)
 }
 
 // reasonOf returns why a message has no permalink.

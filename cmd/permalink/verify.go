@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -129,7 +128,7 @@ func (f followFlags) client() *follow.Client {
 	if !f.follow {
 		return nil
 	}
-	return follow.New(follow.Options{Timeout: f.timeout, AllowPrivate: f.allowPrivate, UserAgent: "permalink-milter verify"})
+	return follow.New(follow.Options{Timeout: f.timeout, AllowPrivate: f.allowPrivate})
 }
 
 // run verifies the inputs. Findings come in order, one at a time, so that
@@ -158,7 +157,7 @@ func (o *verifyOptions) run(ctx context.Context, inputs []string, std stdio) err
 		return &exitError{exitTemporary, fmt.Errorf("write the results: %w", err)}
 	}
 	if ctx.Err() != nil {
-		return &exitError{exitTemporary, errors.New("interrupted")}
+		return errInterrupted
 	}
 	return exitOf(out.Count)
 }
@@ -220,7 +219,7 @@ func (o *verifyOptions) examiner() (*examine.Examiner, error) {
 // list's messages are looked up.
 func (o *verifyOptions) reservation(c *config.Config) (*examine.Reservation, error) {
 	if len(c.Archives) == 0 {
-		c.Archives = []config.Archive{archiveFlags{list: o.archives.list}.archive(anyArchive)}
+		c.Archives = []config.Archive{archiveOf(anyArchive, o.archives.list)}
 	}
 	policy, err := policyOf(c)
 	if err != nil {

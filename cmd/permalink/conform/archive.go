@@ -19,11 +19,10 @@ type ArchiveTarget struct {
 
 // An archive is the archive under test.
 type archive struct {
-	address, domain string
-	algorithm       hashheader.Algorithm
-	run             string // makes the ids of this run new
-	count           atomic.Int32
-	said551         atomic.Bool
+	ArchiveTarget
+	run     string // makes the ids of this run new
+	count   atomic.Int32
+	said551 atomic.Bool
 }
 
 // Senders of messages: to an archive, mail of another one is no
@@ -50,18 +49,18 @@ const someDate, otherDate, thirdDate = "Tue, 24 Nov 2026 11:00:00 +0000", "Tue, 
 // fresh returns a message that the archive has never seen, and its hash.
 func (a *archive) fresh() (p post, hash string) {
 	p = post{fmt.Sprintf("%s.%d@conform.invalid", a.run, a.count.Add(1)), someDate, "a@conform.invalid", "hello"}
-	hash, _ = a.algorithm.Hash([]byte(p.id)) // Archive checked the algorithm
+	hash, _ = a.Algorithm.Hash([]byte(p.id)) // Archive checked the algorithm
 	return p, hash
 }
 
-// Archive returns the tests of an archive. They store about twenty messages.
+// Archive returns the tests of an archive. They store some thirty messages.
 func Archive(t ArchiveTarget) ([]Test, error) {
 	if err := t.Algorithm.Allowed(); err != nil {
 		return nil, err
 	}
-	a := &archive{address: t.Address, domain: t.Domain, algorithm: t.Algorithm, run: rand.Text()}
+	a := &archive{ArchiveTarget: t, run: rand.Text()}
 	tests := []Test{
-		{"RCPT-1", "a hash that no message holds", a.offers("250")},
+		{"RCPT-1", "a hash that no message holds", a.offersFree},
 		{"RCPT-1", "the hash in lower case", a.offersLower},
 		{"RCPT-2", "an ordinal while the hash is free", a.offersOrdinal},
 		{"RCPT-2", "a token that another message holds", a.occupied},
@@ -108,7 +107,7 @@ func (a *archive) noTokens() []localPart {
 		{"the ordinal 1000", hash + "-1000"}, {"a claim of 7 digits", hash + "=0123456"}, {"a claim of 33 digits", hash + "=" + strings.Repeat("0", 33)},
 		{"a list that is not there", hash + "+no-such-list.conform"},
 	}
-	if a.algorithm != hashheader.SHA1 { // whose hash has no unused bits
+	if a.Algorithm != hashheader.SHA1 { // whose hash has no unused bits
 		parts = append(parts, localPart{"unused bits that are not zero", hash[:len(hash)-1] + "B"})
 	}
 	return parts
@@ -176,11 +175,9 @@ func (a *archive) stored(ctx context.Context) (p post, hash string, err error) {
 	return p, hash, a.store(ctx, alice, hash, p.text())
 }
 
-func (a *archive) offers(want string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		_, hash := a.fresh()
-		return a.offer(ctx, alice, hash, want)
-	}
+func (a *archive) offersFree(ctx context.Context) error {
+	_, hash := a.fresh()
+	return a.offer(ctx, alice, hash, "250")
 }
 
 func (a *archive) offersLower(ctx context.Context) error {
@@ -221,8 +218,8 @@ func (a *archive) namesFree(ctx context.Context) error {
 	return a.on(ctx, bob, func(c *lmtpConn) error {
 		r, err := c.rcpt(hash)
 		_, after, _ := strings.Cut(r.text, "try")
-		if err == nil && !strings.Contains(strings.ToLower(after), strings.ToLower(hash+"-2@"+a.domain)) {
-			err = fmt.Errorf("the reply is %q, want %s-2@%s behind \"try\"", r, hash, a.domain)
+		if err == nil && !strings.Contains(strings.ToLower(after), strings.ToLower(hash+"-2@"+a.Domain)) {
+			err = fmt.Errorf("the reply is %q, want %s-2@%s behind \"try\"", r, hash, a.Domain)
 		}
 		return err
 	})

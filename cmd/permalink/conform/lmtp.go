@@ -41,10 +41,7 @@ type lmtpConn struct {
 // dial connects to a host:port or unix:PATH and greets. The connection ends
 // with the context.
 func (a *archive) dial(ctx context.Context) (*lmtpConn, error) {
-	network, address := "tcp", a.address
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
-	}
+	network, address := split(a.Address)
 	nc, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
@@ -56,6 +53,14 @@ func (a *archive) dial(ctx context.Context) (*lmtpConn, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// split returns the network and the address of a host:port or unix:PATH.
+func split(target string) (network, address string) {
+	if path, ok := strings.CutPrefix(target, "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", target
 }
 
 func (c *lmtpConn) greet() error {
@@ -104,7 +109,7 @@ func (c *lmtpConn) begin(from string) error {
 
 // rcpt offers a local part.
 func (c *lmtpConn) rcpt(local string) (reply, error) {
-	return c.say("RCPT TO:<" + local + "@" + c.archive.domain + ">")
+	return c.say("RCPT TO:<" + local + "@" + c.archive.Domain + ">")
 }
 
 // data sends a message with LF line ends and returns the reply for each of its

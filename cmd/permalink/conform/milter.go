@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	gomilter "github.com/emersion/go-milter"
@@ -33,10 +32,7 @@ func (f *filter) pass(ctx context.Context, e envelope, h hashheader.Header) (p p
 	if !ok {
 		end = time.Now().Add(testTimeout)
 	}
-	network, address := "tcp", f.target.Address
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
-		network, address = "unix", path
-	}
+	network, address := split(f.target.Address)
 	client := gomilter.NewClientWithOptions(network, address, gomilter.ClientOptions{
 		Dialer: &net.Dialer{Deadline: end}, ReadTimeout: time.Until(end), WriteTimeout: time.Until(end),
 		ActionMask: gomilter.OptAddHeader | gomilter.OptChangeHeader})

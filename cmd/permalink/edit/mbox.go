@@ -24,8 +24,8 @@ type Mbox struct {
 	spool *os.File
 }
 
-// Open takes the mailbox from in, a regular file, or else from rest, which
-// holds all of it. A message is read twice, so a temporary file without a name
+// Open takes the mailbox from in if that is a regular file, else from rest, which
+// holds all of it. Messages are read twice, so a temporary file without a name
 // keeps the bytes of a pipe.
 func (b *Mbox) Open(in, rest io.Reader) (err error) {
 	if f, ok := in.(*os.File); ok && f != os.Stdin { // standard input may begin in mid-file

@@ -75,15 +75,15 @@ func (x *Examiner) insist(checks []hashheader.Check) {
 	}
 }
 
-// Workers is how many messages Remote asks about at a time.
-const Workers = 32
+// workers is how many messages Remote asks about at a time.
+const workers = 32
 
 // Remote adds the checks that ask a registry or an archive. It keeps the order.
 func (x *Examiner) Remote(ctx context.Context, in iter.Seq[Finding]) iter.Seq[Finding] {
 	if x.Reservation == nil && x.Follow == nil {
 		return in
 	}
-	return inorder.Map(ctx, in, Workers, func(f Finding) Finding {
+	return inorder.Map(ctx, in, workers, func(f Finding) Finding {
 		if f.Checks == nil {
 			return f
 		}

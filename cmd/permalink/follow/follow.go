@@ -24,6 +24,9 @@ import (
 // Method is the name of the check.
 const Method = "follow"
 
+// userAgent is what servers log.
+const userAgent = "permalink-milter verify"
+
 // The bounds of one check.
 const (
 	maxPage      = 1 << 20 // bytes that are read of a page
@@ -37,7 +40,6 @@ type Options struct {
 	Timeout time.Duration // for one permalink, all redirects included
 	// AllowPrivate permits loopback, private and link-local addresses.
 	AllowPrivate bool
-	UserAgent    string
 }
 
 // A Client follows permalinks. Its methods are safe for concurrent use.
@@ -161,7 +163,7 @@ func (c *Client) get(ctx context.Context, target string) (status int, page []byt
 	if err != nil {
 		return 0, nil, err
 	}
-	req.Header.Set("User-Agent", c.options.UserAgent)
+	req.Header.Set("User-Agent", userAgent)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return 0, nil, err

@@ -25,8 +25,8 @@ type Query struct {
 	List     string // empty: any
 }
 
-// MessageID is the Kind of what is nothing else.
-const MessageID = "a Message-ID"
+// messageID is the Kind of what is nothing else.
+const messageID = "a Message-ID"
 
 // Parse returns what an argument means: a permalink of the policy's archives,
 // or of any site that has a token in its path; a token, a hash, or a hash with
@@ -61,7 +61,7 @@ func parseReference(text string) (Query, bool) {
 // ofID asks for a Message-ID under every algorithm: which one names it is up
 // to each archive's template.
 func ofID(canonical []byte) Query {
-	q := Query{Kind: MessageID}
+	q := Query{Kind: messageID}
 	if len(canonical) == 0 || hashheader.CheckID(canonical) != nil {
 		return q
 	}
@@ -73,9 +73,9 @@ func ofID(canonical []byte) Query {
 	return q
 }
 
-// OfMessage asks for the reservations of a message, by the lists that the
+// ofMessage asks for the reservations of a message, by the lists that the
 // policy finds it to be for.
-func OfMessage(h hashheader.Header, p *stamp.Policy) (Query, error) {
+func ofMessage(h hashheader.Header, p *stamp.Policy) (Query, error) {
 	id, _, err := h.NameID()
 	if err != nil {
 		return Query{}, err
