@@ -25,7 +25,7 @@ read. The messages of a mailbox are numbered from 1:
   HASH  FILE
   HASH  MAILBOX:NUMBER
 
-Exit codes: 0 all are hashed, 1 some could not be, 2 usage.`
+Exit codes: 0 all are hashed, 1 some could not be, 2 usage, 75 interrupted.`
 
 func newHash(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
@@ -104,8 +104,11 @@ func hashFiles(ctx context.Context, a hashheader.Algorithm, files []string, sour
 	if waiting != nil {
 		print(*waiting, numbered(waiting, false))
 	}
-	if failed || ctx.Err() != nil {
-		return &exitError{exitFailed, ctx.Err()}
+	if ctx.Err() != nil {
+		return errInterrupted
+	}
+	if failed {
+		return &exitError{exitFailed, nil}
 	}
 	return nil
 }

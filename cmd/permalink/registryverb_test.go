@@ -200,9 +200,10 @@ func TestInterruptedVerbsOfAMailboxFail(t *testing.T) {
 	reg := fillRegistry(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, args := range [][]string{{"lookup"}, {"release"}, {"confirm", "--url", "https://a.example/1"}} {
+	for _, args := range [][]string{{"hash"}, {"lookup", "--registry", reg}, {"release", "--registry", reg},
+		{"confirm", "--registry", reg, "--url", "https://a.example/1"}} {
 		var out, errs strings.Builder
-		code := run(ctx, append(args, "--registry", reg, "-"), stdio{strings.NewReader(importMbox(10)), &out, &errs})
+		code := run(ctx, append(args, "-"), stdio{strings.NewReader(importMbox(10)), &out, &errs})
 		if code != exitTemporary || !strings.Contains(errs.String(), "interrupted") {
 			t.Errorf("%v: exit %d: %s", args, code, &errs)
 		}
