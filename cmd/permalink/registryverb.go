@@ -87,8 +87,11 @@ func ending(err error) error {
 
 // each calls do with the reservations of each hash and prints each damage. It
 // returns the number of damaged places, and an error that ends the verb.
-func each(records iter.Seq2[registry.Record, error], warn io.Writer, do func([]registry.Reservation) error) (damaged int, err error) {
+func each(ctx context.Context, records iter.Seq2[registry.Record, error], warn io.Writer, do func([]registry.Reservation) error) (damaged int, err error) {
 	for r, err := range records {
+		if ctx.Err() != nil {
+			return damaged, errInterrupted
+		}
 		if end := ending(err); end != nil {
 			return damaged, end
 		}
@@ -135,7 +138,7 @@ not answer, 78 configuration.`,
 			return err
 		}
 		var n stateCount
-		damaged, err := each(from.records(cmd.Context()), std.err, n.add)
+		damaged, err := each(cmd.Context(), from.records(cmd.Context()), std.err, n.add)
 		if err != nil {
 			return err
 		}
@@ -203,7 +206,7 @@ in use or does not answer, 78 configuration.`,
 			return err
 		}
 		out := bufio.NewWriter(std.out)
-		damaged, err := each(from.records(cmd.Context()), std.err, func(held []registry.Reservation) error { return writeRecords(out, held) })
+		damaged, err := each(cmd.Context(), from.records(cmd.Context()), std.err, func(held []registry.Reservation) error { return writeRecords(out, held) })
 		if err = errors.Join(err, out.Flush()); err != nil {
 			return err
 		}

@@ -195,15 +195,16 @@ func TestInterruptedRegistryVerbsSaySo(t *testing.T) {
 	}
 }
 
-// A mailbox has many messages: what was not done for all of them is no success.
-func TestInterruptedVerbsOfAMailboxFail(t *testing.T) {
+// What was not done for all messages of a mailbox or a registry is no success.
+func TestInterruptedVerbsFail(t *testing.T) {
 	reg := fillRegistry(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, args := range [][]string{{"hash"}, {"lookup", "--registry", reg}, {"release", "--registry", reg},
-		{"confirm", "--registry", reg, "--url", "https://a.example/1"}} {
+	for _, args := range [][]string{{"hash", "-"}, {"lookup", "--registry", reg, "-"}, {"release", "--registry", reg, "-"},
+		{"confirm", "--registry", reg, "--url", "https://a.example/1", "-"},
+		{"registry", "check", "--registry", reg}, {"registry", "export", "--registry", reg}} {
 		var out, errs strings.Builder
-		code := run(ctx, append(args, "-"), stdio{strings.NewReader(importMbox(10)), &out, &errs})
+		code := run(ctx, args, stdio{strings.NewReader(importMbox(10)), &out, &errs})
 		if code != exitTemporary || !strings.Contains(errs.String(), "interrupted") {
 			t.Errorf("%v: exit %d: %s", args, code, &errs)
 		}
