@@ -3,9 +3,10 @@ package registry
 import (
 	"context"
 	"fmt"
-	"permalink-milter/hashheader"
 	"slices"
 	"time"
+
+	"permalink-milter/hashheader"
 )
 
 // Reservations returns the reservations of a record by ordinal, including
@@ -85,25 +86,34 @@ func (r Reservation) restorable(k Key) error {
 func (e Entry) restore(back []Reservation, now time.Time) (Entry, error) {
 	next := e.clone()
 	for _, r := range back {
+		slot := r.slot()
 		for len(next.Slots) < r.Ordinal {
 			next.Slots = append(next.Slots, Slot{})
 		}
 		there := &next.Slots[r.Ordinal-1]
-		if there.held(now) && there.Identity != r.Identity {
+		if there.held(now) && !there.matches(slot) {
 			return e, fmt.Errorf("%s: %w", r.Token(), ErrOccupied)
 		}
-		if i := slices.IndexFunc(next.Slots, func(s Slot) bool { return s.held(now) && s.Identity == r.Identity && s.Body == r.Body }); i >= 0 && i+1 != r.Ordinal {
+		holds := func(s Slot) bool { return s.held(now) && s.Identity == slot.Identity && s.Body == slot.Body }
+		if i := slices.IndexFunc(next.Slots, holds); i >= 0 && i+1 != r.Ordinal {
 			return e, fmt.Errorf("%s is of a message that holds %s: %w", r.Token(), hashheader.Token(r.Hash, i+1), ErrOccupied)
 		}
-		*there = there.join(r.slot())
+		*there = there.join(slot)
 	}
 	return next, nil
+}
+
+// matches reports whether two slots are of one message, as far as their bodies
+// are known.
+func (s Slot) matches(other Slot) bool {
+	unknown := s.Body == Body{} || other.Body == Body{}
+	return s.State != Vacant && s.Identity == other.Identity && (unknown || s.Body == other.Body)
 }
 
 // join returns the slot that Restore leaves, given the slot in the store and the
 // one to restore.
 func (s Slot) join(back Slot) Slot {
-	same := s.State != Vacant && s.Identity == back.Identity
+	same := s.matches(back)
 	if same && back.Body == (Body{}) {
 		back.Body = s.Body
 	}
