@@ -9,18 +9,6 @@ import (
 	"permalink-milter/hashheader"
 )
 
-// Reservations returns the reservations of a record by ordinal, including
-// expired ones.
-func (r Record) Reservations() []Reservation {
-	var out []Reservation
-	for i, s := range r.Entry.Slots {
-		if s.State != Vacant {
-			out = append(out, r.reservation(i+1, s))
-		}
-	}
-	return out
-}
-
 // Restore puts reservations of one hash on one list, from a backup or another
 // store, into a store: each message keeps its ordinal, state, URL, subject and
 // times. It restores all of them or none.
@@ -42,15 +30,11 @@ func Restore(ctx context.Context, store Store, back []Reservation) (changed bool
 	if err != nil {
 		return false, err
 	}
-	var refused error
-	err = store.Update(ctx, k, func(e Entry) (next Entry, differs bool) {
-		next, refused = e.restore(back, time.Now())
-		changed = refused == nil && !slices.Equal(next.Slots, e.Slots)
-		return next, changed
+	err = update(ctx, store, k, func(e Entry) (Entry, bool, error) {
+		next, err := e.restore(back, time.Now())
+		changed = err == nil && !slices.Equal(next.Slots, e.Slots)
+		return next, changed, err
 	})
-	if err == nil {
-		err = refused
-	}
 	if err != nil {
 		return false, fmt.Errorf("restore %s on %s: %w", k.Hash, k.List, err)
 	}
