@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"reflect"
@@ -24,11 +25,8 @@ func Keys() (keys []Key) {
 	c.Archives, c.LMTP.Domains = make([]Archive, 1), make([]Domain, 1)
 	c.complete()
 	walk("", reflect.ValueOf(c).Elem(), func(path string, f reflect.StructField, v reflect.Value) {
-		k := Key{Path: strings.ReplaceAll(path, "[0]", ""), Doc: f.Tag.Get("comment"), Reload: f.Tag.Get("reload") == "yes", Default: f.Tag.Get("default")}
-		if k.Default == "" {
-			k.Default = literal(v)
-		}
-		keys = append(keys, k)
+		keys = append(keys, Key{Path: strings.ReplaceAll(path, "[0]", ""), Default: cmp.Or(f.Tag.Get("default"), literal(v)),
+			Doc: f.Tag.Get("comment"), Reload: f.Tag.Get("reload") == "yes"})
 	})
 	return keys
 }

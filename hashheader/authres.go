@@ -42,8 +42,7 @@ func AuthenticationResults(authservID string, checks []Check) string {
 // isKeyword reports whether text is a Keyword (RFC 5321, section 4.1.2), as a
 // property's name must be.
 func isKeyword(text string) bool {
-	return text != "" && !strings.HasSuffix(text, "-") &&
-		strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+	return text != "" && !strings.HasSuffix(text, "-") && strings.Trim(text, letterDigitHyphen) == ""
 }
 
 // pvalue writes a value: a token as it is, all else as a quoted-string (RFC

@@ -10,16 +10,17 @@ import (
 )
 
 // A place is where a URL points, in a form in which the spellings of one place
-// are equal (RFC 3986, section 6): the scheme left out, since http and https
-// lead to the same archive, the host in lower case without a final dot or a
-// default port and as it is looked up, the path and query decoded, without dot segments and empty
-// segments. User information does not count.
-type place struct{ host, path string }
+// are equal (RFC 3986, section 6). The host is as it is looked up, in lower case
+// and without a final dot, a default port is empty, and path and query are
+// decoded, without dot segments and empty segments. The scheme is left out, since
+// http and https lead to the same archive, and so is user information.
+type place struct{ host, port, path string }
 
 func newPlace(u *url.URL) place {
 	host := strings.TrimSuffix(foldHost(u.Hostname()), ".")
-	if port := strings.TrimLeft(u.Port(), "0"); port != "" && port != "80" && port != "443" {
-		host += ":" + port
+	port := strings.TrimLeft(u.Port(), "0")
+	if port == "80" || port == "443" {
+		port = ""
 	}
 	path := cleanPath(u.Path)
 	if u.RawQuery != "" || u.ForceQuery {
@@ -29,7 +30,7 @@ func newPlace(u *url.URL) place {
 		}
 		path += "?" + query
 	}
-	return place{host, path}
+	return place{host, port, path}
 }
 
 // foldHost returns a text in which hosts are as browsers look them up (UTS #46):
@@ -86,7 +87,7 @@ func (t Template) Covers(value string) bool {
 	if decoded, err := url.PathUnescape(text); err == nil {
 		text = decoded
 	}
-	return strings.Contains(foldHost(text), t.base.hostname())
+	return strings.Contains(foldHost(text), t.base.host)
 }
 
 // coversURL is Covers for a URL.
@@ -99,14 +100,8 @@ func (t Template) coversURL(rawURL string) bool {
 		return false // Parse returns schemes in lower case
 	}
 	if err != nil || u.Host == "" {
-		return strings.Contains(foldHost(rawURL), t.base.hostname())
+		return strings.Contains(foldHost(rawURL), t.base.host)
 	}
 	p := newPlace(u)
-	return p.host == t.base.host && strings.HasPrefix(p.path, t.base.path)
-}
-
-// hostname returns the host without its port.
-func (p place) hostname() string {
-	host, _, _ := strings.Cut(p.host, ":")
-	return host
+	return p.host == t.base.host && p.port == t.base.port && strings.HasPrefix(p.path, t.base.path)
 }

@@ -52,3 +52,21 @@ func TestForgedPermalinksLieUnderTheTemplate(t *testing.T) {
 		}
 	}
 }
+
+func TestCoversWithAnIPv6Address(t *testing.T) {
+	template, err := hashheader.ParseTemplate("https://[2001:db8::1]:8443/{token}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]bool{
+		"<https://[2001:DB8::1]:8443/x>": true,
+		"[2001:db8::1]/x":                true,
+		"<https://[2001:db8::1]/x>":      false,
+		"<https://[2001:db8::2]:8443/x>": false,
+		"the archive of 2001":            false,
+	} {
+		if got := template.Covers(value); got != want {
+			t.Errorf("%q lies under the template: %t", value, got)
+		}
+	}
+}

@@ -96,7 +96,7 @@ func CheckFieldName(name string) error {
 		return fmt.Errorf("%q does not name a hash: write Message-ID-MD5, Message-ID-SHA1, Message-ID-SHA256, "+
 			"one of these behind a prefix such as List-, or Message-ID-Hash", name)
 	}
-	if strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+	if strings.Trim(name, letterDigitHyphen) != "" {
 		return fmt.Errorf("%q is not a field name: write letters, digits and hyphens", name)
 	}
 	return nil

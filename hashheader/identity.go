@@ -92,5 +92,5 @@ func originDomain(from string) string {
 }
 
 // letterDigitHyphen are the characters of a domain's labels (RFC 5890,
-// section 2.3.1).
+// section 2.3.1), of keywords, and of our fields' names.
 const letterDigitHyphen = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"

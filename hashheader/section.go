@@ -72,13 +72,10 @@ func (s *Section) Scan(data []byte, last bool) (done bool) {
 		line := data[s.pos:]
 		if end := bytes.IndexByte(line, '\n'); end >= 0 {
 			line = line[:end+1]
-		} else if !last {
+		} else if !last && len(data) <= MaxSectionRaw {
 			break
 		}
 		s.line(line)
-	}
-	if !s.over && len(data) > MaxSectionRaw && !s.ended && !last {
-		s.over = true
 	}
 	return s.ended || s.over || last
 }

@@ -255,3 +255,21 @@ func BenchmarkReadHeader(b *testing.B) {
 		s.Header(data)
 	}
 }
+
+// A line that ends the section is not part of it, so its length bounds nothing,
+// whether it is read whole or in pieces.
+func TestALongLineBehindTheSection(t *testing.T) {
+	fields := "Message-ID: <abc@example.org>\n"
+	for line, over := range map[string]bool{"no field ": false, " fold": true, "X: y": true} {
+		message := fields + strings.Repeat(line, 1+hashheader.MaxSectionRaw/len(line))
+		var whole hashheader.Section
+		whole.Scan([]byte(message), true)
+		_, pieces, err := hashheader.ReadSection(strings.NewReader(message), nil)
+		if (whole.Err() != nil) != over || (err != nil) != over {
+			t.Errorf("%q: %v, in pieces %v", line, whole.Err(), err)
+		}
+		if !over && pieces.End != len(fields) {
+			t.Errorf("%q: the section ends at %d", line, pieces.End)
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -102,7 +101,11 @@ func (x *examination) partWord(p *placeholder, values match) (Result, string) {
 			return Fail, "another Message-ID"
 		}
 	case "token":
-		return x.hashWord(cutOrdinal(value))
+		hash, _, err := ParseToken(value)
+		if err != nil {
+			return Fail, notHash
+		}
+		return x.hashWord(hash)
 	case "claim":
 		if !strings.EqualFold(value, Identify(x.header, x.id, x.Identity).Claim()) {
 			return Fail, "the claim is of another message"
@@ -118,13 +121,16 @@ func (x *examination) partWord(p *placeholder, values match) (Result, string) {
 	return Pass, ""
 }
 
+// notHash is why a permalink fails whose hash or token has another form.
+const notHash = "its variable part is not a hash"
+
 // hashWord checks a hash of any algorithm. A malformed one in a URL is a
 // failure: the URL is not the permalink. Only a message without a Message-ID
 // leaves that open.
 func (x *examination) hashWord(value string) (Result, string) {
 	a, ok := HashAlgorithm(value)
 	if !ok {
-		return Fail, "its variable part is not a hash"
+		return Fail, notHash
 	}
 	result, reason := verifyWord(a, value, x.id)
 	if result == PermError {
@@ -205,16 +211,4 @@ func showing(l Permalink, values match) Permalink {
 	l.List = cmp.Or(values.get("listname"), listname) + "@" + cmp.Or(values.get("host"), host)
 	l.ListID = cmp.Or(values.get("list_id"), l.ListID)
 	return l
-}
-
-// cutOrdinal cuts the -2, -3, … of a collision off a token.
-func cutOrdinal(token string) string {
-	hash, suffix, cut := strings.Cut(token, "-")
-	if !cut {
-		return token
-	}
-	if n, err := strconv.Atoi(suffix); err == nil && n > 1 && strconv.Itoa(n) == suffix {
-		return hash
-	}
-	return token
 }

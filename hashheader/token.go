@@ -40,11 +40,9 @@ func ParseToken(token string) (hash string, ordinal int, err error) {
 
 // CheckHash returns a hash of any algorithm in upper case.
 func CheckHash(hash string) (string, error) {
-	for _, a := range Algorithms {
-		if len(hash) == a.HashLen() {
-			if upper, err := a.ParseHash(hash); err == nil {
-				return upper, nil
-			}
+	if a, ok := HashAlgorithm(hash); ok {
+		if upper, err := a.ParseHash(hash); err == nil {
+			return upper, nil
 		}
 	}
 	return "", fmt.Errorf("%w hash %.80q: want 26, 32 or 52 characters A-Z and 2-7", ErrInvalid, hash)

@@ -44,6 +44,7 @@ var headers = []struct{ name, text string }{
 	{"a permalink after a collision", abcHeader + "Archived-At: <" + underURL + abcMD5 + "-2>\n"},
 	{"a folded permalink", abcHeader + "Archived-At:\n <" + underURL + "\n " + abcMD5 + ">\n"},
 	{"a token that is none", abcHeader + "Archived-At: <" + underURL + abcMD5 + "-1>\n"},
+	{"a token past the last ordinal", abcHeader + "Archived-At: <" + underURL + abcMD5 + "-1000>\n"},
 	{"another message's permalink", abcHeader + "Archived-At: <" + underURL + otherMD5 + ">\n"},
 	{"a permalink of another form", abcHeader + "Archived-At: <" + underURL + abcMD5 + "/attachment/1>\n"},
 	{"the second template of one prefix", abcHeader + "Archived-At: <https://lists.example.org/sha1/" + abcSHA1 + "/>\n"},

@@ -120,7 +120,7 @@ func checkAllocations(t *testing.T, most float64, run func()) {
 	}
 }
 
-// raceDetector tells if the test was built with -race.
+// raceDetector reports whether the test was built with -race.
 func raceDetector() bool {
 	info, _ := debug.ReadBuildInfo()
 	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})

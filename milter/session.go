@@ -278,8 +278,8 @@ const noChanges = "mta_allows_no_header_changes"
 // allowed reports whether the MTA takes these edits. One that allows adding
 // alone gets a message marked if nothing has to be deleted or replaced.
 func (s *session) allowed(edits []stamp.Edit) bool {
-	adds := func(e stamp.Edit) bool { return e.Op == stamp.Add || e.Op == stamp.Insert }
-	return s.actions&gomilter.OptChangeHeader != 0 || !slices.ContainsFunc(edits, func(e stamp.Edit) bool { return !adds(e) })
+	changes := func(e stamp.Edit) bool { return e.Op == stamp.Replace || e.Op == stamp.Delete }
+	return s.actions&gomilter.OptChangeHeader != 0 || !slices.ContainsFunc(edits, changes)
 }
 
 // maxEnvelope bounds the addresses that a session keeps of one message, in

@@ -3,22 +3,11 @@ package registry
 import (
 	"context"
 	"fmt"
-	"permalink-milter/hashheader"
 	"slices"
 	"time"
-)
 
-// Reservations returns the reservations of a record by ordinal, including
-// expired ones.
-func (r Record) Reservations() []Reservation {
-	var out []Reservation
-	for i, s := range r.Entry.Slots {
-		if s.State != Vacant {
-			out = append(out, r.reservation(i+1, s))
-		}
-	}
-	return out
-}
+	"permalink-milter/hashheader"
+)
 
 // Restore puts reservations of one hash on one list, from a backup or another
 // store, into a store: each message keeps its ordinal, state, URL, subject and
@@ -41,15 +30,11 @@ func Restore(ctx context.Context, store Store, back []Reservation) (changed bool
 	if err != nil {
 		return false, err
 	}
-	var refused error
-	err = store.Update(ctx, k, func(e Entry) (next Entry, differs bool) {
-		next, refused = e.restore(back, time.Now())
-		changed = refused == nil && !slices.Equal(next.Slots, e.Slots)
-		return next, changed
+	err = update(ctx, store, k, func(e Entry) (Entry, bool, error) {
+		next, err := e.restore(back, time.Now())
+		changed = err == nil && !slices.Equal(next.Slots, e.Slots)
+		return next, changed, err
 	})
-	if err == nil {
-		err = refused
-	}
 	if err != nil {
 		return false, fmt.Errorf("restore %s on %s: %w", k.Hash, k.List, err)
 	}
@@ -85,25 +70,34 @@ func (r Reservation) restorable(k Key) error {
 func (e Entry) restore(back []Reservation, now time.Time) (Entry, error) {
 	next := e.clone()
 	for _, r := range back {
+		slot := r.slot()
 		for len(next.Slots) < r.Ordinal {
 			next.Slots = append(next.Slots, Slot{})
 		}
 		there := &next.Slots[r.Ordinal-1]
-		if there.held(now) && there.Identity != r.Identity {
+		if there.held(now) && !there.matches(slot) {
 			return e, fmt.Errorf("%s: %w", r.Token(), ErrOccupied)
 		}
-		if i := slices.IndexFunc(next.Slots, func(s Slot) bool { return s.held(now) && s.Identity == r.Identity && s.Body == r.Body }); i >= 0 && i+1 != r.Ordinal {
+		holds := func(s Slot) bool { return s.held(now) && s.Identity == slot.Identity && s.Body == slot.Body }
+		if i := slices.IndexFunc(next.Slots, holds); i >= 0 && i+1 != r.Ordinal {
 			return e, fmt.Errorf("%s is of a message that holds %s: %w", r.Token(), hashheader.Token(r.Hash, i+1), ErrOccupied)
 		}
-		*there = there.join(r.slot())
+		*there = there.join(slot)
 	}
 	return next, nil
+}
+
+// matches reports whether two slots are of one message, as far as their bodies
+// are known.
+func (s Slot) matches(other Slot) bool {
+	unknown := s.Body == Body{} || other.Body == Body{}
+	return s.State != Vacant && s.Identity == other.Identity && (unknown || s.Body == other.Body)
 }
 
 // join returns the slot that Restore leaves, given the slot in the store and the
 // one to restore.
 func (s Slot) join(back Slot) Slot {
-	same := s.State != Vacant && s.Identity == back.Identity
+	same := s.matches(back)
 	if same && back.Body == (Body{}) {
 		back.Body = s.Body
 	}

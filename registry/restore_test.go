@@ -37,6 +37,10 @@ func expires(year int) func(*registry.Reservation) {
 	return func(r *registry.Reservation) { r.Expires = time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC) }
 }
 
+func body(b byte) func(*registry.Reservation) {
+	return func(r *registry.Reservation) { r.Body = registry.Body{b} }
+}
+
 func TestRestore(t *testing.T) {
 	type rs = []registry.Reservation
 	for _, c := range []struct {
@@ -57,6 +61,8 @@ func TestRestore(t *testing.T) {
 		{"leaves never", rs{restored(1, 1)}, rs{restored(1, 1, expires(2099))}, rs{restored(1, 1)}, nil},
 		{"takes the place of one that expired", rs{restored(1, 1, expires(2001))}, rs{restored(1, 2)}, rs{restored(1, 2)}, nil},
 		{"takes no other message's place, nor a part", rs{restored(2, 1)}, rs{restored(1, 3), restored(2, 2)}, rs{restored(2, 1)}, registry.ErrOccupied},
+		{"takes no place of a message with another body", rs{restored(1, 1, body(1))}, rs{restored(1, 1, archived, body(2))}, rs{restored(1, 1, body(1))}, registry.ErrOccupied},
+		{"notes a body that the store lacks", rs{restored(1, 1)}, rs{restored(1, 1, archived, body(1))}, rs{restored(1, 1, archived, body(1))}, nil},
 		{"gives no message two places", rs{restored(1, 1)}, rs{restored(2, 1)}, rs{restored(1, 1)}, registry.ErrOccupied},
 		{"takes no ordinal 0", nil, rs{restored(0, 1)}, nil, registry.ErrInvalid},
 		{"takes no ordinal past the last", nil, rs{restored(hashheader.MaxOrdinal+1, 1)}, nil, registry.ErrInvalid},

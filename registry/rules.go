@@ -84,12 +84,23 @@ func (g *rules) LookupHash(ctx context.Context, list, hash string) ([]Reservatio
 	return g.reservations(Record{k, e}), nil
 }
 
+// reservations returns the reservations of a record that have not expired.
 func (g *rules) reservations(rec Record) []Reservation {
-	out := make([]Reservation, 0, len(rec.Entry.Slots))
 	now := g.now()
-	for i, s := range rec.Entry.Slots {
-		if s.held(now) {
-			out = append(out, rec.reservation(i+1, s))
+	return rec.reservations(func(s Slot) bool { return s.held(now) })
+}
+
+// Reservations returns the reservations of a record by ordinal, including
+// expired ones.
+func (r Record) Reservations() []Reservation {
+	return r.reservations(func(s Slot) bool { return s.State != Vacant })
+}
+
+func (r Record) reservations(wanted func(Slot) bool) []Reservation {
+	out := make([]Reservation, 0, len(r.Entry.Slots))
+	for i, s := range r.Entry.Slots {
+		if wanted(s) {
+			out = append(out, r.reservation(i+1, s))
 		}
 	}
 	return out
@@ -104,15 +115,10 @@ func (g *rules) Confirm(ctx context.Context, c Confirmation) (Reservation, error
 		return Reservation{}, err
 	}
 	var entry Entry
-	var refused error
-	err = g.store.Update(ctx, k, func(e Entry) (Entry, bool) {
-		var changed bool
-		entry, changed, refused = e.confirm(ordinal, c, g.now())
-		return entry, changed
+	err = update(ctx, g.store, k, func(e Entry) (_ Entry, changed bool, err error) {
+		entry, changed, err = e.confirm(ordinal, c, g.now())
+		return entry, changed, err
 	})
-	if err == nil {
-		err = refused
-	}
 	if err != nil {
 		return Reservation{}, fmt.Errorf("confirm %s on %s: %w", c.Token, c.List, err)
 	}
@@ -124,18 +130,28 @@ func (g *rules) Release(ctx context.Context, list, token string, id hashheader.I
 	if err != nil {
 		return err
 	}
-	var refused error
-	err = g.store.Update(ctx, k, func(e Entry) (next Entry, changed bool) {
-		next, refused = e.release(ordinal, id, g.now())
-		return next, refused == nil
+	err = update(ctx, g.store, k, func(e Entry) (Entry, bool, error) {
+		next, err := e.release(ordinal, id, g.now())
+		return next, err == nil, err
 	})
-	if err == nil {
-		err = refused
-	}
 	if err != nil {
 		return fmt.Errorf("release %s on %s: %w", token, list, err)
 	}
 	return nil
+}
+
+// update is Store.Update for a change that may be refused. It returns the error
+// of the store, or else that of the change.
+func update(ctx context.Context, store Store, k Key, change func(Entry) (Entry, bool, error)) error {
+	var refused error
+	err := store.Update(ctx, k, func(e Entry) (next Entry, changed bool) {
+		next, changed, refused = change(e)
+		return next, changed
+	})
+	if err != nil {
+		return err // change may still be running
+	}
+	return refused
 }
 
 func (g *rules) List(ctx context.Context, list string) iter.Seq2[Reservation, error] {

@@ -76,6 +76,8 @@ type sweeping struct {
 func (r *sweeping) read(ctx context.Context) error {
 	for rec, err := range r.store.Scan(ctx, "") {
 		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case errors.Is(err, ErrCorrupt):
 			r.count(Swept{Unreadable: 1})
 			continue

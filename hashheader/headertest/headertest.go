@@ -74,6 +74,8 @@ func Bounds() (out []Message) {
 			Message{fmt.Sprintf("an id of %d octets before another", n), []byte("Message-ID: <" + long + ">\n" + id + plain + "\n")},
 			Message{fmt.Sprintf("an id of %d octets behind another", n), []byte(id + "Message-ID: <" + long + ">\n" + plain + "\n")})
 	}
+	long := strings.Repeat("no field ", 300_000)
+	out = append(out, Message{"a line of more than 2 MiB that ends the section", []byte(plain + id + long + "\nbody\n")})
 	return append(out, sizes(plain+id)...)
 }
 

@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// MaxPacket is the most that a packet may hold: the command's byte and its data.
-const MaxPacket = 1 << 20
+// maxPacket is the most that a packet may hold: the command's byte and its data.
+const maxPacket = 1 << 20
 
 // A Packet is one command of the MTA or one reply of the milter.
 type Packet struct {
@@ -40,7 +40,7 @@ func Read(r io.Reader) (p Packet, err error) {
 		return p, err
 	}
 	n := binary.BigEndian.Uint32(head[:4])
-	if n == 0 || n > MaxPacket {
+	if n == 0 || n > maxPacket {
 		return p, fmt.Errorf("%w: %d bytes", ErrFrame, n)
 	}
 	data := make([]byte, n)

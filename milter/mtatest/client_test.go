@@ -2,9 +2,7 @@ package mtatest
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -15,20 +13,11 @@ import (
 func TestListFieldsCountFromTheNamedClients(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
-			dir := t.TempDir()
-			openParents(t, dir)
-			port, err := FreePort()
-			if err != nil {
-				t.Fatal(err)
-			}
-			addr := fmt.Sprintf("inet:127.0.0.1:%d", port)
-			daemon := startDaemon(t, dir, addr, `list_fields_from = ["203.0.113.0/24", "authenticated"]`)
-			sink := startSink(t)
-			o := Options{Dir: filepath.Join(dir, "mta"), Sink: sink.Addr(), Milters: []string{addr}}
+			var o Options
 			if k.name == postfixKind.name {
 				o.ExtraMain = []string{"smtpd_authorized_xclient_hosts = 127.0.0.0/8", "mynetworks = static:all"}
 			}
-			s := site{k, k.start(t, o), daemon, sink}
+			s := startSite(t, k, o, `list_fields_from = ["203.0.113.0/24", "authenticated"]`)
 			s.forgesListPost(t, "", false)
 			m := s.deliver(t, "a@example.org", []string{"devel@lists.example.org"}, plain+"To: devel@lists.example.org\r\nList-Id: <other.lists.example.org>\r\n")
 			checkStamped(t, m)
@@ -37,10 +26,10 @@ func TestListFieldsCountFromTheNamedClients(t *testing.T) {
 				s.forgesListPost(t, "ADDR=203.0.113.1", true)
 				s.forgesListPost(t, "ADDR=198.51.100.1 LOGIN=alice", true)
 			}
-			if err := daemon.WriteConfig(daemonConfig(dir, addr, `list_fields_from = ["127.0.0.0/8", "::1"]`)); err != nil {
+			if err := s.daemon.WriteConfig(daemonConfig(s.daemon.dir, s.daemon.wait[0], `list_fields_from = ["127.0.0.0/8", "::1"]`)); err != nil {
 				t.Fatal(err)
 			}
-			if err := daemon.Restart(limit(t)); err != nil {
+			if err := s.daemon.Restart(limit(t)); err != nil {
 				t.Fatal(err)
 			}
 			s.forgesListPost(t, "", true)

@@ -18,8 +18,8 @@ import (
 // daemonPackage is the import path of the daemon's command.
 const daemonPackage = "permalink-milter/cmd/permalink-milter"
 
-// ErrExited is wrapped when a program ends before it is ready.
-var ErrExited = errors.New("program ended before it was ready")
+// errExited is wrapped when a program ends before it is ready.
+var errExited = errors.New("program ended before it was ready")
 
 // Daemon is permalink-milter as a process of its own. Its methods are for one goroutine, but for Stderr.
 type Daemon struct {
@@ -152,7 +152,7 @@ func poll(ctx context.Context, p *process, try func(context.Context) error) erro
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("%w: %w", ErrExited, errors.Join(p.err, err))
+			return fmt.Errorf("%w: %w", errExited, errors.Join(p.err, err))
 		case <-ctx.Done():
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		case <-time.After(20 * time.Millisecond):

@@ -32,7 +32,7 @@ type MTA interface {
 	Sendmail(ctx context.Context, from string, to []string, msg []byte) error
 	// Flush asks for an attempt on every deferred message now.
 	Flush(ctx context.Context) error
-	// QueueEmpty tells whether no message is left, in any state.
+	// QueueEmpty reports whether no message is left, in any state.
 	QueueEmpty(ctx context.Context) (bool, error)
 	// Log is what the MTA has logged since its start.
 	Log() string

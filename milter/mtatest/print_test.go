@@ -2,7 +2,6 @@ package mtatest
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,16 +68,8 @@ func TestPrintedLines(t *testing.T) {
 func TestObserving(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
-			dir := t.TempDir()
-			openParents(t, dir)
-			port, err := FreePort()
-			if err != nil {
-				t.Fatal(err)
-			}
-			addr := fmt.Sprintf("inet:127.0.0.1:%d", port)
-			daemon := startDaemon(t, dir, addr, `mode = "observe"`)
-			sink := startSink(t)
-			s := site{k, k.start(t, Options{Dir: filepath.Join(dir, "mta"), Sink: sink.Addr(), Milters: []string{addr}}), daemon, sink}
+			s := startSite(t, k, Options{}, `mode = "observe"`)
+			daemon := s.daemon
 			header := common + "Message-ID: <1@example.org>\r\nMessage-ID-MD5: FORGED\r\n"
 			m := s.pass(t, s.mta.Remote(), header, "hello\r\n")
 			if got := m.Raw("Message-ID-MD5"); len(got) != 1 || strings.TrimSpace(got[0]) != "FORGED" || len(m.Raw("Archived-At")) != 0 {

@@ -27,7 +27,7 @@ type Mail struct {
 	SMTPUTF8 bool
 }
 
-// SendError tells which mail, counted from 0, was the first that the server did not take over. Err is a
+// SendError says which mail, counted from 0, was the first that the server did not take over. Err is a
 // *textproto.Error when the server refused it.
 type SendError struct {
 	Index int

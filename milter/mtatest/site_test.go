@@ -15,7 +15,7 @@ import (
 type kind struct {
 	name  string
 	start func(*testing.T, Options) MTA
-	// smtputf8 tells that it takes addresses in UTF-8 (RFC 6531). Debian's Sendmail is built without USE_EAI.
+	// smtputf8 says that it takes addresses in UTF-8 (RFC 6531). Debian's Sendmail is built without USE_EAI.
 	smtputf8 bool
 	// down is its reply while the milter does not answer.
 	down string
@@ -56,8 +56,8 @@ var daemonBin string
 
 func TestMain(m *testing.M) { os.Exit(RunWithDaemon(m, "../..", &daemonBin)) }
 
-// startSite starts an MTA with the daemon before o.Milters. It chooses o.Dir and o.Sink.
-func startSite(t *testing.T, k kind, o Options) site {
+// startSite starts an MTA with the daemon before o.Milters. It chooses o.Dir and o.Sink. milter are as for startDaemon.
+func startSite(t *testing.T, k kind, o Options, milter ...string) site {
 	t.Helper()
 	dir := t.TempDir()
 	openParents(t, dir)
@@ -66,7 +66,7 @@ func startSite(t *testing.T, k kind, o Options) site {
 		t.Fatal(err)
 	}
 	addr := fmt.Sprintf("inet:127.0.0.1:%d", port)
-	daemon := startDaemon(t, dir, addr)
+	daemon := startDaemon(t, dir, addr, milter...)
 	o.Dir, o.Milters = filepath.Join(dir, "mta"), append([]string{addr}, o.Milters...)
 	o.ExtraMain = append(o.ExtraMain, k.longHeader...)
 	sink := startSink(t)

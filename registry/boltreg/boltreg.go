@@ -143,10 +143,8 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 		if list != "" {
 			prefix = []byte(list + "\x00")
 		}
-		for next := prefix; next != nil || len(prefix) == 0; {
-			var records []scanned
-			var err error
-			records, next, err = s.step(ctx, prefix, next)
+		for from := prefix; ; {
+			records, next, err := s.step(ctx, prefix, from)
 			if err != nil {
 				yield(registry.Record{}, err)
 				return
@@ -159,6 +157,7 @@ func (s *Store) Scan(ctx context.Context, list string) iter.Seq2[registry.Record
 			if next == nil {
 				return
 			}
+			from = next
 		}
 	}
 }

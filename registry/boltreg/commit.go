@@ -51,16 +51,21 @@ func (s *Store) Update(ctx context.Context, k registry.Key, change func(registry
 	return err
 }
 
-// getSmall returns an entry unless it is large.
-func (s *Store) getSmall(k registry.Key) (e registry.Entry, large bool, err error) {
-	err = s.view(func(tx *bbolt.Tx) (err error) {
+// getSmall returns an entry, or reports that it is large.
+func (s *Store) getSmall(k registry.Key) (registry.Entry, bool, error) {
+	var e registry.Entry
+	var large bool
+	err := s.view(func(tx *bbolt.Tx) (err error) {
 		value := tx.Bucket(entriesBucket).Get(keyBytes(k))
 		if large = len(value) > largeEntry; !large {
 			e, err = registry.DecodeEntry(value)
 		}
 		return err
 	})
-	return e, large, err
+	if err != nil {
+		return registry.Entry{}, false, err
+	}
+	return e, large, nil
 }
 
 // update commits a change of an entry, unless it changes nothing.

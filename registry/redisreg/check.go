@@ -20,15 +20,19 @@ var advice = []struct{ reply, do string }{
 	{"ACL failure in script", permissions},
 	{"NOAUTH", "set registry.username and registry.password_file, or PERMALINK_REDIS_PASSWORD"},
 	{"WRONGPASS", "set registry.username and registry.password_file to what the server knows"},
-	{"READONLY", "this is a replica: name the primary in registry.url, or the Sentinels"},
+	{"READONLY", replica},
 	{"unknown command", "EVALSHA and EVAL must not be renamed or disabled; for a Sentinel write redis+sentinel://"},
 	{"This instance has cluster support disabled", "write redis:// in registry.url"},
-	{"MOVED", "the server is a Cluster's node: write redis+cluster:// in registry.url"},
-	{"SELECT is not allowed in cluster mode", "the server is a Cluster's node: write redis+cluster:// in registry.url"},
+	{"MOVED", clusterNode},
+	{"SELECT is not allowed in cluster mode", clusterNode},
 	{"DB index is out of range", "take a lower database number in registry.url, or raise the server's databases"},
 }
 
-const permissions = "grant the ACL user ~PREFIX* (see key_prefix) and +eval +evalsha +hget +hstrlen +hset +hdel +hlen +hscan +wait +info +config|get, for a database other than 0 +select, on a Cluster +cluster"
+const (
+	permissions = "grant the ACL user ~PREFIX* (see key_prefix) and +eval +evalsha +hget +hstrlen +hset +hdel +hlen +hscan +wait +info +config|get, for a database other than 0 +select, on a Cluster +cluster"
+	replica     = "this is a replica: name the primary in registry.url, or the Sentinels"
+	clusterNode = "the server is a Cluster's node: write redis+cluster:// in registry.url"
+)
 
 // Check checks whether the servers can hold a registry. Its error wraps
 // registry.ErrUnavailable if they do not answer, which may pass. Any other error
@@ -152,10 +156,10 @@ func (n selfReport) judge() (warnings []string, err error) {
 		return []string{"INFO is not permitted: version, eviction policy, persistence and replicas were not checked; grant +info"}, nil
 	}
 	if n.info["role"] != "master" {
-		return nil, errors.New("this is a replica: name the primary in registry.url, or the Sentinels")
+		return nil, errors.New(replica)
 	}
 	if n.info["cluster_enabled"] == "1" && !n.cluster {
-		return nil, errors.New("the server is a Cluster's node: write redis+cluster:// in registry.url")
+		return nil, errors.New(clusterNode)
 	}
 	if err := n.eviction(); err != nil {
 		return nil, err

@@ -62,7 +62,7 @@ func message(n int) registry.Request {
 	return registry.Request{List: "devel@lists.example.org", Hash: hash, Identity: hashheader.Identity{byte(n), byte(n >> 8)}}
 }
 
-// reserve tells whether there was an answer. No answer must be an outage's.
+// reserve reports whether there was an answer. No answer must be an outage's.
 func (l *load) reserve(ctx context.Context, host registry.Registry, n int) bool {
 	r, err := host.Reserve(ctx, message(n))
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,18 +22,11 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	password := new(atomic.Pointer[string])
-	password.Store(&client.Password)
+	s := &Store{urlPassword: urlPassword(o.URL), prefix: o.KeyPrefix, timeout: o.Timeout, minReplicas: o.MinReplicas}
+	s.password.Store(&client.Password)
 	user := client.Username
-	client.CredentialsProvider = func() (string, string) { return user, *password.Load() }
-	s := &Store{
-		password:    password,
-		urlPassword: urlPassword(o.URL),
-		client:      redis.NewUniversalClient(client),
-		prefix:      o.KeyPrefix,
-		timeout:     o.Timeout,
-		minReplicas: o.MinReplicas,
-	}
+	client.CredentialsProvider = func() (string, string) { return user, *s.password.Load() }
+	s.client = redis.NewUniversalClient(client)
 	switch c := s.client.(type) {
 	case *redis.ClusterClient:
 		c.OnNewNode(func(node *redis.Client) { node.AddHook(waitHook{node}) })

@@ -170,7 +170,7 @@ func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 // A Store is a registry.Store in Redis. Make one with Open.
 type Store struct {
-	password    *atomic.Pointer[string] // of new connections
+	password    atomic.Pointer[string] // of new connections
 	urlPassword string
 	client      redis.UniversalClient
 	prefix      string

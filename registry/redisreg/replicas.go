@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"permalink-milter/registry"
 )
 
 // acks is how many replicas must have a change, and then how many have it. It
@@ -85,5 +83,3 @@ func waitTime(ctx context.Context) time.Duration {
 	deadline, _ := ctx.Deadline()
 	return max(time.Until(deadline)*3/4, time.Millisecond)
 }
-
-var _ registry.Store = (*Store)(nil)

@@ -302,21 +302,7 @@ func tokens(t *testing.T, g registry.Registry, name string) map[string]bool {
 
 func scan(t *testing.T, g registry.Registry, _ *clock) {
 	const n = 2500
-	var wg sync.WaitGroup
-	for worker := range 50 {
-		wg.Go(func() {
-			for i := worker; i < n; i += 50 {
-				hash, err := hashheader.MD5.Hash(fmt.Appendf(nil, "%d", i))
-				if err == nil {
-					_, err = g.Reserve(t.Context(), registry.Request{List: list, Hash: hash, Identity: identity(i)})
-				}
-				if err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	wg.Wait()
+	each(t, n, func(i int) error { return reserveNumber(t.Context(), g, list, i) })
 	if got := tokens(t, g, list); len(got) != n {
 		t.Errorf("%d of %d listed", len(got), n)
 	}
@@ -324,6 +310,31 @@ func scan(t *testing.T, g registry.Registry, _ *clock) {
 
 // workers is the number of goroutines that reserve at once.
 const workers = 64
+
+// reserveNumber reserves the n-th of many different messages, each with a hash of
+// its own.
+func reserveNumber(ctx context.Context, g registry.Registry, list string, n int) error {
+	hash, err := hashheader.MD5.Hash(fmt.Append(nil, n))
+	if err == nil {
+		_, err = g.Reserve(ctx, registry.Request{List: list, Hash: hash, Identity: identity(n)})
+	}
+	return err
+}
+
+// each calls do with the numbers below n, from many goroutines.
+func each(t testing.TB, n int, do func(int) error) {
+	var all sync.WaitGroup
+	for worker := range workers {
+		all.Go(func() {
+			for i := worker; i < n; i += workers {
+				if err := do(i); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
 
 func different(t *testing.T, g registry.Registry, _ *clock) {
 	got := atOnce(t, g, func(worker int) int { return worker })

@@ -2,13 +2,10 @@ package registrytest
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
-	"permalink-milter/hashheader"
 	"permalink-milter/registry"
 )
 
@@ -50,27 +47,4 @@ func SweepBench(b *testing.B, store registry.Store, rate int) {
 		b.ReportMetric(float64(alone[at].Microseconds()), name+"-µs-alone")
 		b.ReportMetric(float64(beside[at].Microseconds()), name+"-µs-beside")
 	}
-}
-
-func reserveNumber(ctx context.Context, g registry.Registry, list string, n int) error {
-	hash, err := hashheader.MD5.Hash(fmt.Append(nil, n))
-	if err == nil {
-		_, err = g.Reserve(ctx, registry.Request{List: list, Hash: hash, Identity: identity(n)})
-	}
-	return err
-}
-
-// each calls do with the numbers below n, from many goroutines.
-func each(b *testing.B, n int, do func(int) error) {
-	var all sync.WaitGroup
-	for worker := range workers {
-		all.Go(func() {
-			for i := worker; i < n; i += workers {
-				if err := do(i); err != nil {
-					b.Error(err)
-				}
-			}
-		})
-	}
-	all.Wait()
 }

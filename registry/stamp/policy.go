@@ -143,9 +143,8 @@ func (p *Policy) check() error {
 
 // ownFields are the fields that Decide looks at under every policy, beside
 // hashheader.IdentityFields.
-var ownFields = []string{hashheader.MessageIDField, hashheader.ArchivedAtField,
-	"List-Id", "List-Post", "Resent-To", "Resent-Cc",
-	"X-No-Archive", "X-Archive", "X-Loop", "X-Mailman-Version", "List-Archive", "Message-ID-Hash"}
+var ownFields = slices.Concat(listFields, destinations, mailman3Marks,
+	[]string{hashheader.MessageIDField, hashheader.ArchivedAtField, "X-No-Archive", "X-Archive", "X-Loop", "X-Mailman-Version"})
 
 // Wants reports whether Decide looks at fields of this name, so that a caller
 // need not keep the others.

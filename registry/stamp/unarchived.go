@@ -45,11 +45,13 @@ func byMailman3(h hashheader.Header) bool {
 	return strings.HasPrefix(strings.TrimSpace(version), "3.") && identifier(h) != ""
 }
 
-// unarchivedMailman3 is unarchived for what Mailman 3 sends. It writes
-// List-Archive and Message-ID-Hash into posts to lists that have an archive,
-// and one or neither into digests, notices and requests.
+// mailman3Marks are fields that Mailman 3 writes into posts to lists that have an
+// archive. Digests, notices and requests have one or neither.
+var mailman3Marks = []string{"List-Archive", "Message-ID-Hash"}
+
+// unarchivedMailman3 is unarchived for what Mailman 3 sends.
 func unarchivedMailman3(h hashheader.Header) string {
-	for _, mark := range []string{"List-Archive", "Message-ID-Hash"} {
+	for _, mark := range mailman3Marks {
 		if _, ok := h.First(mark); !ok {
 			return "Mailman 3 wrote no " + mark + ": not a post, or a list without an archive"
 		}
