@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -179,6 +181,41 @@ func TestIdleSessionEnds(t *testing.T) {
 			s.checkLog(t, fmt.Sprintf("i/o timeout\" in_message=%v", inMessage))
 		})
 	}
+}
+
+// An MTA keeps its connections for the next message, however large the last one was.
+func TestIdleSessionsKeepNoMessage(t *testing.T) {
+	s := start(t, func(o *milter.Options) { o.MaxHeaderBytes = 1 << 20 })
+	long := strings.Repeat("x", 60_000)
+	before := heap()
+	for range 20 {
+		session := dial(t, s.addr)
+		if _, err := session.Mail("a@example.org", nil); err != nil {
+			t.Fatal(err)
+		}
+		for range 15 {
+			if _, err := session.Rcpt(long, nil); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := session.HeaderField("Archived-At", long); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := session.End(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept := heap() - before; kept > 10<<20 {
+		t.Errorf("20 idle sessions keep %d MB", kept>>20)
+	}
+}
+
+// heap returns the bytes that are in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // TestRegistryThatHangsHoldsNoMessage has two lists, whose calls share the message's budget.

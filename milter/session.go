@@ -170,13 +170,28 @@ func (s *session) goOn(silent gomilter.OptProtocol) {
 	}
 }
 
-// begin forgets the last message. Sendmail marks its end by nothing but the
-// beginning of the next one.
+// begin makes ready for a message. An MTA may begin one without an end of the
+// last.
 func (s *session) begin() {
-	clear(s.header)
-	s.header, s.from, s.to = s.header[:0], "", s.to[:0]
+	s.forget()
 	s.policy = s.server.policy.Load()
 	s.queueID, s.mtaID, s.auth, s.fields, s.size, s.envelope = "", "", false, 0, 0, 0
+}
+
+// forget drops what was kept of a message, which may be two megabytes. The
+// connection may then be idle for long.
+func (s *session) forget() {
+	s.header, s.from, s.to = emptied(s.header), "", emptied(s.to)
+}
+
+// emptied returns a slice without its elements. It keeps the room of a common
+// message for the next one.
+func emptied[T any](kept []T) []T {
+	if cap(kept) > 64 {
+		return nil
+	}
+	clear(kept)
+	return kept[:0]
 }
 
 // clientAddr reads the address of SMFIC_CONNECT: a host name, NUL, the family
@@ -223,6 +238,7 @@ func (s *session) end() {
 		return
 	}
 	defer s.conn.rest()
+	defer s.forget()
 	start := time.Now()
 	if reason := s.unable(); reason != "" {
 		s.refuse(reason)
