@@ -77,7 +77,7 @@ demo-redis: go ## one message through two mail hosts on one Redis, which is then
 
 PROOF_MESSAGES = 3000
 PROOF_SCHEDULES = 100
-proof: ## mail hosts and registries while Redis fails in every way; prints tables and checks histories (registry/PROOF.md)
+proof: ## mail hosts and registries while Redis fails in every way, in about twenty minutes (registry/PROOF.md)
 	testdata/install.sh postfix redis-server redis-sentinel redis-tools strace spin gcc libc6-dev
 	go test -count=1 -timeout 60m -v -run '^Test(HostsAgree|OutagesDelay)' ./cmd/internal/hosts -messages $(PROOF_MESSAGES)
 	go test -count=1 -v ./registry/model
