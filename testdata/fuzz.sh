@@ -17,6 +17,10 @@ for found in $(grep -rho --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' --with-f
 	result=ok
 	# Without the last flag, targets with several goroutines keep the fuzzer busy minimizing.
 	go test -run - -fuzz "^$target\$" -fuzztime "$time" -cover -fuzzminimizetime 1x "$package" >"$out" 2>&1 || result=FAIL
+	# Before Go 1.27 the end of the time may count as a failure, which has no input (golang/go issue 75804).
+	if grep -q '^ *context deadline exceeded$' "$out" && ! grep -q 'Failing input' "$out"; then
+		result=ok
+	fi
 	executions=$(sed -n 's/.*execs: \([0-9]*\).*/\1/p' "$out" | tail -1)
 	coverage=$(sed -n 's/^coverage: \([0-9.]*%\).*/\1/p' "$out" | tail -1)
 	printf "$row" "$target" "${package#./}" "${executions:--}" "${coverage:--}" "$result"
