@@ -23,7 +23,7 @@ func Restore(ctx context.Context, store Store, back []Reservation) (changed bool
 	if len(back) == 0 {
 		return false, nil
 	}
-	k, err := key(back[0].List, back[0].Hash)
+	k, err := NewKey(back[0].List, back[0].Hash)
 	for i := 0; err == nil && i < len(back); i++ {
 		err = back[i].restorable(k)
 	}
@@ -44,7 +44,7 @@ func Restore(ctx context.Context, store Store, back []Reservation) (changed bool
 // restorable returns an error for a reservation that the rules would not have
 // made under k.
 func (r Reservation) restorable(k Key) error {
-	own, err := key(r.List, r.Hash)
+	own, err := NewKey(r.List, r.Hash)
 	switch {
 	case err != nil:
 		return err

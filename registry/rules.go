@@ -35,7 +35,7 @@ type rules struct {
 }
 
 func (g *rules) Reserve(ctx context.Context, r Request) (Result, error) {
-	k, err := key(r.List, r.Hash)
+	k, err := NewKey(r.List, r.Hash)
 	if err != nil {
 		return Result{}, err
 	}
@@ -73,7 +73,7 @@ func (g *rules) Lookup(ctx context.Context, list, token string) (Reservation, er
 }
 
 func (g *rules) LookupHash(ctx context.Context, list, hash string) ([]Reservation, error) {
-	k, err := key(list, hash)
+	k, err := NewKey(list, hash)
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +221,9 @@ func (s *Stats) count(held []Reservation, lists map[string]bool) {
 
 func (g *rules) Close() error { return g.store.Close() }
 
-func key(list, hash string) (Key, error) {
+// NewKey returns the key of a list and a hash as stores have it: the list in
+// lower case, the hash in upper case.
+func NewKey(list, hash string) (Key, error) {
 	list, err := hashheader.CheckList(list)
 	if err != nil {
 		return Key{}, err
@@ -235,7 +237,7 @@ func tokenKey(list, token string) (Key, int, error) {
 	if err != nil {
 		return Key{}, 0, err
 	}
-	k, err := key(list, hash)
+	k, err := NewKey(list, hash)
 	return k, ordinal, err
 }
 

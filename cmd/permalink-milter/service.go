@@ -84,11 +84,7 @@ func (d *daemon) reserve(ctx context.Context, r registry.Request) (registry.Resu
 
 // offer returns what reserve would, and reserves nothing.
 func (d *daemon) offer(ctx context.Context, r registry.Request) (registry.Result, error) {
-	held, err := d.registry.LookupHash(ctx, r.List, r.Hash)
-	if err != nil {
-		return registry.Result{}, err
-	}
-	return registry.Offer(held, r)
+	return registry.Peek(ctx, d.registry, r)
 }
 
 // startAll serves every listener of the services. The channel reports each

@@ -89,11 +89,7 @@ func offerOf(ctx context.Context, reg registry.Registry) stamp.Reserve {
 	return func(r registry.Request) (registry.Result, error) {
 		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
-		held, err := reg.LookupHash(ctx, r.List, r.Hash)
-		if err != nil {
-			return registry.Result{}, err
-		}
-		return registry.Offer(held, r)
+		return registry.Peek(ctx, reg, r)
 	}
 }
 

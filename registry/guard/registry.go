@@ -39,12 +39,11 @@ const lastWrite = 100 * time.Millisecond
 // journalled writes a request to the journal after the registry failed with
 // cause.
 func (g *Guard) journalled(ctx context.Context, r registry.Request, cause error) (res registry.Result, err error) {
-	if r.List, err = hashheader.CheckList(r.List); err != nil {
+	k, err := registry.NewKey(r.List, r.Hash)
+	if err != nil {
 		return res, err
 	}
-	if r.Hash, err = hashheader.CheckHash(r.Hash); err != nil {
-		return res, err
-	}
+	r.List, r.Hash = k.List, k.Hash
 	if spent(ctx) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), lastWrite)

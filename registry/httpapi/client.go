@@ -106,7 +106,7 @@ func (c *Client) one(ctx context.Context, method, list, token, suffix string, re
 
 // LookupHash implements registry.Registry.
 func (c *Client) LookupHash(ctx context.Context, list, hash string) ([]registry.Reservation, error) {
-	k, err := key(list, hash)
+	k, err := registry.NewKey(list, hash)
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func (x *exchange) records() error {
 
 // record answers GET /api/v1/records/{list}/{hash}: Store.Get.
 func (x *exchange) record() error {
-	k, err := key(x.r.PathValue("list"), x.r.PathValue("hash"))
+	k, err := registry.NewKey(x.r.PathValue("list"), x.r.PathValue("hash"))
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (x *exchange) swap() error {
 	if err := x.readJSONOf(maxAnswer, &body); err != nil {
 		return err
 	}
-	k, err := key(body.List, body.Hash)
+	k, err := registry.NewKey(body.List, body.Hash)
 	before, badBefore := registry.DecodeEntry(body.Before)
 	after, badAfter := registry.DecodeEntry(body.Entry)
 	if bad := errors.Join(badBefore, badAfter); err == nil && bad != nil {

@@ -142,14 +142,6 @@ func bodyError(err error) error {
 	return invalid("body: %v", err)
 }
 
-// key returns the key of a list and a hash, as stores get it.
-func key(list, hash string) (k registry.Key, err error) {
-	if k.List, err = hashheader.CheckList(list); err == nil {
-		k.Hash, err = hashheader.CheckHash(hash)
-	}
-	return k, err
-}
-
 // parseIdentity reads an identity. An empty text is the zero identity, which
 // the registry does not check.
 func parseIdentity(text string) (hashheader.Identity, error) {
