@@ -36,8 +36,8 @@ type daemon struct {
 	evicts   atomic.Pointer[string] // why Redis may evict reservations; nil if it may not
 	sockets  *sockets
 	lowered  map[string]int // bounds on connections, see lowerBounds
-	services []service
-	ready    atomic.Bool // serving and not shutting down
+	services []service      // the last opened first
+	ready    atomic.Bool    // serving and not shutting down
 }
 
 // serve runs the daemon until ctx ends, and then waits for the messages in
@@ -142,7 +142,7 @@ func (d *daemon) openServices(policy *stamp.Policy) error {
 			return err
 		}
 		if len(s.listeners) > 0 {
-			d.services = append(d.services, s)
+			d.services = slices.Insert(d.services, 0, s)
 		}
 	}
 	return d.sockets.unused()

@@ -22,9 +22,10 @@ type service struct {
 	reload    func(*config.Config, *stamp.Policy) // may be nil
 }
 
-// openers open the services, in the order in which they are shut down. Health
-// checks are answered to the end.
-var openers = []func(*daemon, *stamp.Policy) (service, error){openMilter, openHTTP, openLMTP, openControl, openAdmin}
+// openers open the services in this order, and shutdown goes back: health checks
+// are answered from the beginning to the end, and an MTA finds the milter only
+// once all other addresses could be opened.
+var openers = []func(*daemon, *stamp.Policy) (service, error){openAdmin, openControl, openLMTP, openHTTP, openMilter}
 
 // listen opens the addresses of a service and bounds its connections. MakeRoom
 // ends idle ones while another waits.

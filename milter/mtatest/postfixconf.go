@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// mainCF: the sink is the one way out, no lookup leaves the machine, and a deferred message is tried again within
-// about a second. always_add_missing_headers keeps its default, no.
+// mainCF: the sink is the one way out, no lookup leaves the machine, and a deferred message is tried again after two or
+// three seconds: at once after the attempt, its delivery agent may still hold the file, and then qmgr puts it into
+// incoming, where it looks again only when master wakes it. always_add_missing_headers keeps its default, no.
 const mainCF = `compatibility_level = 3.6
 queue_directory = %[1]s/queue
 data_directory = %[1]s/data
@@ -40,8 +41,8 @@ smtpd_milters = %[4]s
 non_smtpd_milters = %[4]s
 milter_default_action = %[5]s
 queue_run_delay = 1s
-minimal_backoff_time = 1s
-maximal_backoff_time = 2s
+minimal_backoff_time = 3s
+maximal_backoff_time = 3s
 in_flow_delay = 0s
 smtpd_error_sleep_time = 0s
 smtpd_client_connection_count_limit = 0

@@ -140,6 +140,13 @@ func TestAddressesThatCannotBeHad(t *testing.T) {
 			}
 		})
 	}
+	t.Run("an MTA never finds a daemon that does not start", func(t *testing.T) {
+		s := prepare(t, fmt.Sprintf("http.listen = %q", taken.Addr()))
+		change(t, s.file(), func(b []byte) []byte {
+			return []byte(strings.Replace(string(b), s.load.Addr, "/no/such/folder/socket", 1))
+		})
+		s.refuses(t, "", "http.listen", "exit status 69")
+	})
 	t.Run("admin.listen", func(t *testing.T) {
 		s := prepare(t)
 		change(t, s.file(), func(b []byte) []byte {
