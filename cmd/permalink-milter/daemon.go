@@ -95,24 +95,6 @@ func (d *daemon) compareArchives(next []string) {
 	d.archives = next
 }
 
-// newLog returns a log in the configured format, whose level follows level.
-func newLog(c config.Log, level *slog.LevelVar, w io.Writer) *slog.Logger {
-	setLevel(level, c.Level)
-	o := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
-}
-
-// setLevel sets a level by its name, which config has checked.
-func setLevel(level *slog.LevelVar, name string) {
-	var l slog.Level
-	if l.UnmarshalText([]byte(name)) == nil {
-		level.Set(l)
-	}
-}
-
 // greet explains what to do next to those who start the daemon without a
 // configuration.
 func greet(w io.Writer, c *config.Config) {

@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 		return exitUsage
 	}
 	if exit.err != nil {
-		fmt.Fprintln(std.err, exit.err)
+		printError(std.err, exit.err)
 	}
 	return exit.code
 }

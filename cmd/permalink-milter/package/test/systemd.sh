@@ -49,11 +49,14 @@ ok "its timers may be a millisecond late" grep -qx 1000000 "/proc/$daemon/timers
 ok "its registry is its own" equal "$user 640" stat -c '%U %a' $state/permalinks.db
 
 ok "it reloads" systemctl reload $unit
+ok "the journal has no error" not eval 'journalctl -u $unit -p err -o cat | grep .'
 ok "it is the same process" equal "$daemon" property MainPID
 echo nonsense >>$config
 systemctl reload $unit
 ok "it stays where the file is bad" active
+ok "the journal has the reason as an error" eval 'journalctl -u $unit -p err -o cat | grep -q "configuration not reloaded"'
 ok "but does not start with it" not systemctl restart $unit
+ok "for a reason that is an error, too" eval 'journalctl -u $unit -p err -o cat | grep -q "^$config:"'
 ok "and is not tried again" equal 78 property ExecMainStatus
 sed -i '$d' $config
 systemctl start $unit
