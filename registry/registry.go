@@ -114,8 +114,8 @@ type Stats struct {
 // error of an invalid list, hash, token or URL wraps ErrInvalid, that of a
 // store that does not answer ErrUnavailable.
 type Registry interface {
-	// Reserve gives a message its token: the one that it holds, or else the
-	// lowest that no message holds. It returns ErrFull after
+	// Reserve gives a message its token: the one that it holds, or else the one
+	// after the last that a message holds. It returns ErrFull after
 	// hashheader.MaxOrdinal.
 	Reserve(ctx context.Context, r Request) (Result, error)
 	// Lookup returns the reservation of a token, or ErrNotFound.

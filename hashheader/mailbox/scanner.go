@@ -60,7 +60,7 @@ func (s *scanner) folder(dir string) {
 		s.fail(dir, 0, Reason(err))
 		return
 	}
-	maildir := IsMaildir(dir)
+	maildir := IsMaildir(os.Lstat, dir)
 	for _, name := range names {
 		path := filepath.Join(dir, name)
 		info, err := os.Lstat(path)
@@ -136,10 +136,11 @@ func UniqueName(name string) string {
 	return name
 }
 
-// IsMaildir reports whether a folder is a Maildir.
-func IsMaildir(dir string) bool {
+// IsMaildir reports whether a folder is a Maildir. Lstat is os.Lstat or that of
+// an os.Root.
+func IsMaildir(lstat func(name string) (fs.FileInfo, error), dir string) bool {
 	for _, name := range []string{"cur", "new"} {
-		if info, err := os.Lstat(filepath.Join(dir, name)); err != nil || !info.IsDir() {
+		if info, err := lstat(filepath.Join(dir, name)); err != nil || !info.IsDir() {
 			return false
 		}
 	}

@@ -86,7 +86,7 @@ func open(input string) (root *os.Root, at string, err error) {
 	if !info.IsDir() {
 		dir, at = filepath.Dir(dir), filepath.Base(dir)
 	}
-	if parent := filepath.Dir(dir); mailbox.IsMaildir(parent) {
+	if parent := filepath.Dir(dir); mailbox.IsMaildir(os.Lstat, parent) {
 		dir, at = parent, path.Join(filepath.Base(dir), at)
 	}
 	if root, err = os.OpenRoot(dir); err != nil {
@@ -125,7 +125,7 @@ func (w *Rewriter) walk(ctx context.Context, root *os.Root, at, input string) er
 
 // skipUndelivered skips the tmp of a Maildir, where a delivery may be writing.
 func skipUndelivered(root *os.Root, dir string) error {
-	if path.Base(dir) == "tmp" && isMaildir(root, path.Dir(dir)) {
+	if path.Base(dir) == "tmp" && mailbox.IsMaildir(root.Lstat, path.Dir(dir)) {
 		return fs.SkipDir
 	}
 	return nil
@@ -134,17 +134,7 @@ func skipUndelivered(root *os.Root, dir string) error {
 // isMessageFile reports whether a file may be a message. The indexes that mail
 // programs keep beside a Maildir's folders are not.
 func isMessageFile(root *os.Root, name string, entry fs.DirEntry) bool {
-	return entry.Type().IsRegular() && !isMaildir(root, path.Dir(name)) && !strings.HasPrefix(path.Base(name), ".")
-}
-
-// isMaildir reports whether a folder of root is a Maildir.
-func isMaildir(root *os.Root, dir string) bool {
-	for _, name := range []string{"cur", "new"} {
-		if info, err := root.Lstat(path.Join(dir, name)); err != nil || !info.IsDir() {
-			return false
-		}
-	}
-	return true
+	return entry.Type().IsRegular() && !mailbox.IsMaildir(root.Lstat, path.Dir(name)) && !strings.HasPrefix(path.Base(name), ".")
 }
 
 // replace replaces one file. A reader sees the old message or the new one.
@@ -160,7 +150,7 @@ func (w *Rewriter) replace(root *os.Root, name string) (changed bool, err error)
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return false, ErrMoved
 	}
-	before, after, err := w.Edit(f, isMaildir(root, path.Dir(path.Dir(name))))
+	before, after, err := w.Edit(f, mailbox.IsMaildir(root.Lstat, path.Dir(path.Dir(name))))
 	if err != nil || bytes.Equal(before, after) {
 		return false, err
 	}
@@ -242,7 +232,7 @@ func write(to *os.File, start []byte, f *os.File, size int64) error {
 // system, and in a Maildir where its readers do not look.
 func tempDir(root *os.Root, name string) string {
 	dir := path.Dir(name)
-	if isMaildir(root, path.Dir(dir)) {
+	if mailbox.IsMaildir(root.Lstat, path.Dir(dir)) {
 		return path.Join(path.Dir(dir), "tmp")
 	}
 	return dir
